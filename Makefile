@@ -1,0 +1,41 @@
+# Everything a new machine needs: Python 3.11 or newer, and this file.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install test lint format demo figures clean
+
+help:  ## Show what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## Create .venv with everything in it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[lab,test]'
+	@touch $@
+
+test: $(INSTALLED)  ## Run all tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(INSTALLED)  ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(INSTALLED)  ## Compare the optimizers on real data and write the report
+	$(BIN)/mementum compare
+
+figures: $(INSTALLED)  ## Draw the pictures of the documentation
+	$(BIN)/mementum explain Adam AdamNC AdaX AdamNX --plot docs/memory.png > /dev/null
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

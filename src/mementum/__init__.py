@@ -1,0 +1,53 @@
+"""Adam-family optimizers that choose how long they remember."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mementum.memory import Fixed, Memory, ratio_for_horizon
+from mementum.rule import Coefficients, Rule, SquareOf
+
+if TYPE_CHECKING:
+    from mementum.torch import (
+        Adam,
+        AdamNC,
+        AdamNX,
+        AdaMomentum,
+        AdamW,
+        AdaX,
+        AdaXW,
+        AMSGrad,
+        Mementum,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AMSGrad",
+    "AdaMomentum",
+    "AdaX",
+    "AdaXW",
+    "Adam",
+    "AdamNC",
+    "AdamNX",
+    "AdamW",
+    "Coefficients",
+    "Fixed",
+    "Mementum",
+    "Memory",
+    "Rule",
+    "SquareOf",
+    "ratio_for_horizon",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when an optimizer is asked for; the theory needs none."""
+    if name in __all__:
+        return getattr(import_module("mementum.torch"), name)
+    raise AttributeError(f"module 'mementum' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

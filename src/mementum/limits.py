@@ -1,0 +1,74 @@
+"""What a hyperparameter may be, and what to say when it is not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def number(
+    name: str, value: Any, *, low: float = 0, below: float = math.inf, wants: str
+) -> float:
+    """Return `value` as a float in ``[low, below)``, or say what it `wants`.
+
+    Errors: `TypeError` if `value` is no number, `ValueError` if it lies outside.
+    """
+    try:
+        plain = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} is {value!r}; {wants}") from None
+    if low <= plain < below:
+        return plain
+    raise ValueError(f"{name} is {plain}; {wants}")
+
+
+def learning_rate(value: Any) -> float:
+    """Return a learning rate: finite and not negative."""
+    wants = "it wants a finite number of at least 0, or a tensor of one element."
+    return number("lr", value, wants=wants)
+
+
+def epsilon(value: Any) -> float:
+    """Return an eps: finite and not negative."""
+    wants = "it wants a finite number of at least 0, such as 1e-8."
+    return number("eps", value, wants=wants)
+
+
+def decay(value: Any) -> float:
+    """Return a weight decay: finite and not negative."""
+    wants = "it wants a finite number of at least 0. To grow weights, use maximize."
+    return number("weight_decay", value, wants=wants)
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return the share of the past that a running mean keeps: in [0, 1)."""
+    wants = "it is the share of the past that is kept: from 0 to below 1, such as 0.9."
+    return number(name, value, below=1, wants=wants)
+
+
+def growth(name: str, value: Any, optimizer: str) -> float:
+    """Return the rate at which a memory grows; a decaying memory's beta is refused."""
+    wants = (
+        f"{optimizer} grows its memory and wants about 1e-4, and below 0.5. "
+        "For a decaying memory use AdamW."
+    )
+    return number(name, value, below=0.5, wants=wants)
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Return `value` as two numbers."""
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} is {value!r}; it wants two numbers, such as (0.9, 0.999)."
+        ) from None
+    return first, second
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """Return `value` if it is one of the `allowed` words."""
+    if isinstance(value, str) and value in allowed:
+        return value
+    words = ", ".join(repr(word) for word in allowed)
+    raise ValueError(f"{name} is {value!r}; it is one of {words}.")

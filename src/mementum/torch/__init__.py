@@ -1,0 +1,30 @@
+"""The family as `torch.optim` optimizers."""
+
+from mementum.torch.members import (
+    MEMBERS,
+    Adam,
+    AdamNC,
+    AdamNX,
+    AdaMomentum,
+    AdamW,
+    AdaX,
+    AdaXW,
+    AMSGrad,
+    Mementum,
+)
+from mementum.torch.optimizer import Execution, FamilyOptimizer
+
+__all__ = [
+    "MEMBERS",
+    "AMSGrad",
+    "AdaMomentum",
+    "AdaX",
+    "AdaXW",
+    "Adam",
+    "AdamNC",
+    "AdamNX",
+    "AdamW",
+    "Execution",
+    "FamilyOptimizer",
+    "Mementum",
+]

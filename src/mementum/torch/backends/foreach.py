@@ -1,0 +1,112 @@
+"""The kernel in torch's multi-tensor operations: each runs over a whole bucket.
+
+The operations and their order are the loop's, so both give the same bits. Only
+operations that round once are used: a fused multiply-add would round differently
+in the vector loop and in its remainder.
+p parameter, g gradient, m momentum, v square, k peak, c the twelve numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mementum.rule import Coefficients, plainly
+from mementum.torch.bucket import Bucket
+
+name = "foreach"
+Tensors = list[Tensor]
+
+
+def refuses(flags: Mapping[str, Any]) -> str | None:
+    """Return why a group with these flags cannot run here, or None if it can."""
+    if flags["differentiable"]:
+        return "multi-tensor operations cannot be differentiated"
+    if flags["foreach"] is False:
+        return "foreach=False asks for another path"
+    return None
+
+
+def update(c: Coefficients, bucket: Bucket) -> None:
+    """Take one step for all parameters of the bucket."""
+    if not bucket.params:
+        return
+    c = Coefficients(*(_numbers(number, bucket) for number in c))
+    p = _cast(bucket.params, bucket.dtype)
+    g = _cast(bucket.grads, bucket.dtype)
+    m, v = bucket.momentum, bucket.square
+    g = g if plainly(c.scale, 1) else _multiplied(g, c.scale)
+    if not plainly(c.pull, 0):
+        g = _sum(_multiplied(p, c.pull), g)
+    _approach(m, g, c.take_m)
+    sample = _weighted(g, c.square_g, m, c.square_m)
+    sample = list(torch._foreach_mul(sample, sample))
+    if not plainly(c.eps_in, 0):
+        torch._foreach_add_(sample, c.eps_in)
+    _approach(v, sample, c.take_v)
+    largest = v
+    if bucket.peak:
+        largest = bucket.peak
+        torch._foreach_maximum_(largest, v)
+    del sample
+    step = _weighted(g, c.step_g, m, c.step_m)
+    step = list(torch._foreach_div(step, _divisor(largest, c)))
+    if not plainly(c.shrink, 0):
+        step = _sum(_multiplied(p, c.shrink), step)
+    torch._foreach_sub_(p, step)
+    if p is not bucket.params:
+        torch._foreach_copy_(bucket.params, p)
+
+
+def _approach(mean: Tensors, sample: Tensors, weight: Any) -> None:
+    """Take a sample into a running mean, in place."""
+    difference = list(torch._foreach_sub(sample, mean))
+    torch._foreach_mul_(difference, weight)
+    torch._foreach_add_(mean, difference)
+
+
+def _divisor(largest: Tensors, c: Coefficients) -> Tensors:
+    if not plainly(c.eps_root, 0):
+        largest = list(torch._foreach_add(largest, c.eps_root))
+    root = list(torch._foreach_sqrt(largest))
+    if not plainly(c.eps_out, 0):
+        torch._foreach_add_(root, c.eps_out)
+    return root
+
+
+def _weighted(g: Tensors, a: Any, m: Tensors, b: Any) -> Tensors:
+    """Return ``a g + b m``, where a factor of zero removes its term."""
+    if plainly(b, 0):
+        return g if plainly(a, 1) else _multiplied(g, a)
+    if plainly(a, 0):
+        return m if plainly(b, 1) else _multiplied(m, b)
+    return _sum(_multiplied(m, b), g if plainly(a, 1) else _multiplied(g, a))
+
+
+def _multiplied(tensors: Tensors, number: Any) -> Tensors:
+    return list(torch._foreach_mul(tensors, number))
+
+
+def _sum(own: Tensors, other: Tensors) -> Tensors:
+    """Add `other` to tensors that are this step's own, in place."""
+    torch._foreach_add_(own, other)
+    return own
+
+
+def _cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+    if tensors[0].dtype == dtype:
+        return tensors
+    return [tensor.to(dtype) for tensor in tensors]
+
+
+def _numbers(number: Any, bucket: Bucket) -> Any:
+    """Return a plain number, or a list with one tensor a parameter."""
+    if not isinstance(number, Tensor):
+        return number
+    number = number.to(bucket.dtype)
+    if number.dim():
+        return list(number.unbind())
+    return [number] * len(bucket.params)

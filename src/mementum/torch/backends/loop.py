@@ -1,0 +1,77 @@
+"""The kernel for one parameter after another, in plain tensor operations.
+
+This is the path to read, and the one that autograd can differentiate.
+p parameter, g gradient, m momentum, v square, k peak, c the twelve numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mementum.rule import Coefficients, plainly
+from mementum.torch.bucket import Bucket
+
+name = "loop"
+
+
+def refuses(flags: Mapping[str, Any]) -> str | None:
+    """Return why a group with these flags cannot run here, or None if it can."""
+    return "foreach=True asks for another path" if flags["foreach"] else None
+
+
+def update(c: Coefficients, bucket: Bucket) -> None:
+    """Take one step for each parameter of the bucket."""
+    for i, p in enumerate(bucket.params):
+        _update_one(
+            Coefficients(*(_number(number, i, bucket.dtype) for number in c)),
+            p,
+            bucket.grads[i].to(bucket.dtype),
+            bucket.momentum[i],
+            bucket.square[i],
+            bucket.peak[i] if bucket.peak else None,
+        )
+
+
+def _number(number: Any, i: int, dtype: torch.dtype) -> Any:
+    """Return the i-th parameter's number; a tensor would widen a scalar parameter."""
+    if not isinstance(number, Tensor):
+        return number
+    return (number[i] if number.dim() else number).to(dtype)
+
+
+def _update_one(
+    c: Coefficients, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, k: Tensor | None
+) -> None:
+    p = param.to(m.dtype)
+    g = grad if plainly(c.scale, 1) else grad * c.scale
+    if not plainly(c.pull, 0):
+        g = g + p * c.pull
+    next_m = m + (g - m) * c.take_m
+    u = _weighted(g, c.square_g, next_m, c.square_m)
+    sample = u * u if plainly(c.eps_in, 0) else u * u + c.eps_in
+    next_v = v + (sample - v) * c.take_v
+    largest = next_v
+    if k is not None:
+        largest = torch.maximum(k, next_v)
+        k.copy_(largest)
+    root = (largest if plainly(c.eps_root, 0) else largest + c.eps_root).sqrt()
+    step = _weighted(g, c.step_g, next_m, c.step_m) / (
+        root if plainly(c.eps_out, 0) else root + c.eps_out
+    )
+    if not plainly(c.shrink, 0):
+        step = step + p * c.shrink
+    m.copy_(next_m)
+    v.copy_(next_v)
+    param.copy_(p - step)
+
+
+def _weighted(g: Tensor, a: Any, m: Tensor, b: Any) -> Tensor:
+    """Return ``a g + b m``, where a factor of zero removes its term."""
+    if plainly(b, 0):
+        return g if plainly(a, 1) else g * a
+    scaled_m = m if plainly(b, 1) else m * b
+    return scaled_m if plainly(a, 0) else (g if plainly(a, 1) else g * a) + scaled_m

@@ -1,0 +1,134 @@
+"""What a parameter is in memory, and the refusal of what no step can update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mementum.torch.state import MOMENT_DTYPE
+
+
+class Extent(NamedTuple):
+    """The bytes ``[start, end)`` between a parameter's first and last element."""
+
+    device: str
+    start: int
+    end: int
+    name: str
+    param: Tensor
+
+
+def refuse_dtypes(params: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse parameters in a dtype that has no step.
+
+    Errors: `TypeError` with the name of the parameter.
+    """
+    for name, param in params:
+        if param.requires_grad and param.dtype not in MOMENT_DTYPE:
+            raise TypeError(
+                f"{name} is {param.dtype}; a step wants a real or complex "
+                "floating-point dtype of 16 bits or more."
+            )
+
+
+def refuse_shared_memory(params: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse parameters that own an element twice, alone or together.
+
+    Interleaved views of one storage, such as two columns, share no element and pass.
+    Errors: `ValueError` with the names of the parameters.
+    """
+    extents = [
+        extent for name, param in params if (extent := _extent(name, param)) is not None
+    ]
+    for extent in extents:
+        if _repeats(extent.param):
+            raise ValueError(
+                f"{extent.name} has several elements at one place in memory (it is "
+                "expanded, or has overlapping strides); pass a clone() of it."
+            )
+    extents.sort(key=lambda extent: extent[:3])
+    earlier: list[Extent] = []
+    for extent in extents:
+        earlier = [e for e in earlier if e.device == extent.device]
+        earlier = [e for e in earlier if e.end > extent.start]
+        for other in earlier:
+            if other.param is extent.param:
+                raise ValueError(
+                    f"{extent.name} is {other.name} again, so every step would change "
+                    "it twice; list it once."
+                )
+            if _meet(other, extent):
+                raise ValueError(
+                    f"{other.name} and {extent.name} share memory, so every step would "
+                    "change it twice; pass the tensor that holds both, once."
+                )
+        earlier.append(extent)
+
+
+def _extent(name: str, param: Tensor) -> Extent | None:
+    """Return where a parameter lies, or None where it has no memory to speak of."""
+    if torch.nn.parameter.is_lazy(param) or param.layout != torch.strided:
+        return None
+    if param.is_meta or param.numel() == 0:
+        return None
+    start = param.data_ptr()
+    if start == 0:
+        return None
+    last = sum(
+        (size - 1) * stride
+        for size, stride in zip(param.shape, param.stride(), strict=True)
+    )
+    end = start + (last + 1) * param.element_size()
+    return Extent(str(param.device), start, end, name, param)
+
+
+def _repeats(param: Tensor) -> bool:
+    """Whether two indices of a parameter lead to the same element."""
+    dims = [(stride, size) for stride, size in _dims(param) if size > 1]
+    reach = 0
+    for stride, size in sorted(dims):
+        if stride <= reach:
+            break
+        reach += stride * (size - 1)
+    else:
+        return False
+    if any(stride == 0 for stride, _ in dims):
+        return True
+    places = torch.zeros(1, dtype=torch.int64)
+    for stride, size in dims:
+        places = (places[:, None] + stride * torch.arange(size)).flatten()
+    distinct = torch.bincount(places).count_nonzero()
+    return int(distinct) < places.numel()
+
+
+def _dims(param: Tensor) -> Iterable[tuple[int, int]]:
+    return zip(param.stride(), param.shape, strict=True)
+
+
+def _meet(a: Extent, b: Extent) -> bool:
+    """Whether two parameters with overlapping extents have a byte in common."""
+    if _is_dense(a) or _is_dense(b):
+        dense, other = (a, b) if _is_dense(a) else (b, a)
+        if dense.start <= other.start and other.end <= dense.end:
+            return True
+    origin = min(a.start, b.start)
+    owned = torch.zeros(max(a.end, b.end) - origin, dtype=torch.bool)
+    _bytes(owned, a, origin).fill_(True)
+    return bool(_bytes(owned, b, origin).any())
+
+
+def _is_dense(extent: Extent) -> bool:
+    return extent.end - extent.start == extent.param.nbytes
+
+
+def _bytes(owned: Tensor, extent: Extent, origin: int) -> Tensor:
+    """Return the part of a map of bytes that a parameter owns."""
+    width = extent.param.element_size()
+    return owned.as_strided(
+        (*extent.param.shape, width),
+        (*(stride * width for stride in extent.param.stride()), 1),
+        extent.start - origin,
+    )

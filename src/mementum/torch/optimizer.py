@@ -1,0 +1,323 @@
+"""The one optimizer: everything torch expects of one, for every rule of the family."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypedDict, cast, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from mementum import limits, picture
+from mementum.memory import Memory, Namespace
+from mementum.recipes import Recipe
+from mementum.rule import Coefficients, Rule
+from mementum.torch import checkpoint, explanation
+from mementum.torch.backends import choose
+from mementum.torch.bucket import Bucket, advance, collect
+from mementum.torch.gradients import first_nonfinite, refuse_sparse
+from mementum.torch.layout import refuse_dtypes, refuse_shared_memory
+
+Number = float | Tensor
+TORCH = cast("Namespace", torch)
+
+
+class Execution(TypedDict, total=False):
+    """How steps are run; the same arguments for every optimizer, by keyword only.
+
+    `maximize` climbs instead of descending. `foreach` asks for torch's multi-tensor
+    operations, `fused` for the compiled kernel, False for both a plain loop; left
+    None, the fastest that can serve runs, and `explain()` says which. `capturable`
+    computes each step's numbers on the device, so that a graph can be captured.
+    `differentiable` lets autograd run through the step. `nonfinite` says what an
+    infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
+    whole step and counts it, "raise" raises before anything changes.
+    """
+
+    maximize: bool
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+    nonfinite: Literal["propagate", "skip", "raise"]
+
+
+EXECUTION: dict[str, Any] = {
+    "maximize": False,
+    "foreach": None,
+    "fused": None,
+    "capturable": False,
+    "differentiable": False,
+    "nonfinite": "propagate",
+}
+
+
+class FamilyOptimizer(torch.optim.Optimizer):
+    """A `torch.optim.Optimizer` for a rule of the family.
+
+    A subclass names its recipe; its hyperparameters are the recipe's.
+    """
+
+    recipe: ClassVar[Recipe]
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Number,
+        hyperparameters: Mapping[str, Any],
+        execution: Execution,
+    ) -> None:
+        unknown = sorted(set(execution) - set(EXECUTION))
+        if unknown:
+            known = ", ".join(["params", "lr", *hyperparameters, *EXECUTION])
+            raise TypeError(
+                f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
+            )
+        defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
+        super().__init__(params, _plain(defaults))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled optimizer; flags it was saved without take defaults."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, default in (EXECUTION | self.defaults).items():
+                group.setdefault(name, default)
+            group.setdefault("skipped_steps", 0)
+
+    @property
+    def skipped_steps(self) -> int:
+        """Return how many steps were left out for a gradient that was not finite."""
+        return max(int(group["skipped_steps"]) for group in self.param_groups)
+
+    def named_params(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield each parameter with its name, or with its place if it has none."""
+        for index, group in enumerate(self.param_groups):
+            yield from _named(index, group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with hyperparameters of their own, as torch's method does.
+
+        Errors: `ValueError` or `TypeError` for a bad hyperparameter and for memory
+        that two parameters would share; the optimizer is then unchanged.
+        """
+        super().add_param_group({"skipped_steps": 0} | _plain(param_group))
+        try:
+            self.check()
+            with self._errors_named():
+                refuse_dtypes(self.named_params())
+                refuse_shared_memory(self.named_params())
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    def check(self) -> None:
+        """Refuse hyperparameters and flags that are, or have become, bad.
+
+        Every step checks those it can read without waiting for a device. Errors:
+        `ValueError`, `TypeError` or `NotImplementedError`, naming group and argument.
+        """
+        for index in range(len(self.param_groups)):
+            self._rule(index, math)
+
+    def explain(self, plot: Path | str | None = None) -> str:
+        """Return each group's equations and numbers, and the path that runs it.
+
+        `plot` names a picture file to draw the memory profiles in; that needs
+        matplotlib.
+        """
+        indices = range(len(self.param_groups))
+        rules = [self._rule(index, math) for index in indices]
+        if plot is not None:
+            averages = {f"group {i}": rules[i].square for i in indices}
+            picture.draw(averages, Path(plot))
+        return explanation.text(self, rules)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` returned, by an optimizer of the same rule.
+
+        Moments keep the dtype they were saved in. Errors: `ValueError` if the state
+        is another rule's, or does not fit the parameters, or holds a bad
+        hyperparameter; the optimizer is then unchanged.
+        """
+        checkpoint.load(self, state_dict)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step with the gradients there are; return the closure's loss.
+
+        Errors: `ValueError` for a hyperparameter that has become bad, `RuntimeError`
+        for a sparse gradient, `FloatingPointError` where `nonfinite` is "raise".
+        Nothing has changed then.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            self._step()
+        return loss
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _step(self) -> None:
+        namespaces = [_namespace(group) for group in self.param_groups]
+        rules = [self._rule(i, xp) for i, xp in enumerate(namespaces)]
+        with self._errors_named():
+            refuse_sparse(self.named_params())
+            _refuse_capture(self.param_groups)
+            if self._meets_nonfinite():
+                for group in self.param_groups:
+                    group["skipped_steps"] += 1
+                return
+        for rule, xp, group in zip(rules, namespaces, self.param_groups, strict=True):
+            backend = choose(group).backend
+            for bucket in self._buckets(rule, group):
+                advance(bucket)
+                if bucket.params:
+                    backend.update(_numbers(rule, group, bucket, xp), bucket)
+
+    def _buckets(self, rule: Rule, group: dict[str, Any]) -> list[Bucket]:
+        capturable = group["capturable"]
+        return collect(
+            group["params"], self.state, peak=rule.peak, capturable=capturable
+        )
+
+    def _rule(self, index: int, xp: Namespace) -> Rule:
+        """Return a group's rule, or refuse its hyperparameters and flags by name."""
+        group = self.param_groups[index]
+        where = f"parameter group {index}: " if len(self.param_groups) > 1 else ""
+        with self._errors_named(where):
+            _check_flags(group)
+            if xp is math or not isinstance(group["lr"], Tensor):
+                limits.learning_rate(group["lr"])
+            hyperparameters = {name: group[name] for name in self.recipe.defaults}
+            return self.recipe.function(**_widened(hyperparameters, xp), xp=xp)
+
+    def _meets_nonfinite(self) -> bool:
+        """Whether this step is to be left out; raises where that is the policy."""
+        for policy in ("raise", "skip"):
+            watched = (
+                named
+                for index, group in enumerate(self.param_groups)
+                if group["nonfinite"] == policy
+                for named in _named(index, group)
+            )
+            name = first_nonfinite(watched)
+            if name is not None and policy == "raise":
+                raise FloatingPointError(
+                    f"the gradient of {name} is infinite or NaN; nothing was changed. "
+                    "To leave such steps out, use nonfinite='skip'."
+                )
+            if name is not None:
+                return True
+        return False
+
+    @contextlib.contextmanager
+    def _errors_named(self, where: str = "") -> Iterator[None]:
+        """Begin the errors raised inside with the optimizer's name."""
+        try:
+            yield
+        except (ArithmeticError, TypeError, ValueError, RuntimeError) as error:
+            raise type(error)(f"{self.recipe.name}: {where}{error}") from None
+
+
+def _named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    names = group.get("param_names")
+    for i, param in enumerate(group["params"]):
+        place = repr(names[i]) if names else f"{i} of group {index}"
+        yield f"parameter {place}", param
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return group options as checkpoints can hold them, without classes of ours."""
+    return {
+        name: {"log_ratio": value.log_ratio} if isinstance(value, Memory) else value
+        for name, value in values.items()
+    }
+
+
+def _check_flags(group: Mapping[str, Any]) -> None:
+    """Refuse flags that are no flags, and those that no path can honour together."""
+    for name in ("maximize", "capturable", "differentiable", "foreach", "fused"):
+        value = group[name]
+        if not isinstance(value, bool | None if EXECUTION[name] is None else bool):
+            raise TypeError(f"{name} is {value!r}; it is True or False.")
+    limits.choice("nonfinite", group["nonfinite"], ("propagate", "skip", "raise"))
+    if group["fused"]:
+        raise NotImplementedError(
+            "fused=True asks for the compiled kernel, which this release does not "
+            "have; use foreach=True, or leave both None for the fastest path there is."
+        )
+    if group["foreach"] and group["differentiable"]:
+        raise ValueError(
+            "foreach is True and differentiable too, but multi-tensor operations "
+            "cannot be differentiated; leave foreach None."
+        )
+    if group["capturable"] and group["nonfinite"] != "propagate":
+        raise ValueError(
+            f"nonfinite is {group['nonfinite']!r} and capturable is True, but looking "
+            "at gradients on the host breaks a capture; use nonfinite='propagate'."
+        )
+
+
+def _refuse_capture(groups: list[dict[str, Any]]) -> None:
+    """Refuse to be captured with numbers that a replay would repeat for ever."""
+    if all(group["capturable"] for group in groups):
+        return
+    # Asking an uninitialised CUDA would initialise it.
+    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if initialised and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "a graph is being captured, which would replay this step's numbers for "
+            "ever; construct the optimizer with capturable=True."
+        )
+
+
+def _namespace(group: Mapping[str, Any]) -> Namespace:
+    """Return where a group's numbers are computed: on the host, or by torch."""
+    if group["capturable"]:
+        return TORCH
+    if not group["differentiable"]:
+        return math
+    options = (*group.values(), *group.get("betas", ()))
+    return TORCH if any(isinstance(option, Tensor) for option in options) else math
+
+
+def _widened(hyperparameters: dict[str, Any], xp: Namespace) -> dict[str, Any]:
+    """Return hyperparameters whose tensors, betas included, are float64 scalars."""
+    if xp is math:
+        return hyperparameters
+    return {
+        name: tuple(map(_wide, value))
+        if isinstance(value, tuple | list)
+        else _wide(value)
+        for name, value in hyperparameters.items()
+    }
+
+
+def _wide(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.reshape(()).to(torch.float64)
+
+
+def _numbers(
+    rule: Rule, group: Mapping[str, Any], bucket: Bucket, xp: Namespace
+) -> Coefficients:
+    """Return the twelve numbers of a bucket's step."""
+    lr, step = group["lr"], bucket.step
+    if xp is math:
+        lr = float(lr)
+    else:
+        lr = _wide(lr)
+        step = torch.as_tensor(step, dtype=torch.float64)
+    numbers = rule.at(step, lr, xp)
+    return numbers._replace(scale=-1.0) if group["maximize"] else numbers
