@@ -13,8 +13,12 @@ def number(
 
     Errors: `TypeError` if `value` is no number, `ValueError` if it lies outside.
     """
+    if isinstance(value, str | bytes | bool):
+        raise TypeError(f"{name} is {value!r}; {wants}")
     try:
         plain = float(value)
+    except OverflowError:
+        plain = math.inf
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} is {value!r}; {wants}") from None
     if low <= plain < below:
@@ -53,6 +57,13 @@ def growth(name: str, value: Any, optimizer: str) -> float:
         "For a decaying memory use AdamW."
     )
     return number(name, value, below=0.5, wants=wants)
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False."""
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} is {value!r}; it is True or False.")
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:

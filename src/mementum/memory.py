@@ -175,7 +175,7 @@ def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
     The shape of a growing memory depends on ``kappa = steps * log(ratio)`` alone.
     AdaX's 1e-4 over its 71,000-step runs is a kappa of 7.
 
-    Errors: `ValueError` unless `steps` is at least 1 and `kappa` is finite.
+    Errors: `ValueError` unless `steps` is at least 1 and the ratio is a finite number.
 
     >>> round(ratio_for_horizon(1_000), 6)
     1.007025
@@ -184,7 +184,13 @@ def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
         raise ValueError(f"steps is {steps}; a run has at least 1 step.")
     if not math.isfinite(kappa):
         raise ValueError(f"kappa is {kappa}; it wants a finite number, such as 7.")
-    return math.exp(kappa / steps)
+    try:
+        return math.exp(kappa / steps)
+    except OverflowError:
+        raise ValueError(
+            f"kappa is {kappa} over {steps} steps; the ratio leaves the floats. "
+            "The published runs have a kappa of 7."
+        ) from None
 
 
 def suited(number: Any, xp: Namespace) -> Namespace:

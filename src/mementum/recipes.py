@@ -90,7 +90,7 @@ def adam(
         debias_momentum=True,
         eps_out=_eps(eps, xp),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -147,7 +147,7 @@ def amsgrad(
         debias_square=variant == "torch",
         eps_out=_eps(eps, xp),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -170,7 +170,7 @@ def adamnc(
         square=Memory.adamnc(),
         eps_out=_eps(eps, xp),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -201,7 +201,7 @@ def adax(
         square=Memory.adax(beta2, xp),
         eps_out=_eps(eps, xp),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -251,7 +251,7 @@ def adamnx(
         debias_momentum=True,
         eps_out=_eps(eps, xp),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -281,7 +281,7 @@ def adamomentum(
         debias_momentum=True,
         eps_in=_eps(eps, xp) / (1 - beta2),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -309,11 +309,11 @@ def mementum(
         momentum=Fixed(_fraction("momentum", momentum, xp)),
         square=_memory(memory, xp),
         square_of=source,
-        peak=peak,
-        debias_momentum=debias_momentum,
+        peak=limits.switch("peak", peak),
+        debias_momentum=limits.switch("debias_momentum", debias_momentum),
         eps_out=_eps(eps, xp),
         weight_decay=_decay(weight_decay, xp),
-        decoupled=decoupled_weight_decay,
+        decoupled=limits.switch("decoupled_weight_decay", decoupled_weight_decay),
     )
 
 
@@ -321,7 +321,12 @@ def _memory(memory: Any, xp: Namespace) -> Memory:
     if isinstance(memory, Memory):
         return memory
     if isinstance(memory, Mapping) and set(memory) == {"log_ratio"}:
-        return Memory(float(memory["log_ratio"]))
+        wants = "it wants a finite number, the logarithm of the memory ratio."
+        low = -math.inf
+        log_ratio = memory["log_ratio"]
+        return Memory(
+            limits.number("memory log_ratio", log_ratio, low=low, wants=wants)
+        )
     if _known(memory, xp):
         wants = (
             "it is the memory ratio: a finite number from 0 up, such as 0.999 "

@@ -35,6 +35,11 @@ class Bucket:
         """Return the dtype the step is computed in: that of the moments."""
         return self.momentum[0].dtype
 
+    def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
+        """Return the lists that run in parallel, with the peak's where there is one."""
+        rows = (self.params, self.grads, self.momentum, self.square)
+        return (*rows, self.peak) if (self.peak if peak is None else peak) else rows
+
     def add(
         self, param: Tensor, grad: Tensor, state: dict[str, Any], *, peak: bool
     ) -> None:

@@ -247,9 +247,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_flags(group: Mapping[str, Any]) -> None:
     """Refuse flags that are no flags, and those that no path can honour together."""
     for name in ("maximize", "capturable", "differentiable", "foreach", "fused"):
-        value = group[name]
-        if not isinstance(value, bool | None if EXECUTION[name] is None else bool):
-            raise TypeError(f"{name} is {value!r}; it is True or False.")
+        if group[name] is not None or EXECUTION[name] is not None:
+            limits.switch(name, group[name])
     limits.choice("nonfinite", group["nonfinite"], ("propagate", "skip", "raise"))
     if group["fused"]:
         raise NotImplementedError(

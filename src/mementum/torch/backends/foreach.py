@@ -8,7 +8,7 @@ p parameter, g gradient, m momentum, v square, k peak, c the twelve numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from mementum.torch.bucket import Bucket
 
 name = "foreach"
 Tensors = list[Tensor]
+
+# Elements: seven float32 arrays of this many fill a megabyte of second-level cache.
+CACHED = 32_768
 
 
 def refuses(flags: Mapping[str, Any]) -> str | None:
@@ -32,9 +35,11 @@ def refuses(flags: Mapping[str, Any]) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
-    if not bucket.params:
-        return
-    c = Coefficients(*(_numbers(number, bucket) for number in c))
+    for piece, owners in _pieces(bucket):
+        _update(Coefficients(*(_numbers(n, owners, bucket.dtype) for n in c)), piece)
+
+
+def _update(c: Coefficients, bucket: Bucket) -> None:
     p = _cast(bucket.params, bucket.dtype)
     g = _cast(bucket.grads, bucket.dtype)
     m, v = bucket.momentum, bucket.square
@@ -43,7 +48,7 @@ def update(c: Coefficients, bucket: Bucket) -> None:
         g = _sum(_multiplied(p, c.pull), g)
     _approach(m, g, c.take_m)
     sample = _weighted(g, c.square_g, m, c.square_m)
-    sample = list(torch._foreach_mul(sample, sample))
+    sample = _multiplied(sample, sample)
     if not plainly(c.eps_in, 0):
         torch._foreach_add_(sample, c.eps_in)
     _approach(v, sample, c.take_v)
@@ -59,6 +64,37 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     torch._foreach_sub_(p, step)
     if p is not bucket.params:
         torch._foreach_copy_(bucket.params, p)
+
+
+def _pieces(bucket: Bucket) -> Iterator[tuple[Bucket, list[int]]]:
+    """Yield parts of a bucket that fit a processor's cache, and whose each tensor is.
+
+    The operations pass over their tensors a dozen times; from the cache that costs a
+    third of what it costs from memory. An accelerator gets the bucket whole.
+    """
+    if bucket.params[0].device.type != "cpu":
+        yield bucket, list(range(len(bucket.params)))
+        return
+    piece, owners, elements = Bucket(bucket.step), [], 0
+    for i, row in enumerate(zip(*bucket.rows(), strict=True)):
+        for part in _split(row):
+            if elements + part[0].numel() > CACHED and owners:
+                yield piece, owners
+                piece, owners, elements = Bucket(bucket.step), [], 0
+            for tensors, tensor in zip(
+                piece.rows(peak=bool(bucket.peak)), part, strict=True
+            ):
+                tensors.append(tensor)
+            owners.append(i)
+            elements += part[0].numel()
+    yield piece, owners
+
+
+def _split(row: tuple[Tensor, ...]) -> Iterable[tuple[Tensor, ...]]:
+    """Cut a parameter and its moments into flat parts, where they lie alike."""
+    if row[0].numel() <= CACHED or not all(tensor.is_contiguous() for tensor in row):
+        return (row,)
+    return zip(*(torch.split(tensor.view(-1), CACHED) for tensor in row), strict=True)
 
 
 def _approach(mean: Tensors, sample: Tensors, weight: Any) -> None:
@@ -102,11 +138,12 @@ def _cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-def _numbers(number: Any, bucket: Bucket) -> Any:
-    """Return a plain number, or a list with one tensor a parameter."""
+def _numbers(number: Any, owners: list[int], dtype: torch.dtype) -> Any:
+    """Return a plain number, or a list with one tensor for each of a piece."""
     if not isinstance(number, Tensor):
         return number
-    number = number.to(bucket.dtype)
-    if number.dim():
-        return list(number.unbind())
-    return [number] * len(bucket.params)
+    number = number.to(dtype)
+    if not number.dim():
+        return [number] * len(owners)
+    each = number.unbind()
+    return [each[i] for i in owners]
