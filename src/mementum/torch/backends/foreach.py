@@ -75,7 +75,8 @@ def _pieces(bucket: Bucket) -> Iterator[tuple[Bucket, list[int]]]:
     if bucket.params[0].device.type != "cpu":
         yield bucket, list(range(len(bucket.params)))
         return
-    piece, owners, elements = Bucket(bucket.step), [], 0
+    owners: list[int] = []
+    piece, elements = Bucket(bucket.step), 0
     for i, row in enumerate(zip(*bucket.rows(), strict=True)):
         for part in _split(row):
             if elements + part[0].numel() > CACHED and owners:
