@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
 import torch
@@ -11,24 +12,30 @@ from torch import Tensor
 
 from mementum.torch.state import counter, start
 
+State = MutableMapping[Tensor, dict[str, Any]]
+
 
 @dataclass(slots=True)
 class Bucket:
     """Parameters of a group that share their device, dtypes and step.
 
-    The lists run in parallel; complex tensors appear as views of their real and
-    imaginary parts, and `peak` is empty where the rule keeps none. `step` is the
+    `owners` are the parameters and `states` what is kept for each; the other lists
+    hold their tensors as they are in this step, complex ones as views of their real
+    and imaginary parts. `peak` is empty where the rule keeps none. `step` is the
     number of the step being taken: an int, or, where steps are captured, a float64
-    tensor with one element a parameter.
+    tensor with one element a parameter. Parameters without elements have nothing to
+    update: their states only count, in `empty`.
     """
 
-    step: Any
+    step: Any = None
+    owners: list[Tensor] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    empty: list[dict[str, Any]] = field(default_factory=list)
     params: list[Tensor] = field(default_factory=list)
     grads: list[Tensor] = field(default_factory=list)
     momentum: list[Tensor] = field(default_factory=list)
     square: list[Tensor] = field(default_factory=list)
     peak: list[Tensor] = field(default_factory=list)
-    states: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -40,65 +47,118 @@ class Bucket:
         rows = (self.params, self.grads, self.momentum, self.square)
         return (*rows, self.peak) if (self.peak if peak is None else peak) else rows
 
-    def add(
-        self, param: Tensor, grad: Tensor, state: dict[str, Any], *, peak: bool
-    ) -> None:
-        """Append a parameter; one without elements has nothing to update."""
-        self.states.append(state)
-        if param.numel() == 0:
+    def gather(self, *, peak: bool) -> None:
+        """Fetch the tensors of this step: gradients, state and data may be new."""
+        states = self.states
+        self.params = self.owners
+        self.grads = [_grad(owner) for owner in self.owners]
+        self.momentum = [state["momentum"] for state in states]
+        self.square = [state["square"] for state in states]
+        self.peak = [state["peak"] for state in states] if peak else []
+        if self.owners and self.owners[0].is_complex():
+            for row in ("params", "grads", "momentum", "square", "peak"):
+                setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
+
+    def release(self) -> None:
+        """Let go of the gradients, whose memory their owner may want back."""
+        self.grads = []
+
+    def agrees(self, *, capturable: bool) -> bool:
+        """Whether the tensors still belong together, and have taken as many steps."""
+        kinds = {
+            (p.device, p.dtype, g.dtype, m.dtype)
+            for p, g, m in zip(self.params, self.grads, self.momentum, strict=True)
+        }
+        if capturable or len(kinds) > 1:
+            return len(kinds) <= 1
+        steps = [state["step"] for state in (*self.states, *self.empty)]
+        return steps.count(steps[0]) == len(steps)
+
+    def advance(self, *, capturable: bool) -> None:
+        """Count the step, and bring its number to where the twelve are computed."""
+        if capturable:
+            steps = [state["step"] for state in (*self.states, *self.empty)]
+            torch._foreach_add_(steps, 1)
+            if self.owners:
+                live = torch.stack(steps[: len(self.owners)])
+                self.step = live.to(torch.float64)
             return
-        self.params.append(_real(param))
-        self.grads.append(_real(grad))
-        self.momentum.append(_real(state["momentum"]))
-        self.square.append(_real(state["square"]))
-        if peak:
-            self.peak.append(_real(state["peak"]))
+        self.step = 1 + (self.states or self.empty)[0]["step"]
+        for state in (*self.states, *self.empty):
+            state["step"] = self.step
 
 
-def collect(
-    params: Iterable[Tensor],
-    state: MutableMapping[Tensor, dict[str, Any]],
-    *,
-    peak: bool,
-    capturable: bool,
-) -> list[Bucket]:
-    """Return the parameters that have a gradient, by what one launch can update.
+@dataclass(slots=True)
+class Roster:
+    """The buckets of a group, divided anew only when they no longer describe it."""
 
-    Moments that are missing start at zero.
-    """
-    buckets: dict[tuple[Any, ...], Bucket] = {}
-    for param in params:
-        grad = param.grad
-        if grad is None:
-            continue
-        kept = state[param]
-        if not kept:
-            kept.update(start(param, peak=peak, capturable=capturable))
-        elif peak and "peak" not in kept:
-            kept["peak"] = kept["square"].clone()
-        step = kept["step"]
-        if isinstance(step, Tensor) != capturable:
-            step = kept["step"] = counter(step, param, capturable=capturable)
-        dtypes = (param.dtype, grad.dtype, kept["momentum"].dtype)
-        key = (param.device, dtypes, None if capturable else step)
-        if key not in buckets:
-            buckets[key] = Bucket(step=None if capturable else step + 1)
-        buckets[key].add(param, grad, kept, peak=peak)
-    return list(buckets.values())
+    params: list[Tensor] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    buckets: list[Bucket] = field(default_factory=list)
+
+    def call(self, group: dict[str, Any], state: State, *, peak: bool) -> list[Bucket]:
+        """Return the parameters that have a gradient, by what one launch can update.
+
+        Moments that are missing start at zero.
+        """
+        params = [param for param in group["params"] if param.grad is not None]
+        capturable = group["capturable"]
+        if not self._knows(params, state) or not self._gathers(peak, capturable):
+            self._divide(params, state, peak=peak, capturable=capturable)
+        return self.buckets
+
+    def _knows(self, params: list[Tensor], state: State) -> bool:
+        return (
+            len(params) == len(self.params)
+            and all(map(is_, params, self.params))
+            and all(map(is_, map(state.get, params), self.states))
+        )
+
+    def _gathers(self, peak: bool, capturable: bool) -> bool:
+        """Fetch every bucket's tensors, and say whether the division still holds."""
+        for kept in self.states:
+            if isinstance(kept["step"], Tensor) != capturable:
+                return False
+            if peak and "peak" not in kept:
+                return False
+        for bucket in self.buckets:
+            bucket.gather(peak=peak)
+            if not bucket.agrees(capturable=capturable):
+                return False
+        return True
+
+    def _divide(
+        self, params: list[Tensor], state: State, *, peak: bool, capturable: bool
+    ) -> None:
+        divided: dict[tuple[Any, ...], Bucket] = {}
+        for param in params:
+            kept = state[param]
+            if not kept:
+                kept.update(start(param, peak=peak, capturable=capturable))
+            elif peak and "peak" not in kept:
+                kept["peak"] = kept["square"].clone()
+            step = kept["step"]
+            if isinstance(step, Tensor) != capturable:
+                step = kept["step"] = counter(step, param, capturable=capturable)
+            dtypes = (param.dtype, _grad(param).dtype, kept["momentum"].dtype)
+            key = (param.device, dtypes, None if capturable else step)
+            bucket = divided.setdefault(key, Bucket())
+            if param.numel():
+                bucket.owners.append(param)
+                bucket.states.append(kept)
+            else:
+                bucket.empty.append(kept)
+        self.params, self.states = params, [state[param] for param in params]
+        self.buckets = list(divided.values())
+        for bucket in self.buckets:
+            bucket.gather(peak=peak)
 
 
-def advance(bucket: Bucket) -> None:
-    """Count the step, and bring its number to where the twelve are computed."""
-    if bucket.step is not None:
-        for state in bucket.states:
-            state["step"] = bucket.step
-        return
-    torch._foreach_add_([state["step"] for state in bucket.states], 1)
-    taken = [state["step"] for state in bucket.states if state["momentum"].numel()]
-    bucket.step = torch.stack(taken).to(torch.float64) if taken else None
+def _grad(param: Tensor) -> Tensor:
+    grad = param.grad
+    assert grad is not None
+    return grad
 
 
 def _real(tensor: Tensor) -> Tensor:
-    if not tensor.is_complex():
-        return tensor
     return torch.view_as_real(tensor.resolve_conj())

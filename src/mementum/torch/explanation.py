@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mementum import explain
@@ -27,45 +28,37 @@ def text(optimizer: FamilyOptimizer, rules: list[Rule]) -> str:
 def _group(optimizer: FamilyOptimizer, index: int, rule: Rule) -> list[str]:
     group = optimizer.param_groups[index]
     lr = float(group["lr"])
-    buckets = _buckets(optimizer, group)
     elements = sum(param.numel() for param in group["params"])
     count = len(group["params"])
-    latest = max(step for _, step in buckets)
+    states = [optimizer.state[p] for p in group["params"] if p in optimizer.state]
+    latest = max((int(state["step"]) for state in states if state), default=1)
     size = f"{_plural(count, 'parameter')}, {_plural(elements, 'element')}"
     return [
         f"Parameter group {index}: {size}, lr {lr:g}",
         explain.equations(rule),
         explain.numbers(rule, lr, max(latest, 1)),
-        "\n".join([_path(group), *_lines(buckets)]),
+        "\n".join(_runs(optimizer, group)),
     ]
 
 
-def _path(group: dict[str, Any]) -> str:
-    choice = choose(group)
-    refused = "".join(
-        f"\n    not by {name}: {reason}" for name, reason in choice.refusals.items()
-    )
-    return f"Run by {choice.backend.name}:{refused}"
-
-
-def _buckets(
-    optimizer: FamilyOptimizer, group: dict[str, Any]
-) -> Counter[tuple[str, int]]:
-    """Return how many parameters share each kind and number of steps taken."""
-    return Counter(
+def _runs(optimizer: FamilyOptimizer, group: dict[str, Any]) -> Iterator[str]:
+    """Yield, for each kind of parameter, the path that runs it and why no faster."""
+    buckets = Counter(
         (
-            f"{str(param.dtype).removeprefix('torch.')} on {param.device}",
+            param.device,
+            str(param.dtype).removeprefix("torch."),
             int(optimizer.state[param]["step"]) if param in optimizer.state else 0,
         )
         for param in group["params"]
     )
-
-
-def _lines(buckets: Counter[tuple[str, int]]) -> list[str]:
-    return [
-        f"    {_plural(count, 'parameter')}, {kind}, {_plural(step, 'step')} taken"
-        for (kind, step), count in buckets.items()
-    ]
+    for (device, dtype, step), count in buckets.items():
+        choice = choose(group, device)
+        yield (
+            f"{_plural(count, 'parameter')}, {dtype} on {device}, "
+            f"{_plural(step, 'step')} taken: run by {choice.backend.name}"
+        )
+        for name, reason in choice.refusals.items():
+            yield f"    not by {name}: {reason}"
 
 
 def _plural(count: int, noun: str) -> str:

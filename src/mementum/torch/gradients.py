@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mementum.torch.groups import named
+
 Named = tuple[str, Tensor]
 
 
-def refuse_sparse(params: Iterable[Named]) -> None:
+def refuse_sparse(groups: list[dict[str, Any]]) -> None:
     """Refuse sparse gradients: the moments are dense, and every row of them decays.
 
     Errors: `RuntimeError` with the parameter's name.
     """
-    for name, param in params:
-        if param.grad is not None and param.grad.layout is not torch.strided:
+    for index, group in enumerate(groups):
+        sparse = [
+            param.grad is not None and param.grad.layout is not torch.strided
+            for param in group["params"]
+        ]
+        if any(sparse):
+            name, _ = list(named(index, group))[sparse.index(True)]
             raise RuntimeError(
                 f"the gradient of {name} is sparse, and the moments are dense; use "
                 "sparse=False in that layer, or give it to torch.optim.SparseAdam."
@@ -33,11 +41,11 @@ def first_nonfinite(params: Iterable[Named]) -> str | None:
     for name, param in params:
         if param.grad is not None and param.grad.numel():
             by_device.setdefault(param.grad.device, []).append((name, param.grad))
-    for named in by_device.values():
-        largest = torch.stack(_largest([grad for _, grad in named]))
+    for pairs in by_device.values():
+        largest = torch.stack(_largest([grad for _, grad in pairs]))
         finite = torch.isfinite(largest).tolist()
         if not all(finite):
-            return named[finite.index(False)][0]
+            return pairs[finite.index(False)][0]
     return None
 
 

@@ -13,13 +13,14 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from mementum import limits, picture
-from mementum.memory import Memory, Namespace
+from mementum.memory import Namespace
 from mementum.recipes import Recipe
 from mementum.rule import Coefficients, Rule
 from mementum.torch import checkpoint, explanation
 from mementum.torch.backends import choose
-from mementum.torch.bucket import Bucket, advance, collect
+from mementum.torch.bucket import Bucket, Roster
 from mementum.torch.gradients import first_nonfinite, refuse_sparse
+from mementum.torch.groups import EXECUTION, check_flags, named, plain
 from mementum.torch.layout import refuse_dtypes, refuse_shared_memory
 
 Number = float | Tensor
@@ -46,16 +47,6 @@ class Execution(TypedDict, total=False):
     nonfinite: Literal["propagate", "skip", "raise"]
 
 
-EXECUTION: dict[str, Any] = {
-    "maximize": False,
-    "foreach": None,
-    "fused": None,
-    "capturable": False,
-    "differentiable": False,
-    "nonfinite": "propagate",
-}
-
-
 class FamilyOptimizer(torch.optim.Optimizer):
     """A `torch.optim.Optimizer` for a rule of the family.
 
@@ -77,12 +68,14 @@ class FamilyOptimizer(torch.optim.Optimizer):
             raise TypeError(
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
+        self._rosters: dict[int, Roster] = {}
         defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
-        super().__init__(params, _plain(defaults))
+        super().__init__(params, plain(defaults))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
+        self._rosters = {}
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
                 group.setdefault(name, default)
@@ -96,7 +89,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def named_params(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter with its name, or with its place if it has none."""
         for index, group in enumerate(self.param_groups):
-            yield from _named(index, group)
+            yield from named(index, group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with hyperparameters of their own, as torch's method does.
@@ -104,7 +97,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         Errors: `ValueError` or `TypeError` for a bad hyperparameter and for memory
         that two parameters would share; the optimizer is then unchanged.
         """
-        super().add_param_group({"skipped_steps": 0} | _plain(param_group))
+        super().add_param_group({"skipped_steps": 0} | plain(param_group))
         try:
             self.check()
             with self._errors_named():
@@ -171,31 +164,31 @@ class FamilyOptimizer(torch.optim.Optimizer):
         namespaces = [_namespace(group) for group in self.param_groups]
         rules = [self._rule(i, xp) for i, xp in enumerate(namespaces)]
         with self._errors_named():
-            refuse_sparse(self.named_params())
+            refuse_sparse(self.param_groups)
             _refuse_capture(self.param_groups)
             if self._meets_nonfinite():
                 for group in self.param_groups:
                     group["skipped_steps"] += 1
                 return
-        for rule, xp, group in zip(rules, namespaces, self.param_groups, strict=True):
-            backend = choose(group).backend
-            for bucket in self._buckets(rule, group):
-                advance(bucket)
+        for index, (rule, xp) in enumerate(zip(rules, namespaces, strict=True)):
+            group = self.param_groups[index]
+            roster = self._rosters.setdefault(index, Roster())
+            for bucket in roster.call(group, self.state, peak=rule.peak):
+                bucket.advance(capturable=group["capturable"])
                 if bucket.params:
+                    backend = choose(group, bucket.params[0].device).backend
                     backend.update(_numbers(rule, group, bucket, xp), bucket)
-
-    def _buckets(self, rule: Rule, group: dict[str, Any]) -> list[Bucket]:
-        capturable = group["capturable"]
-        return collect(
-            group["params"], self.state, peak=rule.peak, capturable=capturable
-        )
+                bucket.release()
 
     def _rule(self, index: int, xp: Namespace) -> Rule:
         """Return a group's rule, or refuse its hyperparameters and flags by name."""
         group = self.param_groups[index]
         where = f"parameter group {index}: " if len(self.param_groups) > 1 else ""
         with self._errors_named(where):
-            _check_flags(group)
+            check_flags(group)
+            if group["fused"]:
+                for param in group["params"]:
+                    choose(group, param.device)
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
             hyperparameters = {name: group[name] for name in self.recipe.defaults}
@@ -208,7 +201,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 named
                 for index, group in enumerate(self.param_groups)
                 if group["nonfinite"] == policy
-                for named in _named(index, group)
+                for named in named(index, group)
             )
             name = first_nonfinite(watched)
             if name is not None and policy == "raise":
@@ -227,44 +220,6 @@ class FamilyOptimizer(torch.optim.Optimizer):
             yield
         except (ArithmeticError, TypeError, ValueError, RuntimeError) as error:
             raise type(error)(f"{self.recipe.name}: {where}{error}") from None
-
-
-def _named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    names = group.get("param_names")
-    for i, param in enumerate(group["params"]):
-        place = repr(names[i]) if names else f"{i} of group {index}"
-        yield f"parameter {place}", param
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return group options as checkpoints can hold them, without classes of ours."""
-    return {
-        name: {"log_ratio": value.log_ratio} if isinstance(value, Memory) else value
-        for name, value in values.items()
-    }
-
-
-def _check_flags(group: Mapping[str, Any]) -> None:
-    """Refuse flags that are no flags, and those that no path can honour together."""
-    for name in ("maximize", "capturable", "differentiable", "foreach", "fused"):
-        if group[name] is not None or EXECUTION[name] is not None:
-            limits.switch(name, group[name])
-    limits.choice("nonfinite", group["nonfinite"], ("propagate", "skip", "raise"))
-    if group["fused"]:
-        raise NotImplementedError(
-            "fused=True asks for the compiled kernel, which this release does not "
-            "have; use foreach=True, or leave both None for the fastest path there is."
-        )
-    if group["foreach"] and group["differentiable"]:
-        raise ValueError(
-            "foreach is True and differentiable too, but multi-tensor operations "
-            "cannot be differentiated; leave foreach None."
-        )
-    if group["capturable"] and group["nonfinite"] != "propagate":
-        raise ValueError(
-            f"nonfinite is {group['nonfinite']!r} and capturable is True, but looking "
-            "at gradients on the host breaks a capture; use nonfinite='propagate'."
-        )
 
 
 def _refuse_capture(groups: list[dict[str, Any]]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+import torch
+
 from mementum.rule import Coefficients
-from mementum.torch.backends import foreach, loop
+from mementum.torch.backends import foreach, loop, native
 from mementum.torch.bucket import Bucket
 
 
@@ -15,30 +17,36 @@ class Backend(Protocol):
 
     name: str
 
-    def refuses(self, flags: Mapping[str, Any]) -> str | None:
-        """Return why a group with these flags cannot run here, or None if it can."""
+    def refuses(self, flags: Mapping[str, Any], device: torch.device) -> str | None:
+        """Return why parameters of such a group cannot run here, or None."""
 
     def update(self, c: Coefficients, bucket: Bucket) -> None:
         """Take one step with the numbers `c`."""
 
 
 class Choice(NamedTuple):
-    """The backend that runs a group, and why each one before it does not."""
+    """The backend that runs a bucket, and why each one before it does not."""
 
     backend: Backend
     refusals: dict[str, str]
 
 
-# Fastest first; the last one serves everything.
-BACKENDS: tuple[Backend, ...] = (foreach, loop)
+# Fastest first.
+BACKENDS: tuple[Backend, ...] = (native, foreach, loop)
 
 
-def choose(flags: Mapping[str, Any]) -> Choice:
-    """Return the fastest backend that can serve a group with these flags."""
-    refusals = {"fused": "this release has no compiled kernel"}
+def choose(flags: Mapping[str, Any], device: torch.device) -> Choice:
+    """Return the fastest backend for parameters on a device, in a group with flags.
+
+    Errors: `NotImplementedError` if the flags ask for one that cannot serve.
+    """
+    refusals: dict[str, str] = {}
     for backend in BACKENDS:
-        reason = backend.refuses(flags)
+        reason = backend.refuses(flags, device)
         if reason is None:
             return Choice(backend, refusals)
         refusals[backend.name] = reason
-    raise RuntimeError(f"no backend can run: {refusals}")
+    raise NotImplementedError(
+        f"fused is True, but {refusals[native.name]}; leave fused None, and the "
+        "fastest path that can serve is taken."
+    )

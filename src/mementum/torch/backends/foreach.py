@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mementum.rule import Coefficients, plainly
+from mementum.torch.backends.root import sqrt
 from mementum.torch.bucket import Bucket
 
 name = "foreach"
@@ -24,8 +25,10 @@ Tensors = list[Tensor]
 CACHED = 32_768
 
 
-def refuses(flags: Mapping[str, Any]) -> str | None:
-    """Return why a group with these flags cannot run here, or None if it can."""
+def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
+    """Return why parameters of such a group cannot run here, or None."""
+    if flags["fused"]:
+        return "fused=True asks for another path"
     if flags["differentiable"]:
         return "multi-tensor operations cannot be differentiated"
     if flags["foreach"] is False:
@@ -108,10 +111,16 @@ def _approach(mean: Tensors, sample: Tensors, weight: Any) -> None:
 def _divisor(largest: Tensors, c: Coefficients) -> Tensors:
     if not plainly(c.eps_root, 0):
         largest = list(torch._foreach_add(largest, c.eps_root))
-    root = list(torch._foreach_sqrt(largest))
+    root = _roots(largest)
     if not plainly(c.eps_out, 0):
         torch._foreach_add_(root, c.eps_out)
     return root
+
+
+def _roots(tensors: Tensors) -> Tensors:
+    if tensors[0].device.type == "cpu":
+        return [sqrt(tensor) for tensor in tensors]
+    return list(torch._foreach_sqrt(tensors))
 
 
 def _weighted(g: Tensors, a: Any, m: Tensors, b: Any) -> Tensors:

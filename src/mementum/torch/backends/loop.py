@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from mementum.rule import Coefficients, plainly
+from mementum.torch.backends.root import sqrt
 from mementum.torch.bucket import Bucket
 
 name = "loop"
 
 
-def refuses(flags: Mapping[str, Any]) -> str | None:
-    """Return why a group with these flags cannot run here, or None if it can."""
-    return "foreach=True asks for another path" if flags["foreach"] else None
+def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
+    """Return why parameters of such a group cannot run here, or None."""
+    asked = next((flag for flag in ("fused", "foreach") if flags[flag]), None)
+    return f"{asked}=True asks for another path" if asked else None
 
 
 def update(c: Coefficients, bucket: Bucket) -> None:
@@ -58,7 +60,7 @@ def _update_one(
     if k is not None:
         largest = torch.maximum(k, next_v)
         k.copy_(largest)
-    root = (largest if plainly(c.eps_root, 0) else largest + c.eps_root).sqrt()
+    root = sqrt(largest if plainly(c.eps_root, 0) else largest + c.eps_root)
     step = _weighted(g, c.step_g, next_m, c.step_m) / (
         root if plainly(c.eps_out, 0) else root + c.eps_out
     )

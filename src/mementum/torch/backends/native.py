@@ -1,0 +1,172 @@
+"""The compiled kernel: one call runs over a whole bucket, in one pass over memory.
+
+Its operations and their order are the loop's, so both give the same bits. Addresses
+are asked for at every step: users move parameters and state.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import mementum
+from mementum.rule import Coefficients
+from mementum.torch.bucket import Bucket
+
+name = "native"
+
+# As in native/kernel.h.
+TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+ISAS = ("baseline", "avx2", "avx512")
+
+
+class _Job(ctypes.Structure):
+    _fields_ = (
+        ("numbers", ctypes.c_double * len(Coefficients._fields)),
+        ("param", ctypes.c_int32),
+        ("grad", ctypes.c_int32),
+        ("state", ctypes.c_int32),
+        ("isa", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+        ("count", ctypes.c_int64),
+        ("items", ctypes.c_void_p),
+    )
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled kernel, or None if the package was built without it.
+
+    The environment variable MEMENTUM_NATIVE=0 hides it.
+    """
+    if os.environ.get("MEMENTUM_NATIVE") == "0":
+        return None
+    for root in mementum.__path__:
+        for path in sorted(Path(root, "native").glob("mementum_kernel.*")):
+            return ctypes.CDLL(os.fspath(path))
+    return None
+
+
+@functools.cache
+def isa() -> int:
+    """Return the instruction set to use: the newest, or MEMENTUM_ISA's if lower.
+
+    Errors: `ValueError` if MEMENTUM_ISA is no instruction set of `ISAS`.
+    """
+    kernel = library()
+    best: int = kernel.mementum_best_isa() if kernel else 0
+    asked = os.environ.get("MEMENTUM_ISA", ISAS[best])
+    if asked not in ISAS:
+        raise ValueError(f"MEMENTUM_ISA is {asked!r}; it is one of {', '.join(ISAS)}.")
+    return min(best, ISAS.index(asked))
+
+
+def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
+    """Return why parameters of such a group cannot run here, or None."""
+    if library() is None:
+        return "the kernel was not built; `mementum doctor` says why"
+    if flags["differentiable"]:
+        return "the kernel cannot be differentiated"
+    if flags["capturable"]:
+        return "the kernel takes its numbers from the host, and capturable forbids it"
+    if flags["fused"] is False:
+        return "fused=False asks for another path"
+    if flags["foreach"] is not None and not flags["fused"]:
+        return f"foreach={flags['foreach']} asks for another path"
+    if device.type != "cpu":
+        return f"the kernel runs on the CPU, and not on {device.type}"
+    return None
+
+
+def update(c: Coefficients, bucket: Bucket) -> None:
+    """Take one step for all parameters of the bucket."""
+    kernel = library()
+    assert kernel is not None
+    layouts: list[array[int]] = []
+    items = array("q")
+    peaks = list[Tensor | None](bucket.peak) or [None] * len(bucket.params)
+    for p, g, m, v, k in zip(
+        bucket.params, bucket.grads, bucket.momentum, bucket.square, peaks, strict=True
+    ):
+        layout = 0
+        if not (
+            p.is_contiguous()
+            and g.is_contiguous()
+            and m.is_contiguous()
+            and v.is_contiguous()
+            and (k is None or k.is_contiguous())
+        ):
+            layout = _layout(p, (p, g, m, v, v if k is None else k), layouts)
+        items.extend(
+            (
+                p.data_ptr(),
+                g.data_ptr(),
+                m.data_ptr(),
+                v.data_ptr(),
+                0 if k is None else k.data_ptr(),
+                p.numel(),
+                layout,
+            )
+        )
+    job = _Job(
+        (ctypes.c_double * len(c))(*c),
+        TYPES[bucket.params[0].dtype],
+        TYPES[bucket.grads[0].dtype],
+        TYPES[bucket.dtype],
+        isa(),
+        torch.get_num_threads(),
+        len(bucket.params),
+        items.buffer_info()[0],
+    )
+    if kernel.mementum_step(ctypes.byref(job)):
+        raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
+    torch.autograd.graph.increment_version(bucket.params)
+
+
+def _layout(p: Tensor, row: tuple[Tensor, ...], kept: list[array[int]]) -> int:
+    """Return where a layout is written down, or 0 if all lie dense and alike.
+
+    `kept` keeps it alive until the kernel has read it.
+    """
+    strides = tuple(tensor.stride() for tensor in row)
+    described = _described(tuple(p.shape), strides)
+    if not described:
+        return 0
+    kept.append(array("q", described))
+    return kept[-1].buffer_info()[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _described(
+    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...]
+) -> tuple[int, ...]:
+    """Return rank, sizes and strides for the kernel; nothing if dense and alike.
+
+    Dimensions that every operand steps through as one are merged, and the fastest
+    one of the parameter comes last.
+    """
+    dims = [
+        (size, tuple(stride[d] for stride in strides))
+        for d, size in enumerate(shape)
+        if size != 1
+    ]
+    dims.sort(key=lambda dim: dim[1][0], reverse=True)
+    merged: list[tuple[int, tuple[int, ...]]] = []
+    for size, steps in dims:
+        if merged and merged[-1][1] == tuple(step * size for step in steps):
+            merged[-1] = (merged[-1][0] * size, steps)
+        else:
+            merged.append((size, steps))
+    if (len(merged) == 1 and set(merged[0][1]) == {1}) or not merged:
+        return ()
+    sizes = [size for size, _ in merged]
+    by_operand = [[steps[i] for _, steps in merged] for i in range(len(strides))]
+    return (len(merged), *sizes, *(step for each in by_operand for step in each))
