@@ -16,7 +16,8 @@ def number(
     if isinstance(value, str | bytes | bool):
         raise TypeError(f"{name} is {value!r}; {wants}")
     try:
-        plain = float(value)
+        # A tensor that wants a gradient would warn that a float has none.
+        plain = float(value.detach() if hasattr(value, "detach") else value)
     except OverflowError:
         plain = math.inf
     except (TypeError, ValueError, RuntimeError):
@@ -68,13 +69,9 @@ def switch(name: str, value: Any) -> bool:
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
     """Return `value` as two numbers."""
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{name} is {value!r}; it wants two numbers, such as (0.9, 0.999)."
-        ) from None
-    return first, second
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return value[0], value[1]
+    raise TypeError(f"{name} is {value!r}; it wants two numbers, such as (0.9, 0.999).")
 
 
 def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:

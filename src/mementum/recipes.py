@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ParamSpec
 
 from mementum import limits
@@ -29,12 +30,8 @@ class Recipe:
     lr: float
     paper: str
     function: Callable[..., Rule]
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Return the hyperparameters besides the learning rate, with their defaults."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.name != "xp"}
+    defaults: Mapping[str, Any]
+    """The hyperparameters besides the learning rate, with their defaults."""
 
     def rule(
         self, hyperparameters: Mapping[str, Any], xp: Namespace = math, where: str = ""
@@ -47,6 +44,11 @@ class Recipe:
             return self.function(**hyperparameters, xp=xp)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.name}: {where}{error}") from None
+
+    @property
+    def kind(self) -> str:
+        """Return the name of what the state means; a W only moves the decay."""
+        return self.name.removesuffix("W")
 
     @property
     def summary(self) -> str:
@@ -63,7 +65,9 @@ def published(
     """Enter a function into `RECIPES` under its optimizer's `name`."""
 
     def enter(function: Callable[P, Rule]) -> Callable[P, Rule]:
-        RECIPES[name] = Recipe(name, lr, paper, function)
+        arguments = inspect.signature(function).parameters.values()
+        defaults = {each.name: each.default for each in arguments if each.name != "xp"}
+        RECIPES[name] = Recipe(name, lr, paper, function, MappingProxyType(defaults))
         return function
 
     return enter

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from mementum import limits
 from mementum.torch.state import MOMENT_DTYPE, counter
 
 if TYPE_CHECKING:
@@ -19,74 +21,112 @@ MOMENTS = ("momentum", "square", "peak")
 
 def load(optimizer: FamilyOptimizer, state_dict: dict[str, Any]) -> None:
     """Load a state dict into an optimizer, or change nothing and say why."""
+    _check_form(state_dict)
     state_dict = state_dict.copy()
     for before in optimizer._optimizer_load_state_dict_pre_hooks.values():
         state_dict = before(optimizer, state_dict) or state_dict
     groups = deepcopy(state_dict["param_groups"])
     _match_groups(optimizer, groups)
-    saved = {
-        key: value
+    params = {
+        key: (param, bool(group.get("capturable")))
         for group, own in zip(groups, optimizer.param_groups, strict=True)
-        for key, value in zip(group["params"], own["params"], strict=True)
+        for key, param in zip(group["params"], own["params"], strict=True)
     }
     state: defaultdict[Any, Any] = defaultdict(dict)
     for key, kept in state_dict["state"].items():
-        if key not in saved:
+        if key not in params:
             state[key] = kept
             continue
-        capturable = any(g.get("capturable") for g in groups if key in g["params"])
-        _check_moments(optimizer, key, saved[key], kept)
-        state[saved[key]] = _own(saved[key], kept, capturable=capturable)
+        param, capturable = params[key]
+        _check_moments(key, param, kept)
+        state[param] = _own(param, kept, capturable=capturable)
     _replace(optimizer, groups, state)
     for after in optimizer._optimizer_load_state_dict_post_hooks.values():
         after(optimizer)
 
 
-def _match_groups(optimizer: FamilyOptimizer, groups: list[dict[str, Any]]) -> None:
-    name, own = optimizer.recipe.name, optimizer.param_groups
+def _check_form(state_dict: Any) -> None:
+    """Refuse what is no optimizer's state dict."""
+    if not isinstance(state_dict, dict):
+        raise TypeError(
+            f"a state dict is a dict, and not {type(state_dict).__name__}; load what "
+            "state_dict() returned."
+        )
+    for key, kind in (("state", dict), ("param_groups", list)):
+        if not isinstance(state_dict.get(key), kind):
+            raise ValueError(
+                f"the state dict has no {kind.__name__} {key!r}; load what the "
+                "optimizer's state_dict() returned, and not a model's."
+            )
+
+
+def _match_groups(optimizer: FamilyOptimizer, groups: list[Any]) -> None:
+    own = optimizer.param_groups
     if len(groups) != len(own):
         raise ValueError(
-            f"{name}: the state dict has {len(groups)} parameter groups and this "
-            f"optimizer {len(own)}; build it with the same groups."
+            f"the state dict has {len(groups)} parameter groups and this optimizer "
+            f"{len(own)}; build it with the same groups."
         )
     for index, (saved, mine) in enumerate(zip(groups, own, strict=True)):
+        if not isinstance(saved, dict) or "params" not in saved:
+            raise ValueError(f"parameter group {index} of the state dict is no group.")
         if len(saved["params"]) != len(mine["params"]):
             raise ValueError(
-                f"{name}: parameter group {index} has {len(saved['params'])} "
-                f"parameters in the state dict and {len(mine['params'])} in this "
-                "optimizer; build it from the same model."
+                f"parameter group {index} has {len(saved['params'])} parameters in "
+                f"the state dict and {len(mine['params'])} in this optimizer; build "
+                "it from the same model."
             )
-        missing = [key for key in optimizer.recipe.defaults if key not in saved]
-        if missing:
-            raise ValueError(
-                f"{name}: parameter group {index} of the state dict has no "
-                f"{missing[0]!r}, so another optimizer saved it; load it there."
-            )
+        _match_rule(optimizer, index, saved)
 
 
-def _check_moments(
-    optimizer: FamilyOptimizer, key: int, param: Tensor, kept: dict[str, Any]
+def _match_rule(
+    optimizer: FamilyOptimizer, index: int, saved: Mapping[str, Any]
 ) -> None:
-    """Refuse a parameter's state that another rule saved, or another shape's."""
-    if not kept:
-        return
-    name = f"{optimizer.recipe.name}: the state of parameter {key}"
-    missing = {"step", "momentum", "square"} - set(kept)
-    extra = set(kept) - {"step", *MOMENTS}
-    if missing or extra:
+    """Refuse a group that another rule saved: its moments mean something else."""
+    rule = saved.get("rule", optimizer.recipe.kind)
+    missing = [key for key in optimizer.recipe.defaults if key not in saved]
+    if rule != optimizer.recipe.kind or missing:
+        found = f"is {rule}'s" if not missing else f"has no {missing[0]!r}"
         raise ValueError(
-            f"{name} holds {', '.join(map(str, kept)) or 'nothing'}; it wants step, "
-            "momentum and square. Another optimizer saved it; load it there."
+            f"parameter group {index} of the state dict {found}, so another optimizer "
+            "saved it, whose moments mean something else; load it there."
         )
-    for moment in MOMENTS:
-        if moment in kept and kept[moment].shape != param.shape:
-            raise ValueError(
-                f"{name} has a {moment} of shape {tuple(kept[moment].shape)}, and the "
-                f"parameter has {tuple(param.shape)}; build it from the same model."
-            )
-    step = float(kept["step"])
-    if not step >= 0 or step != int(step):
-        raise ValueError(f"{name} has taken {step} steps; it wants a whole number.")
+
+
+def _check_moments(key: Any, param: Tensor, kept: Any) -> None:
+    """Refuse a parameter's state that another rule saved, or another shape's."""
+    where = f"the state of parameter {key}"
+    if kept == {}:
+        return
+    names = set(kept) if isinstance(kept, dict) else set()
+    if not {"step", "momentum", "square"} <= names or names - {"step", *MOMENTS}:
+        raise ValueError(
+            f"{where} holds {', '.join(sorted(map(str, names))) or 'nothing'}; it "
+            "wants step, momentum and square. Another optimizer saved it; load it "
+            "there."
+        )
+    for name in MOMENTS:
+        if name in kept:
+            _check_moment(f"{where} has a {name}", param, kept[name])
+    wants = "the number of steps taken is a whole number."
+    step = limits.number(f"{where}: step", kept["step"], wants=wants)
+    if not step.is_integer():
+        raise ValueError(f"{where}: step is {step}; {wants}")
+
+
+def _check_moment(what: str, param: Tensor, moment: Any) -> None:
+    if not isinstance(moment, Tensor):
+        raise TypeError(f"{what} that is {type(moment).__name__}, and not a tensor.")
+    if moment.shape != param.shape:
+        raise ValueError(
+            f"{what} of shape {tuple(moment.shape)}, and the parameter has "
+            f"{tuple(param.shape)}; build the optimizer from the same model."
+        )
+    if moment.is_complex() != param.is_complex():
+        raise ValueError(
+            f"{what} of {moment.dtype}, and the parameter is {param.dtype}; one is "
+            "complex and the other not."
+        )
 
 
 def _own(param: Tensor, kept: dict[str, Any], *, capturable: bool) -> dict[str, Any]:

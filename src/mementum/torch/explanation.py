@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from mementum import explain
 from mementum.rule import Rule
@@ -43,19 +44,16 @@ def _group(optimizer: FamilyOptimizer, index: int, rule: Rule) -> list[str]:
 
 def _runs(optimizer: FamilyOptimizer, group: dict[str, Any]) -> Iterator[str]:
     """Yield, for each kind of parameter, the path that runs it and why no faster."""
-    buckets = Counter(
-        (
-            param.device,
-            str(param.dtype).removeprefix("torch."),
-            int(optimizer.state[param]["step"]) if param in optimizer.state else 0,
-        )
-        for param in group["params"]
-    )
-    for (device, dtype, step), count in buckets.items():
-        choice = choose(group, device)
+    alike: dict[tuple[Any, ...], list[Tensor]] = {}
+    for param in group["params"]:
+        step = int(optimizer.state[param]["step"]) if param in optimizer.state else 0
+        kind = (param.device, param.dtype, type(param), step)
+        alike.setdefault(kind, []).append(param)
+    for (device, dtype, _, step), params in alike.items():
+        choice = choose(group, params[0])
         yield (
-            f"{_plural(count, 'parameter')}, {dtype} on {device}, "
-            f"{_plural(step, 'step')} taken: run by {choice.backend.name}"
+            f"{_plural(len(params), 'parameter')}, {dtype} on {device}, "
+            f"{step:,} steps taken: run by {choice.backend.name}"
         )
         for name, reason in choice.refusals.items():
             yield f"    not by {name}: {reason}"

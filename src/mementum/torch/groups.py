@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from mementum import limits
@@ -29,11 +30,18 @@ def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return group options as checkpoints can hold them, without classes of ours."""
-    return {
-        name: {"log_ratio": value.log_ratio} if isinstance(value, Memory) else value
-        for name, value in values.items()
-    }
+    """Return group options as checkpoints can hold them: no classes of any library."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Memory):
+        return {"log_ratio": value.log_ratio}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
 
 
 def check_flags(group: Mapping[str, Any]) -> None:

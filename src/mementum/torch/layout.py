@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -21,16 +22,21 @@ class Extent(NamedTuple):
     param: Tensor
 
 
-def refuse_dtypes(params: Iterable[tuple[str, Tensor]]) -> None:
-    """Refuse parameters in a dtype that has no step.
+def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse parameters in a dtype that has no step, and lazy views.
 
-    Errors: `TypeError` with the name of the parameter.
+    Errors: `TypeError` or `ValueError` with the name of the parameter.
     """
     for name, param in params:
         if param.requires_grad and param.dtype not in MOMENT_DTYPE:
             raise TypeError(
                 f"{name} is {param.dtype}; a step wants a real or complex "
                 "floating-point dtype of 16 bits or more."
+            )
+        if param.is_conj() or param.is_neg():
+            raise ValueError(
+                f"{name} is a lazy conjugate or negation of another tensor; pass "
+                "its resolve_conj().resolve_neg()."
             )
 
 
@@ -74,9 +80,9 @@ def _extent(name: str, param: Tensor) -> Extent | None:
         return None
     if param.is_meta or param.numel() == 0:
         return None
+    if type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return None  # a wrapper, such as a DTensor, has no memory of its own
     start = param.data_ptr()
-    if start == 0:
-        return None
     last = sum(
         (size - 1) * stride
         for size, stride in zip(param.shape, param.stride(), strict=True)
@@ -97,9 +103,9 @@ def _repeats(param: Tensor) -> bool:
         return False
     if any(stride == 0 for stride, _ in dims):
         return True
-    places = torch.zeros(1, dtype=torch.int64)
+    places = torch.zeros(1, dtype=torch.int64, device="cpu")
     for stride, size in dims:
-        places = (places[:, None] + stride * torch.arange(size)).flatten()
+        places = (places[:, None] + stride * torch.arange(size, device="cpu")).flatten()
     distinct = torch.bincount(places).count_nonzero()
     return int(distinct) < places.numel()
 
@@ -114,10 +120,33 @@ def _meet(a: Extent, b: Extent) -> bool:
         dense, other = (a, b) if _is_dense(a) else (b, a)
         if dense.start <= other.start and other.end <= dense.end:
             return True
+    if _pass_between(a, b):
+        return False
     origin = min(a.start, b.start)
-    owned = torch.zeros(max(a.end, b.end) - origin, dtype=torch.bool)
+    size = max(a.end, b.end) - origin
+    owned = torch.zeros(size, dtype=torch.bool, device="cpu")
     _bytes(owned, a, origin).fill_(True)
     return bool(_bytes(owned, b, origin).any())
+
+
+def _pass_between(a: Extent, b: Extent) -> bool:
+    """Whether the strides alone show that two parameters interleave, as columns do.
+
+    All offsets of both are multiples of one step from their starts, so elements can
+    only meet if the starts are less than an element apart, modulo that step.
+    """
+    widths = a.param.element_size(), b.param.element_size()
+    strides = [
+        stride * width
+        for param, width in zip((a.param, b.param), widths, strict=True)
+        for stride, size in _dims(param)
+        if size > 1
+    ]
+    step = math.gcd(*strides)
+    if step == 0:
+        return False
+    apart = (b.start - a.start) % step
+    return apart >= widths[0] and step - apart >= widths[1]
 
 
 def _is_dense(extent: Extent) -> bool:

@@ -21,10 +21,17 @@ from mementum.torch.backends import choose
 from mementum.torch.bucket import Bucket, Roster
 from mementum.torch.gradients import first_nonfinite, refuse_sparse
 from mementum.torch.groups import EXECUTION, check_flags, named, plain
-from mementum.torch.layout import refuse_dtypes, refuse_shared_memory
+from mementum.torch.layout import refuse_kinds, refuse_shared_memory
 
 Number = float | Tensor
 TORCH = cast("Namespace", torch)
+OURS = (
+    FloatingPointError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class Execution(TypedDict, total=False):
@@ -69,16 +76,21 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
         self._rosters: dict[int, Roster] = {}
+        self._constructed = False
         defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
         super().__init__(params, plain(defaults))
+        self._constructed = True
+        self._check_memory()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
         self._rosters = {}
+        self._constructed = True
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
                 group.setdefault(name, default)
+            group.setdefault("rule", self.recipe.kind)
             group.setdefault("skipped_steps", 0)
 
     @property
@@ -97,12 +109,17 @@ class FamilyOptimizer(torch.optim.Optimizer):
         Errors: `ValueError` or `TypeError` for a bad hyperparameter and for memory
         that two parameters would share; the optimizer is then unchanged.
         """
-        super().add_param_group({"skipped_steps": 0} | plain(param_group))
+        if not isinstance(param_group, dict):
+            raise TypeError(
+                f"{self.recipe.name}: param_group must be a dict with the key "
+                f"'params', and not {type(param_group).__name__}."
+            )
+        kept = {"rule": self.recipe.kind, "skipped_steps": 0}
+        super().add_param_group(kept | plain(param_group))
         try:
-            self.check()
-            with self._errors_named():
-                refuse_dtypes(self.named_params())
-                refuse_shared_memory(self.named_params())
+            self._rule(len(self.param_groups) - 1, math)
+            if self._constructed:
+                self._check_memory()
         except Exception:
             self.param_groups.pop()
             raise
@@ -129,6 +146,11 @@ class FamilyOptimizer(torch.optim.Optimizer):
             picture.draw(averages, Path(plot))
         return explanation.text(self, rules)
 
+    def _check_memory(self) -> None:
+        with self._errors_named():
+            refuse_kinds(self.named_params())
+            refuse_shared_memory(self.named_params())
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
 
@@ -136,7 +158,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
         is another rule's, or does not fit the parameters, or holds a bad
         hyperparameter; the optimizer is then unchanged.
         """
-        checkpoint.load(self, state_dict)
+        with self._errors_named():
+            checkpoint.load(self, state_dict)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -176,7 +199,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
             for bucket in roster.call(group, self.state, peak=rule.peak):
                 bucket.advance(capturable=group["capturable"])
                 if bucket.params:
-                    backend = choose(group, bucket.params[0].device).backend
+                    backend = choose(group, bucket.params[0]).backend
                     backend.update(_numbers(rule, group, bucket, xp), bucket)
                 bucket.release()
 
@@ -186,9 +209,15 @@ class FamilyOptimizer(torch.optim.Optimizer):
         where = f"parameter group {index}: " if len(self.param_groups) > 1 else ""
         with self._errors_named(where):
             check_flags(group)
+            if group["differentiable"] != self.defaults["differentiable"]:
+                raise ValueError(
+                    f"differentiable is {group['differentiable']} in a group of an "
+                    f"optimizer made with {self.defaults['differentiable']}; set it "
+                    "for the whole optimizer."
+                )
             if group["fused"]:
                 for param in group["params"]:
-                    choose(group, param.device)
+                    choose(group, param)
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
             hyperparameters = {name: group[name] for name in self.recipe.defaults}
@@ -218,7 +247,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """Begin the errors raised inside with the optimizer's name."""
         try:
             yield
-        except (ArithmeticError, TypeError, ValueError, RuntimeError) as error:
+        except OURS as error:
+            if type(error) not in OURS or str(error).startswith(self.recipe.name):
+                raise
             raise type(error)(f"{self.recipe.name}: {where}{error}") from None
 
 
@@ -269,7 +300,7 @@ def _numbers(
     """Return the twelve numbers of a bucket's step."""
     lr, step = group["lr"], bucket.step
     if xp is math:
-        lr = float(lr)
+        lr = limits.learning_rate(lr)
     else:
         lr = _wide(lr)
         step = torch.as_tensor(step, dtype=torch.float64)

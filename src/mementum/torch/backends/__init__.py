@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import torch
+from torch import Tensor
 
 from mementum.rule import Coefficients
 from mementum.torch.backends import foreach, loop, native
@@ -17,8 +17,8 @@ class Backend(Protocol):
 
     name: str
 
-    def refuses(self, flags: Mapping[str, Any], device: torch.device) -> str | None:
-        """Return why parameters of such a group cannot run here, or None."""
+    def refuses(self, flags: Mapping[str, Any], param: Tensor) -> str | None:
+        """Return why parameters like this one cannot run here, or None if they can."""
 
     def update(self, c: Coefficients, bucket: Bucket) -> None:
         """Take one step with the numbers `c`."""
@@ -35,14 +35,14 @@ class Choice(NamedTuple):
 BACKENDS: tuple[Backend, ...] = (native, foreach, loop)
 
 
-def choose(flags: Mapping[str, Any], device: torch.device) -> Choice:
-    """Return the fastest backend for parameters on a device, in a group with flags.
+def choose(flags: Mapping[str, Any], param: Tensor) -> Choice:
+    """Return the fastest backend for parameters like this one, in a group with flags.
 
     Errors: `NotImplementedError` if the flags ask for one that cannot serve.
     """
     refusals: dict[str, str] = {}
     for backend in BACKENDS:
-        reason = backend.refuses(flags, device)
+        reason = backend.refuses(flags, param)
         if reason is None:
             return Choice(backend, refusals)
         refusals[backend.name] = reason

@@ -25,8 +25,8 @@ Tensors = list[Tensor]
 CACHED = 32_768
 
 
-def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
-    """Return why parameters of such a group cannot run here, or None."""
+def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
+    """Return why parameters like this one cannot run here, or None if they can."""
     if flags["fused"]:
         return "fused=True asks for another path"
     if flags["differentiable"]:

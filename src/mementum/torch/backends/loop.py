@@ -19,8 +19,8 @@ from mementum.torch.bucket import Bucket
 name = "loop"
 
 
-def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
-    """Return why parameters of such a group cannot run here, or None."""
+def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
+    """Return why parameters like this one cannot run here, or None if they can."""
     asked = next((flag for flag in ("fused", "foreach") if flags[flag]), None)
     return f"{asked}=True asks for another path" if asked else None
 
@@ -49,6 +49,9 @@ def _update_one(
     c: Coefficients, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, k: Tensor | None
 ) -> None:
     p = param.to(m.dtype)
+    if torch.is_grad_enabled():
+        # Backward reads what forward read, and the parameter is about to change.
+        p = p.clone()
     g = grad if plainly(c.scale, 1) else grad * c.scale
     if not plainly(c.pull, 0):
         g = g + p * c.pull
@@ -58,7 +61,9 @@ def _update_one(
     next_v = v + (sample - v) * c.take_v
     largest = next_v
     if k is not None:
-        largest = torch.maximum(k, next_v)
+        # Backward reads what forward read, and the peak is about to change.
+        before = k.clone() if torch.is_grad_enabled() else k
+        largest = torch.maximum(before, next_v)
         k.copy_(largest)
     root = sqrt(largest if plainly(c.eps_root, 0) else largest + c.eps_root)
     step = _weighted(g, c.step_g, next_m, c.step_m) / (

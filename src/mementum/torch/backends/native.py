@@ -69,8 +69,8 @@ def isa() -> int:
     return min(best, ISAS.index(asked))
 
 
-def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
-    """Return why parameters of such a group cannot run here, or None."""
+def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
+    """Return why parameters like this one cannot run here, or None if they can."""
     if library() is None:
         return "the kernel was not built; `mementum doctor` says why"
     if flags["differentiable"]:
@@ -81,8 +81,10 @@ def refuses(flags: Mapping[str, Any], device: torch.device) -> str | None:
         return "fused=False asks for another path"
     if flags["foreach"] is not None and not flags["fused"]:
         return f"foreach={flags['foreach']} asks for another path"
-    if device.type != "cpu":
-        return f"the kernel runs on the CPU, and not on {device.type}"
+    if param.device.type != "cpu":
+        return f"the kernel runs on the CPU, and not on {param.device.type}"
+    if type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return f"a {type(param).__name__} keeps its elements elsewhere"
     return None
 
 

@@ -16,4 +16,6 @@ def sqrt(x: Tensor) -> Tensor:
     """
     if type(x) is not Tensor or x.requires_grad or x.device.type != "cpu":
         return x.sqrt()
-    return torch.from_numpy(np.sqrt(x.numpy()).reshape(x.shape))
+    root = torch.empty_like(x)
+    np.sqrt(x.numpy(), out=root.numpy())
+    return root
