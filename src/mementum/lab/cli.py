@@ -1,0 +1,111 @@
+"""The lab's commands: compare, report and tasks.
+
+What takes time to import stands in `commands`, which is imported once a command runs:
+help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+
+from mementum.lab import LabError
+
+FOLDER = "mementum-compare"
+PAGE = "report.html"
+EXTRA = ("scipy", "sklearn", "rich", "jinja2", "plotly")
+
+
+def add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add the lab's commands to the command line."""
+    add_compare(commands)
+    report = commands.add_parser(
+        "report", help="make the report of a comparison again", description=REPORT
+    )
+    report.add_argument(
+        "folder", nargs="?", default=FOLDER, help=f"its folder (default: {FOLDER})"
+    )
+    report.add_argument("--report", metavar="FILE", help=f"the page (default: {PAGE})")
+    report.add_argument("--json", action="store_true", help="print JSON only")
+    report.set_defaults(run=run, lab="report")
+    tasks = commands.add_parser(
+        "tasks",
+        help="list the tasks and contenders of the lab",
+        description="List the tasks and the contenders that `mementum compare` knows.",
+    )
+    tasks.set_defaults(run=run, lab="tasks")
+
+
+REPORT = (
+    "Make the table and the page of a comparison again from the folder it was kept in. "
+    "Nothing is trained."
+)
+COMPARE = (
+    "Train every contender on real tasks, each with its learning rate tuned the same "
+    "way, and say what is better, with uncertainty. Interrupted, the same command "
+    "continues where it stopped."
+)
+
+
+def add_compare(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add ``mementum compare`` to the command line."""
+    parser = commands.add_parser(
+        "compare", help="compare optimizers on real tasks", description=COMPARE
+    )
+    add = parser.add_argument
+    add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
+    add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
+    add("--seeds", metavar="N", default="4", help="how many seeds (default: 4)")
+    add(
+        "--lrs",
+        metavar="N",
+        default="5",
+        help="learning rates of each contender, half a decade apart around its "
+        "published default; an odd number (default: 5)",
+    )
+    add(
+        "--reference",
+        metavar="NAME",
+        default="AdamW",
+        help="whom to compare with; it always takes part (default: AdamW)",
+    )
+    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--out",
+        metavar="FOLDER",
+        default=FOLDER,
+        help=f"where results are kept and found again (default: {FOLDER})",
+    )
+    add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--json", action="store_true", help="print JSON only; progress to stderr")
+    parser.set_defaults(run=run, lab="compare")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out a command of the lab and return its exit code.
+
+    0: done, diverged runs included. 1: done, but runs failed. 2: it cannot be done, for
+    the reason given in a sentence. 130: stopped by Ctrl-C.
+    """
+    if any(importlib.util.find_spec(package) is None for package in EXTRA):
+        print(
+            f"mementum {arguments.lab} needs the lab extra: "
+            'pip install "mementum[lab]"',
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        from mementum.lab import commands
+
+        return commands.COMMANDS[arguments.lab](arguments)
+    except LabError as error:
+        print(f"mementum {arguments.lab}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

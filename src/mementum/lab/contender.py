@@ -1,0 +1,107 @@
+"""A contender is an optimizer at its published defaults, learning rate aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch.optim import Optimizer
+
+from mementum import Adam, AdamNC, AdamNX, AdaMomentum, AdamW, AdaXW, AMSGrad
+
+Option: TypeAlias = float | int | str | bool | list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """An optimizer in the comparison.
+
+    The options are written out, so that a run stays what it was when a default changes.
+    """
+
+    name: str
+    lr: float
+    """The authors' default, and the centre of the grid of learning rates."""
+    options: Mapping[str, Option]
+    """Every hyperparameter but the learning rate, as published."""
+    factory: Callable[..., Optimizer]
+
+    def optimizer(
+        self,
+        parameters: list[torch.nn.Parameter],
+        lr: float,
+        options: Mapping[str, Option],
+    ) -> Optimizer:
+        """Return the optimizer of these parameters with these options."""
+        given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.items()
+        }
+        return self.factory(parameters, lr=lr, **given)
+
+
+CONTENDERS: tuple[Contender, ...] = (
+    Contender(
+        name="SGD",
+        lr=0.1,
+        options={"momentum": 0.9, "weight_decay": 0.0},
+        factory=torch.optim.SGD,
+    ),
+    Contender(
+        name="Adam",
+        lr=1e-3,
+        options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
+        factory=Adam,
+    ),
+    Contender(
+        name="AdamW",
+        lr=1e-3,
+        options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamW,
+    ),
+    Contender(
+        name="AMSGrad",
+        lr=1e-3,
+        options={
+            "betas": [0.9, 0.999],
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "variant": "paper",
+        },
+        factory=AMSGrad,
+    ),
+    Contender(
+        name="AdamNC",
+        lr=1e-3,
+        options={"momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0},
+        factory=AdamNC,
+    ),
+    Contender(
+        name="AdaXW",
+        lr=5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
+        factory=AdaXW,
+    ),
+    Contender(
+        name="AdamNX",
+        lr=1e-3,
+        options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamNX,
+    ),
+    Contender(
+        name="AdaMomentum",
+        lr=1e-3,
+        options={"betas": [0.9, 0.999], "eps": 1e-16, "weight_decay": 0.0},
+        factory=AdaMomentum,
+    ),
+)
+
+
+def find(name: str) -> Contender:
+    """Return the contender of this name; an unknown name is a LookupError."""
+    for contender in CONTENDERS:
+        if contender.name == name:
+            return contender
+    raise LookupError(f"the lab knows no contender named {name!r}")

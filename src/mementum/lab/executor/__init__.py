@@ -1,0 +1,24 @@
+"""Executors carry out runs somewhere and hand back their records."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from mementum.lab import LabError
+from mementum.lab.run import RunRecord, RunSpec
+
+
+class Executor(Protocol):
+    """Somewhere to carry out runs."""
+
+    def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
+        """Carry out the runs, taken up in this order, and yield each when it is done.
+
+        Closing the iterator ends the runs under way.
+        """
+        ...
+
+
+class ExecutorError(LabError):
+    """No run can be carried out; the message says why."""

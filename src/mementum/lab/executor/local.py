@@ -1,0 +1,188 @@
+"""Carries out runs in processes of this machine, one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from mementum.lab.executor import ExecutorError
+from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.training import environment, execute, warm_up
+
+ATTEMPTS = 3
+"""How often a run is begun when the system kills its worker each time."""
+
+Execute = Callable[[RunSpec], RunRecord]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class LocalExecutor:
+    """Worker processes that live as long as the iteration over their results.
+
+    Each worker has a pipe of its own and holds one run at a time: when the system kills
+    a worker it is known which run it takes along, and no other run is disturbed.
+    """
+
+    def __init__(self, workers: int, execute: Execute = execute) -> None:
+        """``execute`` is looked up by its name in the workers, so it is no lambda."""
+        self.workers = workers
+        self.execute = execute
+
+    def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
+        """Carry out the runs, taken up in this order, and yield each when it is done.
+
+        A run whose worker is killed is begun anew, three times in all; then its record
+        is a failed one. Closing the iterator ends the runs under way.
+        """
+        pool = Pool(self.execute, specs)
+        try:
+            for _ in range(min(self.workers, len(specs))):
+                pool.enlist()
+            while pool.unfinished():
+                yield from pool.collect()
+        finally:
+            pool.end()
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process, the pipe to it, and the run it is busy with."""
+
+    process: BaseProcess
+    pipe: Connection
+    ready: bool = False
+    spec: RunSpec | None = None
+
+
+class Pool:
+    """The workers at hand, the runs that wait, and how often each was begun."""
+
+    def __init__(self, execute: Execute, specs: Sequence[RunSpec]) -> None:
+        self.execute = execute
+        self.waiting = deque(specs)
+        self.begun: Counter[str] = Counter()
+        self.workers: list[Worker] = []
+
+    def unfinished(self) -> bool:
+        """Return whether a run waits or is under way."""
+        return bool(self.waiting) or any(worker.spec for worker in self.workers)
+
+    def enlist(self) -> None:
+        """Start a worker.
+
+        It inherits a mask that keeps Ctrl-C from it: the driver alone decides, and ends
+        the workers. The resource tracker is started before, as it lifts the mask.
+        """
+        resource_tracker.ensure_running()
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(there, self.execute), daemon=True)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            self.workers.append(Worker(process, here))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        there.close()
+
+    def collect(self) -> Generator[RunRecord, None, None]:
+        """Wait until a worker reports or dies; yield the records that came of it."""
+        reporting = wait([worker.pipe for worker in self.workers])
+        for worker in [known for known in self.workers if known.pipe in reporting]:
+            try:
+                record = worker.pipe.recv()
+            except (EOFError, OSError):
+                record = self.bury(worker)
+            else:
+                worker.ready = True
+                self.feed(worker)
+            if record is not None:
+                yield record
+
+    def feed(self, worker: Worker) -> None:
+        """Hand the worker the next run; its death meanwhile shows when it reports."""
+        worker.spec = self.waiting.popleft() if self.waiting else None
+        if worker.spec is not None:
+            self.begun[worker.spec.run_id] += 1
+            with suppress(OSError):
+                worker.pipe.send(worker.spec)
+
+    def bury(self, worker: Worker) -> RunRecord | None:
+        """Replace a dead worker; return the failed record of a run that is given up."""
+        worker.process.join()
+        worker.pipe.close()
+        self.workers.remove(worker)
+        cause = ending(worker.process.exitcode)
+        if not worker.ready:
+            raise ExecutorError(f"a worker process did not start: it ended by {cause}.")
+        if worker.spec is None:
+            return None
+        again = self.begun[worker.spec.run_id] < ATTEMPTS
+        if again:
+            self.waiting.append(worker.spec)
+        if self.waiting:
+            self.enlist()
+        return None if again else lost(worker.spec, cause)
+
+    def end(self) -> None:
+        """Kill the workers, whatever they are doing."""
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.join()
+            worker.pipe.close()
+
+
+def work(pipe: Connection, execute: Execute) -> None:
+    """Carry out the runs that come through the pipe, as long as the driver lives."""
+    threading.Thread(target=end_with_driver, daemon=True).start()
+    warm_up()
+    pipe.send(None)
+    with suppress(EOFError):
+        while True:
+            pipe.send(execute(pipe.recv()))
+
+
+def end_with_driver() -> None:
+    """Wait until the driver is gone, however it ended, and end this process."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
+def ending(code: int | None) -> str:
+    """Return the words for a process' exit code."""
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def lost(spec: RunSpec, cause: str) -> RunRecord:
+    """Return the record of a run that is given up."""
+    return RunRecord(
+        spec=spec,
+        status=Status.FAILED,
+        score=None,
+        curve=Curve(steps=(), train=(), validation=()),
+        seconds=0.0,
+        optimizer_seconds=0.0,
+        parameters=0,
+        error=f"its worker process ended by {cause}, {ATTEMPTS} times",
+        environment=environment(),
+    )

@@ -1,0 +1,85 @@
+"""Which figures a page has: every task's effects, curves and learning rates."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mementum.lab.report import figures
+from mementum.lab.report.curves import Quantity, bands
+from mementum.lab.report.figures import Figure
+from mementum.lab.report.palette import looks, panels
+from mementum.lab.run import RunRecord
+from mementum.lab.statistics import Analysis, TaskResult
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of every task, in the order of the tasks."""
+
+    forests: tuple[tuple[Figure, ...], ...]
+    curves: tuple[tuple[Figure, ...], ...]
+    sensitivities: tuple[tuple[Figure, ...], ...]
+
+    def all(self) -> list[Figure]:
+        """Every figure once."""
+        kinds = (self.forests, self.curves, self.sensitivities)
+        return [figure for kind in kinds for task in kind for figure in task]
+
+    @classmethod
+    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> "Drawn":
+        """Draw everything there is to draw."""
+        numbered = list(enumerate(analysis.tasks))
+        forests = [[figures.forest(f"forest-{i}", task)] for i, task in numbered]
+        return cls(
+            forests=tuple(map(present, forests)),
+            curves=tuple(
+                present(curves_of(i, task, analysis, records)) for i, task in numbered
+            ),
+            sensitivities=tuple(
+                present(sensitivities_of(i, task, analysis)) for i, task in numbered
+            ),
+        )
+
+
+def present(found: Iterable[Figure | None]) -> tuple[Figure, ...]:
+    """The figures that have something to show."""
+    return tuple(figure for figure in found if figure is not None)
+
+
+def curves_of(
+    number: int, task: TaskResult, analysis: Analysis, records: Sequence[RunRecord]
+) -> list[Figure | None]:
+    """Training objective and metric of a task, at most eight contenders a panel."""
+    style = looks(analysis.contenders, analysis.reference)
+    axes: dict[Quantity, str] = {
+        "train": "training objective",
+        "validation": task.metric,
+    }
+    found = []
+    for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
+        for quantity, axis in axes.items():
+            found.append(
+                figures.curves(
+                    f"curve-{quantity}-{number}-{part}",
+                    task.name,
+                    axis,
+                    [b for b in bands(task, records, quantity) if b.contender in names],
+                    style,
+                )
+            )
+    return found
+
+
+def sensitivities_of(
+    number: int, task: TaskResult, analysis: Analysis
+) -> list[Figure | None]:
+    """Score against learning rate, in panels of at most eight contenders."""
+    style = looks(analysis.contenders, analysis.reference)
+    return [
+        figures.sensitivity(
+            f"sensitivity-{number}-{part}",
+            task,
+            [result for result in task.results if result.contender in names],
+            style,
+        )
+        for part, names in enumerate(panels(analysis.contenders, analysis.reference))
+    ]

@@ -1,0 +1,183 @@
+"""The methods paragraph: what was done, in sentences to paste into a paper."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mementum import Memory
+from mementum.lab.report import wording
+from mementum.lab.statistics import Analysis, Result, TaskResult
+from mementum.lab.statistics.contrast import DECISIVE_DIVERGENCES
+
+
+def paragraphs(analysis: Analysis) -> list[str]:
+    """The methods, a paragraph for each part of the protocol."""
+    found = [
+        design(analysis),
+        tuning(analysis),
+        inference(analysis),
+        divergences(analysis),
+        memory(analysis),
+        software(analysis),
+    ]
+    return [paragraph for paragraph in found if paragraph]
+
+
+def design(analysis: Analysis) -> str:
+    """Tasks, contenders, seeds, number of runs."""
+    tasks = "; ".join(task_words(task) for task in analysis.tasks)
+    points = sorted({len(r.choice.grid.lrs) for t in analysis.tasks for r in t.results})
+    grid = " or ".join(str(number) for number in points) or "no"
+    return (
+        f"We compared {listed(analysis.contenders)} on "
+        f"{wording.count(len(analysis.tasks), 'task')}: {tasks}. "
+        f"Every contender was trained at {grid} learning rates, a logarithmic grid of "
+        "equal size and width centred on its published default, with every seed of a "
+        "task. A seed fixes initial values, data order and split for all contenders "
+        "(common random numbers). All other hyperparameters, weight decay included, "
+        "were left at their published defaults and differ between contenders: "
+        f"{options(analysis)}. "
+        f"The plan holds {wording.count(analysis.runs_planned, 'run')}, of which "
+        f"{analysis.runs_done:,} gave a result."
+    )
+
+
+def task_words(task: TaskResult) -> str:
+    """A task with its metric and its budget."""
+    return (
+        f"{task.name} ({task.title}; {task.metric}, lower is better; "
+        f"{task.steps:,} steps, {wording.seed_words(task)})"
+    )
+
+
+def options(analysis: Analysis) -> str:
+    """The hyperparameters of every contender besides the learning rate."""
+    found: dict[str, Mapping[str, object]] = {}
+    for task in analysis.tasks:
+        for result in task.results:
+            found.setdefault(result.contender, result.options)
+    return "; ".join(
+        f"{name} ({', '.join(f'{key} {plain(value)}' for key, value in own.items())})"
+        for name, own in found.items()
+    )
+
+
+def plain(value: object) -> str:
+    """A hyperparameter as it would be typed."""
+    if isinstance(value, list | tuple):
+        return f"({', '.join(plain(each) for each in value)})"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def tuning(analysis: Analysis) -> str:
+    """How the learning rate was chosen."""
+    text = (
+        "Learning rates were chosen by cross-fitting: the rate for seed s is the one "
+        "with the lowest mean score over the other seeds, and seed s is scored at that "
+        "rate, by the last iterate. No run is used both to choose a rate and to score "
+        "it. A diverged run counts as worse than any score; ties go to the rate "
+        "nearest the centre of the grid."
+    )
+    if any(task.deterministic for task in analysis.tasks):
+        text += " On a deterministic task the best rate of the single run is taken."
+    edges = [
+        f"{result.contender} on {task.name}"
+        for task in analysis.tasks
+        for result in task.results
+        if result.choice.edge
+    ]
+    if edges:
+        text += (
+            f" A chosen rate lies at the edge of the grid for {listed(edges)}; a "
+            "better rate may lie outside."
+        )
+    return text
+
+
+def inference(analysis: Analysis) -> str:
+    """How the verdicts were reached."""
+    margins = "; ".join(margin(task) for task in analysis.tasks)
+    return (
+        f"Scores were compared with those of tuned {analysis.reference} seed by seed, "
+        "as differences of their logarithms, reported in percent, or as plain "
+        f"differences where so stated. Equivalence margins: {margins}. A contender is "
+        "better or worse if the whole paired-t interval lies beyond the margin, "
+        "equivalent if it lies within it, and otherwise inconclusive. The level of the "
+        f"interval ({100 * (1 - analysis.alpha):g} %) is adjusted after Holm for the "
+        "contenders of a task, so that the interval, the adjusted p-value and the "
+        "verdict say the same; p is the smallest level at which the interval lies in "
+        "one region. Intervals are approximate, because the choices for different "
+        "seeds share runs. With every inconclusive verdict stands the true effect that "
+        f"would have been found with probability {100 * analysis.power:g} %. "
+        + wording.screening_words(analysis)
+    ).rstrip()
+
+
+def margin(task: TaskResult) -> str:
+    """The margin of a task, with its scale."""
+    kind = "of the score" if task.scale == "log" else "as a plain difference"
+    return f"{wording.margin_words(task)} {kind} on {task.name}"
+
+
+def divergences(analysis: Analysis) -> str:
+    """What diverged runs count for; empty if there are none."""
+    if not any(trouble.kind == "diverged" for trouble in analysis.troubles):
+        return ""
+    return (
+        "A pair of runs in which one diverged has no finite difference. It can confirm "
+        "a verdict or void it, never make a contender that diverged better or "
+        f"equivalent. A contender that diverged on all of at least "
+        f"{DECISIVE_DIVERGENCES} seeds on which the reference finished is worse, and "
+        f"the other way round. In all, {wording.troubles_words(analysis)}."
+    )
+
+
+def memory(analysis: Analysis) -> str:
+    """How long the memories are in these runs; empty without a growing memory."""
+    found = [words for task in analysis.tasks if (words := kappas(task))]
+    if not found:
+        return ""
+    return (
+        "The horizon kappa = steps x log(memory ratio) says how far a growing memory "
+        "of squared gradients departs from the plain average of AdamNC, whose kappa is "
+        f"0. Here it is: {'; '.join(found)}. The published settings were made for runs "
+        "of some 70,000 steps (kappa about 7). Where kappa is well below 1, AdaX, "
+        "AdamNX and AdamNC have nearly the same memory, and differences between them "
+        "come from bias correction, eps, weight decay and the learning rate."
+    )
+
+
+def kappas(task: TaskResult) -> str:
+    """The horizons on one task: "on lm-bytes AdaXW 0.03"; empty if there is none."""
+    found = [
+        f"{result.contender} {task.steps * log_ratio:.2g}"
+        for result in task.results
+        if (log_ratio := log_ratio_of(result)) is not None
+    ]
+    return f"on {task.name} {', '.join(found)}" if found else ""
+
+
+def log_ratio_of(result: Result) -> float | None:
+    """The log of the memory ratio, where a contender's memory grows without bound."""
+    settings: Mapping[str, Any] = result.options
+    match result.contender:
+        case "AdaX" | "AdaXW" if "betas" in settings:
+            return float(Memory.adax(settings["betas"][1]).log_ratio)
+        case "AdamNX" if "betas" in settings:
+            return float(Memory.adamnx(settings["betas"][1]).log_ratio)
+        case "AdamNC":
+            return 0.0
+    return None
+
+
+def software(analysis: Analysis) -> str:
+    """Versions and data."""
+    versions = listed([f"{name} {v}" for name, v in analysis.versions.items()])
+    data = ", ".join(f"{task.name} {task.data[:16]}" for task in analysis.tasks)
+    return f"Software: {versions}. Data (start of the SHA-256): {data}."
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """Names as a list in a sentence."""
+    if len(names) < 2:
+        return "".join(names) or "nothing"
+    return f"{', '.join(names[:-1])} and {names[-1]}"

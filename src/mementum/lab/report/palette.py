@@ -1,0 +1,62 @@
+"""One look for each contender, told apart without colour as well.
+
+The colours are those of Okabe and Ito, chosen to stay distinct for colour-blind
+readers, with grey in the place of their yellow, which is too pale for lines on white.
+Dash and symbol change with the colour.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+INK = "#1d1d1f"
+MUTED = "#5c5f66"
+RULE = "#d9dbe0"
+BETTER = "#0072B2"
+WORSE = "#D55E00"
+
+SERIES_PER_PANEL = 8
+
+
+class Look(NamedTuple):
+    """How a contender is drawn: colour, Plotly dash, Plotly symbol."""
+
+    colour: str
+    dash: str
+    symbol: str
+
+    @property
+    def stroke(self) -> str:
+        """The dash as an SVG dash array."""
+        return {"solid": "none", "dot": "2 3", "dashdot": "7 3 2 3"}.get(
+            self.dash, self.dash.replace("px", "").replace(",", " ")
+        )
+
+
+REFERENCE = Look(INK, "solid", "circle")
+OTHERS = (
+    Look("#E69F00", "solid", "square"),
+    Look("#56B4E9", "solid", "diamond"),
+    Look("#009E73", "6px,3px", "triangle-up"),
+    Look("#CC79A7", "solid", "triangle-down"),
+    Look("#D55E00", "6px,3px", "cross"),
+    Look("#0072B2", "dashdot", "x"),
+    Look("#8A8A8A", "dot", "star"),
+)
+
+
+def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
+    """A look for every contender; the reference is black and solid."""
+    rivals = [name for name in contenders if name != reference]
+    return {
+        reference: REFERENCE,
+        **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(rivals)},
+    }
+
+
+def panels(contenders: Sequence[str], reference: str) -> list[tuple[str, ...]]:
+    """Contenders in groups of at most eight, the reference in each of them."""
+    rivals = [name for name in contenders if name != reference]
+    size = SERIES_PER_PANEL - 1
+    groups = [rivals[i : i + size] for i in range(0, len(rivals), size)] or [[]]
+    kept = (reference,) if reference in contenders else ()
+    return [(*kept, *group) for group in groups]

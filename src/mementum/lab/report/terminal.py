@@ -1,0 +1,152 @@
+"""The comparison as tables for a terminal, readable from 60 columns upwards."""
+
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mementum.lab.report import wording
+from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
+from mementum.lab.statistics.remarks import EDGE, of_choice
+
+STYLES = {
+    Verdict.BETTER: "bold green",
+    Verdict.WORSE: "bold red",
+    Verdict.EQUIVALENT: "cyan",
+    Verdict.INCONCLUSIVE: "",
+    Verdict.REFERENCE: "dim",
+    Verdict.FAILED: "bold magenta",
+}
+NAME_WIDTH = 12
+CELL_WIDTH = 14
+SCORE_FROM = 76
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An analysis that prints itself: verdict matrix, then one table a task.
+
+    The matrix is left out where the terminal is too narrow for it; the tables below
+    say the same and more. Every verdict is a word, whatever its colour.
+    """
+
+    analysis: Analysis
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        """Yield the parts from top to bottom."""
+        analysis, width = self.analysis, options.max_width
+        yield Text(wording.headline(analysis), style="bold")
+        yield Text()
+        many = len(analysis.tasks)
+        if many > 1 and width >= NAME_WIDTH + many * CELL_WIDTH:
+            yield matrix(analysis)
+            yield Text()
+        for task in analysis.tasks:
+            yield task_title(task)
+            yield task_table(task, with_score=width >= SCORE_FROM)
+            yield from task_notes(task)
+            yield Text()
+        yield from closing(analysis)
+
+
+def table(analysis: Analysis) -> Summary:
+    """The analysis as something rich can print."""
+    return Summary(analysis)
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """A verdict as a coloured word."""
+    return Text(verdict.value, style=STYLES[verdict])
+
+
+def matrix(analysis: Analysis) -> Table:
+    """Verdicts of all contenders on all tasks."""
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("", no_wrap=True)
+    for task in analysis.tasks:
+        grid.add_column(Text(task.name), overflow="fold", max_width=CELL_WIDTH)
+    for contender in analysis.contenders:
+        found = [task.result(contender) for task in analysis.tasks]
+        cells = [verdict_text(r.verdict) if r else Text(wording.NONE) for r in found]
+        grid.add_row(Text(contender), *cells)
+    return grid
+
+
+def task_title(task: TaskResult) -> Text:
+    """The task, what it measures and how."""
+    title = Text.assemble((task.name, "bold"), f"  {task.title}")
+    title.append(
+        f"\n{task.metric}\n{task.steps:,} steps, {wording.seed_words(task)}, "
+        f"equivalent within {wording.margin_words(task)}",
+        style="dim",
+    )
+    return title
+
+
+def task_table(task: TaskResult, *, with_score: bool) -> Table:
+    """One row a contender: verdict, effect with interval, learning rate."""
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    grid.add_column("", overflow="fold", max_width=20)
+    grid.add_column("verdict", no_wrap=True)
+    grid.add_column("effect")
+    if with_score:
+        grid.add_column("score", justify="right", no_wrap=True)
+    grid.add_column("lr", no_wrap=True)
+    for result in task.results:
+        score = [wording.score_words(result.score)] if with_score else []
+        grid.add_row(
+            Text(result.contender),
+            verdict_text(result.verdict),
+            effect_text(result, task),
+            *score,
+            wording.rate_words(result, "..") + ("*" if result.choice.edge else ""),
+        )
+    return grid
+
+
+def effect_text(result: Result, task: TaskResult) -> Text:
+    """The effect with its interval; for an open verdict also what could be seen."""
+    contrast = result.contrast
+    if contrast is None or result.verdict is Verdict.FAILED:
+        return Text()
+    text = Text(wording.effect_words(contrast, task))
+    if contrast.detectable is not None and result.verdict is Verdict.INCONCLUSIVE:
+        seen = wording.size_words(contrast.detectable, task)
+        text.append(f"\ndetectable: {seen}", style="dim")
+    return text
+
+
+def task_notes(task: TaskResult) -> list[Padding]:
+    """What qualifies the verdicts of a task, one line each."""
+    lines = [
+        Text(f"{result.contender}: {note}", style="dim")
+        for result in task.results
+        for note in of_choice(result.choice)
+        if note != EDGE
+    ]
+    if any(result.choice.edge for result in task.results):
+        edge = "* at the edge of its grid: a better rate may lie outside"
+        lines.append(Text(edge, style="dim"))
+    return [Padding(line, (0, 0, 0, 2)) for line in lines]
+
+
+def closing(analysis: Analysis) -> list[Text]:
+    """What holds for all tables, in a few lines."""
+    reading = (
+        "Effect: change of the score against the reference, negative is better, with "
+        f"the interval its verdict rests on ({wording.level(analysis)}, adjusted after "
+        "Holm for the contenders of a task). Better or worse: all of it lies beyond "
+        "the margin. Equivalent: all of it lies within. Learning rates are chosen on "
+        "other seeds than they are scored on."
+    )
+    lines = [reading]
+    if screening := wording.screening_words(analysis):
+        lines.append(screening)
+    if troubles := wording.troubles_words(analysis):
+        planned = wording.count(analysis.runs_planned, "run")
+        lines.append(f"Of {planned} planned: {troubles}.")
+    return [Text(line) for line in lines]

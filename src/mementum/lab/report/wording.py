@@ -1,0 +1,192 @@
+"""Numbers and verdicts in words, the same on the terminal and on the page."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from mementum.lab.statistics import (
+    Analysis,
+    Contrast,
+    Interval,
+    Result,
+    TaskResult,
+    Verdict,
+)
+from mementum.lab.statistics.plain import effect
+
+NONE = "-"
+
+
+def signed(number: float | None, digits: int) -> str:
+    """A number with a minus where it is negative; zero has none, None is huge."""
+    if number is None:
+        return "> 1e308"
+    text = f"{number:.{digits}f}" if abs(number) < 1e5 else f"{number:.1e}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def decimals(numbers: Iterable[float | None]) -> int:
+    """How many decimals show three digits of the largest number, at most four."""
+    largest = max((abs(n) for n in numbers if n is not None), default=0.0)
+    if largest == 0:
+        return 0
+    return min(4, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def effect_words(contrast: Contrast, task: TaskResult) -> str:
+    """An effect with its verdict interval: "-12.3 % [-15.1, -9.4]"."""
+    if contrast.mean is None:
+        return "no finite pair"
+    if contrast.exact and contrast.mean == 0:
+        return "no difference"
+    between = interval_words(contrast.verdict_interval, task)
+    ending = " exactly" if contrast.exact else f" {between}".rstrip()
+    return mean_words(contrast, task) + ending
+
+
+def mean_words(contrast: Contrast, task: TaskResult) -> str:
+    """The mean effect: "-12.3 %", or "-0.97" in the metric's unit."""
+    if contrast.mean is None:
+        return NONE
+    return numbers([contrast.mean], task)[0] + (" %" if task.scale == "log" else "")
+
+
+def interval_words(interval: Interval | None, task: TaskResult) -> str:
+    """An interval in the unit of the effect: "[-15.1, -9.4]"; empty for None."""
+    if interval is None:
+        return ""
+    return "[{}, {}]".format(*numbers([interval.low, interval.high], task))
+
+
+def numbers(differences: Sequence[float], task: TaskResult) -> list[str]:
+    """Differences on the scale in percent, or in the metric's unit."""
+    shown = [effect(difference, task.scale) for difference in differences]
+    if task.scale != "log":
+        return [signed(number, decimals(shown)) for number in shown]
+    changes = [None if number is None else 100 * number for number in shown]
+    return [signed(n, 0 if n is None or abs(n) >= 100 else 1) for n in changes]
+
+
+def size_words(difference: float, task: TaskResult) -> str:
+    """The size of a difference: "9.1 %", or "0.02" in the metric's unit."""
+    shown = effect(difference, task.scale)
+    if shown is None:
+        return "> 1e308"
+    size = 100 * shown if task.scale == "log" else shown
+    rounded = float(f"{size:.2g}")
+    words = f"{rounded:.2g}" if rounded < 100 else f"{rounded:.6g}"
+    return f"{words} %" if task.scale == "log" else words
+
+
+def margin_words(task: TaskResult) -> str:
+    """The equivalence margin: "1 %", or "0.005" in the metric's unit."""
+    shown = 100 * task.margin if task.scale == "log" else task.margin
+    return f"{shown:g} %" if task.scale == "log" else f"{shown:g}"
+
+
+def rate_words(result: Result, between: str) -> str:
+    """The learning rates chosen: "0.001", or "0.001..0.0032" where seeds differ."""
+    lrs = result.choice.lrs
+    return between.join(rate(lr) for lr in dict.fromkeys(lrs[:1] + lrs[-1:])) or NONE
+
+
+def rate(lr: float) -> str:
+    """A learning rate to three digits, without the zeros that hide its size."""
+    if 1e-3 <= lr < 1e3:
+        return f"{lr:.3g}"
+    digits, exponent = f"{lr:.2e}".split("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
+def score_words(score: float | None) -> str:
+    """A score to three digits."""
+    return NONE if score is None else f"{score:#.3g}".rstrip(".")
+
+
+def duration(microseconds: float) -> str:
+    """A short time to three digits, in the unit that suits it: "41.3 µs", "1.3 s"."""
+    for size, unit in ((1e6, "s"), (1e3, "ms")):
+        if microseconds >= size:
+            return f"{microseconds / size:.3g} {unit}"
+    return f"{microseconds:.3g} µs"
+
+
+def p_words(p: float | None) -> str:
+    """A p-value to two digits, and no smaller than can be believed."""
+    if p is None:
+        return ""
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def whole_percent(share: float) -> str:
+    """A share in percent: "95 %"."""
+    return f"{100 * share:.3g} %"
+
+
+def level(analysis: Analysis) -> str:
+    """The level of the plain intervals: "95 %"."""
+    return whole_percent(1 - analysis.alpha)
+
+
+def headline(analysis: Analysis) -> str:
+    """What was compared: "7 contenders against tuned AdamW on 4 tasks"."""
+    rivals = [name for name in analysis.contenders if name != analysis.reference]
+    return (
+        f"{count(len(rivals), 'contender')} against tuned {analysis.reference} on "
+        f"{count(len(analysis.tasks), 'task')}"
+    )
+
+
+def lede(analysis: Analysis) -> str:
+    """What was compared, how often, and how much of it is done."""
+    names = ", ".join(analysis.contenders)
+    grids = {len(r.choice.grid.lrs) for task in analysis.tasks for r in task.results}
+    grid = f" at {count(max(grids), 'learning rate')}" if grids else ""
+    done = f"{analysis.runs_done:,} of {count(analysis.runs_planned, 'run')}"
+    return (
+        f"{names}: each trained{grid} on every task, all other hyperparameters as "
+        f"published. {done} gave a result."
+    )
+
+
+def seed_words(task: TaskResult) -> str:
+    """How many seeds there are, and whether they matter."""
+    if task.deterministic:
+        return "deterministic"
+    return "1 seed" if len(task.seeds) == 1 else f"{len(task.seeds)} seeds"
+
+
+def verdicts(analysis: Analysis) -> dict[Verdict, int]:
+    """How often each verdict was reached, the reference left out."""
+    found = [
+        result.verdict
+        for task in analysis.tasks
+        for result in task.results
+        if result.contender != analysis.reference
+    ]
+    return {verdict: found.count(verdict) for verdict in Verdict if verdict in found}
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where needed: "1 run", "2 runs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def troubles_words(analysis: Analysis) -> str:
+    """How many runs diverged, failed or are missing: "12 diverged, 2 failed"."""
+    kinds = [trouble.kind for trouble in analysis.troubles]
+    return ", ".join(
+        f"{kinds.count(kind):,} {kind}"
+        for kind in ("diverged", "failed", "missing")
+        if kind in kinds
+    )
+
+
+def screening_words(analysis: Analysis) -> str:
+    """What so few seeds allow to say; empty where there are enough."""
+    if not analysis.screening:
+        return ""
+    fewest = min(len(t.seeds) for t in analysis.tasks if not t.deterministic)
+    return (
+        f"With {count(fewest, 'seed')} this is a screening: a verdict suggests, "
+        "it does not establish."
+    )

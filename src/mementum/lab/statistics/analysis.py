@@ -1,0 +1,115 @@
+"""Everything a comparison found: `analyse` builds it, reports read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mementum.lab.statistics.choice import Choice, scale_margin
+from mementum.lab.statistics.contrast import Contrast, Verdict
+from mementum.lab.statistics.plain import plain
+
+SCREENING = 10
+"""Below this many seeds a verdict suggests; it does not establish."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """The scores at one learning rate over all seeds, in the task's metric.
+
+    `mean` is the geometric mean on the logarithmic scale; `low` and `high` are the
+    extremes. All three are None where no run is finite.
+    """
+
+    lr: float
+    mean: float | None
+    low: float | None
+    high: float | None
+    finite: int
+    diverged: int
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One contender on one task: its choice, its verdict, its cost.
+
+    `contrast` is None for the reference itself. `score` is the mean (geometric on the
+    logarithmic scale) of the scored runs in the task's metric. The cost is the median
+    over finished runs of the time inside `optimizer.step()`.
+    """
+
+    contender: str
+    options: Mapping[str, object]
+    choice: Choice
+    contrast: Contrast | None
+    verdict: Verdict
+    score: float | None
+    sensitivity: tuple[Sensitivity, ...]
+    microseconds_per_step: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+    """One task with the results of every contender, in the order of the plan."""
+
+    name: str
+    title: str
+    metric: str
+    scale: str
+    margin: float
+    deterministic: bool
+    steps: int
+    data: str
+    parameters: int | None
+    seeds: tuple[int, ...]
+    results: tuple[Result, ...]
+
+    @property
+    def margin_on_scale(self) -> float:
+        """The margin as a difference on the scale: log(1 + margin), or the margin."""
+        return scale_margin(self.margin, self.scale)
+
+    def result(self, contender: str) -> Result | None:
+        """The result of this contender; None if it did not run on this task."""
+        return next((r for r in self.results if r.contender == contender), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A run that diverged, failed, or has no record."""
+
+    task: str
+    contender: str
+    lr: float
+    seed: int
+    kind: str
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What a comparison found: verdicts first, then all that they rest on."""
+
+    reference: str
+    contenders: tuple[str, ...]
+    tasks: tuple[TaskResult, ...]
+    troubles: tuple[Trouble, ...]
+    alpha: float
+    power: float
+    runs_planned: int
+    runs_done: int
+    versions: Mapping[str, str]
+    environments: tuple[Mapping[str, str], ...]
+    seconds: float
+
+    @property
+    def screening(self) -> bool:
+        """Whether a task with chance in it has fewer than `SCREENING` seeds."""
+        return any(
+            len(task.seeds) < SCREENING for task in self.tasks if not task.deterministic
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The analysis as JSON-ready data; `mementum.lab.statistics.plain` lists it."""
+        return plain(self)

@@ -1,0 +1,63 @@
+"""What the statistics need to know of a plan and its tasks, whatever provides it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mementum.lab.run import RunSpec
+
+
+class TaskFacts(Protocol):
+    """A task, without its data and its model."""
+
+    @property
+    def name(self) -> str:
+        """The name that runs and tables know it by."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What is trained, in a few words."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """What is scored, with its unit; lower is better."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """How long a run is."""
+        ...
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every seed gives the same run."""
+        ...
+
+    @property
+    def scale(self) -> str:
+        """How scores are compared: "log", by their ratio, or "linear"."""
+        ...
+
+    @property
+    def margin(self) -> float:
+        """Up to where scores are equivalent: a share (log), or the metric's unit."""
+        ...
+
+
+class PlanFacts(Protocol):
+    """A plan: the tasks, the reference, and every run that belongs to it."""
+
+    @property
+    def tasks(self) -> Sequence[TaskFacts]:
+        """The tasks, in the order of the report."""
+        ...
+
+    @property
+    def reference(self) -> str:
+        """The contender that all others are compared with."""
+        ...
+
+    def specs(self) -> Sequence[RunSpec]:
+        """Every planned run."""
+        ...

@@ -1,0 +1,77 @@
+"""Differences between two contenders, seed by seed, with their t interval."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from mementum.lab.statistics.choice import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A confidence interval on the task's scale, with its level (0.95 for 95 %)."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Differences contender - reference, seed by seed, on the task's scale.
+
+    `differences` holds the seeds on which both are finite; the other fields count the
+    seeds on which one or both diverged, or a result is missing.
+    """
+
+    differences: tuple[tuple[int, float], ...]
+    only_contender_diverged: int
+    only_reference_diverged: int
+    both_diverged: int
+    missing: int
+
+    @property
+    def mean(self) -> float | None:
+        """The mean difference; None without a finite pair."""
+        values = [difference for _, difference in self.differences]
+        return math.fsum(values) / len(values) if values else None
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the mean; None with fewer than two finite pairs."""
+        if len(self.differences) < 2:
+            return None
+        values = sorted(difference for _, difference in self.differences)
+        return float(np.std(values, ddof=1) / math.sqrt(len(values)))
+
+    def interval(self, level: float) -> Interval | None:
+        """The paired-t interval of this level; None with fewer than two pairs."""
+        mean, error = self.mean, self.error
+        if mean is None or error is None:
+            return None
+        reach = error * float(stats.t.isf((1 - level) / 2, len(self.differences) - 1))
+        return Interval(low=mean - reach, high=mean + reach, level=level)
+
+
+def pair(contender: Choice, reference: Choice) -> Pairs:
+    """Pair two choices seed by seed."""
+    others = {scored.seed: scored.value for scored in reference.scored}
+    found = [
+        (scored.seed, scored.value, other)
+        for scored in sorted(contender.scored, key=lambda scored: scored.seed)
+        if scored.value is not None and (other := others.get(scored.seed)) is not None
+    ]
+    finite = [(math.isfinite(mine), math.isfinite(other)) for _, mine, other in found]
+    return Pairs(
+        differences=tuple(
+            (seed, mine - other)
+            for (seed, mine, other), both in zip(found, finite, strict=True)
+            if all(both)
+        ),
+        only_contender_diverged=finite.count((False, True)),
+        only_reference_diverged=finite.count((True, False)),
+        both_diverged=finite.count((False, False)),
+        missing=len(contender.scored) - len(found),
+    )

@@ -1,0 +1,155 @@
+"""The JSON form of an analysis: plain data, stable keys, and no NaN or infinity.
+
+    format            1; it grows when a key changes its meaning
+    reference, contenders, screening, alpha, power, seconds
+    runs              {planned, done}: done counts finished and diverged runs
+    versions          of mementum and torch
+    environments      one object per distinct machine and set of versions
+    tasks             [{name, title, metric, scale, margin, deterministic, steps, data,
+                        parameters, seeds, results}]
+      results         [{contender, verdict, effect, unit, interval_95,
+                        verdict_interval, verdict_level, p, p_holm, detectable, exact,
+                        pairs, score, lrs, lr_at_edge, lr_in_sample, per_seed,
+                        sensitivity, microseconds_per_step, options, notes}]
+    troubles          [{task, contender, lr, seed, kind, error}]; kind is "diverged",
+                      "failed" or "missing"
+
+Effects, intervals and detectable differences are contender minus reference, negative
+better. With `unit` "ratio" they are relative changes of the metric (-0.1 is 10 % less);
+with `unit` "difference" they are in the metric's own unit. A number that does not exist
+is null.
+"""
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mementum.lab.statistics.analysis import Analysis, Result, TaskResult
+    from mementum.lab.statistics.contrast import Contrast
+    from mementum.lab.statistics.pairs import Interval
+
+FORMAT = 1
+CONTRAST_KEYS = (
+    "effect",
+    "interval_95",
+    "verdict_interval",
+    "verdict_level",
+    "p",
+    "p_holm",
+    "detectable",
+    "exact",
+    "pairs",
+)
+
+
+def plain(analysis: "Analysis") -> dict[str, Any]:
+    """The analysis as nested dictionaries, lists, strings, finite numbers and None."""
+    return {
+        "format": FORMAT,
+        "reference": analysis.reference,
+        "contenders": list(analysis.contenders),
+        "screening": analysis.screening,
+        "alpha": analysis.alpha,
+        "power": analysis.power,
+        "seconds": analysis.seconds,
+        "runs": {"planned": analysis.runs_planned, "done": analysis.runs_done},
+        "versions": dict(analysis.versions),
+        "environments": [dict(each) for each in analysis.environments],
+        "tasks": [of_task(task) for task in analysis.tasks],
+        "troubles": [asdict(trouble) for trouble in analysis.troubles],
+    }
+
+
+def of_task(task: "TaskResult") -> dict[str, Any]:
+    """One task with its results."""
+    return {
+        "name": task.name,
+        "title": task.title,
+        "metric": task.metric,
+        "scale": task.scale,
+        "margin": task.margin,
+        "deterministic": task.deterministic,
+        "steps": task.steps,
+        "data": task.data,
+        "parameters": task.parameters,
+        "seeds": list(task.seeds),
+        "results": [of_result(result, task.scale) for result in task.results],
+    }
+
+
+def of_result(result: "Result", scale: str) -> dict[str, Any]:
+    """One contender on one task."""
+    choice = result.choice
+    return {
+        "contender": result.contender,
+        "verdict": result.verdict.value,
+        "unit": "ratio" if scale == "log" else "difference",
+        **of_contrast(result.contrast, scale),
+        "score": result.score,
+        "lrs": list(choice.lrs),
+        "lr_at_edge": choice.edge,
+        "lr_in_sample": choice.in_sample,
+        "per_seed": [
+            {
+                "seed": scored.seed,
+                "lr": scored.lr,
+                "score": None if scored.diverged else shown_score(scored.value, scale),
+                "diverged": scored.diverged,
+            }
+            for scored in choice.scored
+        ],
+        "sensitivity": [asdict(point) for point in result.sensitivity],
+        "microseconds_per_step": result.microseconds_per_step,
+        "options": dict(result.options),
+        "notes": list(result.notes),
+    }
+
+
+def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
+    """The comparison with the reference; every number null for the reference itself."""
+    if contrast is None:
+        return dict.fromkeys(CONTRAST_KEYS)
+    pairs, decisive = contrast.pairs, contrast.verdict_interval
+    return {
+        "effect": effect(contrast.mean, scale),
+        "interval_95": bounds(contrast.interval, scale),
+        "verdict_interval": bounds(decisive, scale),
+        "verdict_level": None if decisive is None else decisive.level,
+        "p": contrast.p,
+        "p_holm": contrast.p_holm,
+        "detectable": effect(contrast.detectable, scale),
+        "exact": contrast.exact,
+        "pairs": {
+            "finite": len(pairs.differences),
+            "only_contender_diverged": pairs.only_contender_diverged,
+            "only_reference_diverged": pairs.only_reference_diverged,
+            "both_diverged": pairs.both_diverged,
+            "missing": pairs.missing,
+        },
+    }
+
+
+def effect(difference: float | None, scale: str) -> float | None:
+    """A difference on the scale as a relative change, or in the metric's unit.
+
+    None where the relative change has no finite float: beyond a factor of 10**308.
+    """
+    if difference is None or scale != "log":
+        return difference
+    try:
+        return math.expm1(difference)
+    except OverflowError:
+        return None
+
+
+def bounds(interval: "Interval | None", scale: str) -> list[float | None] | None:
+    """An interval as [low, high] in the unit of the effect."""
+    if interval is None:
+        return None
+    return [effect(interval.low, scale), effect(interval.high, scale)]
+
+
+def shown_score(value: float | None, scale: str) -> float | None:
+    """A value on the scale as a score in the task's metric."""
+    return math.exp(value) if value is not None and scale == "log" else value

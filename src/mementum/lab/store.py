@@ -1,0 +1,177 @@
+"""Keeps the records of finished runs in a folder, whatever happens to the process."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mementum.lab import LabError
+from mementum.lab.run import FormatError, RunRecord, Status, compact
+from mementum.lab.search import Plan
+
+JOURNAL = "journal.jsonl"
+PLAN = "plan.json"
+
+
+class StoreError(LabError):
+    """The folder cannot be used; the message says why and what to do."""
+
+
+class Store:
+    """A folder with one line of JSON for each run, written by one process at a time.
+
+    A line counts once its newline is there, so a process that dies while writing loses
+    the record it was writing and no other.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = folder / JOURNAL
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        """Open the folder for writing; a second process is refused."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+            descriptor = os.open(self.journal, flags, 0o666)
+        except OSError as error:
+            raise StoreError(complaint(error, self.folder)) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreError(locked(error, self.folder)) from error
+        self._descriptor = descriptor
+        self._drop_torn_line()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def records(self) -> list[RunRecord]:
+        """Return one record for each run, in the order of their first appearance.
+
+        Of several records of one run a result wins over a failure, and the earlier over
+        the later.
+        """
+        kept: dict[str, RunRecord] = {}
+        for record in self._lines():
+            run_id = record.spec.run_id
+            if run_id not in kept or (
+                kept[run_id].status is Status.FAILED
+                and record.status is not Status.FAILED
+            ):
+                kept[run_id] = record
+        return list(kept.values())
+
+    def append(self, record: RunRecord) -> None:
+        """Write the record and wait until the disk has it."""
+        if self._descriptor is None:
+            raise RuntimeError("the store is open for reading only; enter it to write")
+        line = record.to_json().encode() + b"\n"
+        end = os.fstat(self._descriptor).st_size
+        try:
+            write(self._descriptor, line)
+        except OSError as error:
+            os.ftruncate(self._descriptor, end)
+            raise StoreError(complaint(error, self.folder)) from error
+
+    def write_plan(self, plan: Plan) -> None:
+        """Keep the plan beside the records, in place of the one kept before."""
+        fresh = self.folder / f"{PLAN}.new"
+        try:
+            fresh.write_text(compact(plan.to_dict()) + "\n", encoding="utf-8")
+            fresh.replace(self.folder / PLAN)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise StoreError(complaint(error, self.folder)) from error
+
+    def read_plan(self) -> Plan:
+        """Return the plan that ``write_plan`` kept."""
+        path = self.folder / PLAN
+        again = f"`mementum compare --out {self.folder}` writes it"
+        try:
+            return Plan.from_dict(dict(json.loads(path.read_text(encoding="utf-8"))))
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{self.folder} holds no comparison: {PLAN} is missing. {again}."
+            ) from error
+        except OSError as error:
+            raise StoreError(complaint(error, self.folder)) from error
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{path} is broken ({error}). {again} anew.") from error
+
+    def _lines(self) -> Iterable[RunRecord]:
+        try:
+            content = self.journal.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(complaint(error, self.folder)) from error
+        complete = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(complete.splitlines(), start=1):
+            try:
+                yield RunRecord.from_json(line.decode())
+            except FormatError as error:
+                raise StoreError(
+                    f"{self.journal}, line {number}, is written in {error}. "
+                    "Use another --out folder, or the version that wrote it."
+                ) from error
+            except ValueError as error:
+                raise StoreError(
+                    f"{self.journal}, line {number}, is broken ({error}). Delete that "
+                    "line, and the same command repeats its run only."
+                ) from error
+
+    def _drop_torn_line(self) -> None:
+        """Cut off what follows the last newline, so that no record is glued to it."""
+        assert self._descriptor is not None
+        content = self.journal.read_bytes()
+        if not content.endswith(b"\n"):
+            os.ftruncate(self._descriptor, content.rfind(b"\n") + 1)
+
+
+def write(descriptor: int, line: bytes) -> None:
+    """Write the line in one call and wait until the disk has it."""
+    if os.write(descriptor, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(descriptor)
+
+
+def complaint(error: OSError, folder: Path) -> str:
+    """Say in a sentence or two why the folder cannot be used, and the way out."""
+    kept = "Every run recorded so far is kept; the same command continues from there."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"No space left for {folder} ({error.strerror}). Free some. {kept}"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{folder} is not a folder. Choose another --out."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{folder} is not writable ({error.strerror}). Choose another --out, or "
+            "change its permissions."
+        )
+    return f"{folder} cannot be used ({error.strerror}). {kept}"
+
+
+def locked(error: OSError, folder: Path) -> str:
+    """Say why the folder cannot be locked, and the way out."""
+    if error.errno in (errno.EAGAIN, errno.EACCES):
+        return (
+            f"Another mementum compare is writing to {folder}. Wait for it to end, or "
+            "choose another --out."
+        )
+    return f"{folder} cannot be locked ({error.strerror}). Choose another --out."

@@ -1,0 +1,77 @@
+"""A task is a training problem with its metric, its budget and its version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Problem(Protocol):
+    """One training run in the making: parameters at their start, batches in order."""
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        ...
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss on the batch of this step, steps counted from 0."""
+        ...
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the training objective and the task's metric, both lower is better."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A training problem, the metric that scores it and the budget it is given.
+
+    ``version`` rises with every change that may change a result, so that results of
+    different versions never meet in one table.
+    """
+
+    name: str
+    version: int
+    title: str
+    metric: str
+    """What is scored at the last step, with its unit; lower is better."""
+    steps: int
+    evaluations: int
+    """Points of the learning curve besides step 0."""
+    deterministic: bool
+    """Every seed gives the same run, so one seed is run."""
+    scale: Literal["log", "linear"]
+    """How scores are compared: by their ratio, or by their difference."""
+    margin: float
+    """Differences up to this are equivalent: a share of the score on the log scale,
+    units of the metric on the linear one."""
+    limit: float = math.inf
+    """A training loss above this ends the run as diverged."""
+    seconds: float
+    """Measured cost of one run on one thread."""
+    start: Callable[[int], Problem]
+    """Return the problem of a seed at its start."""
+    data: Callable[[], str]
+    """Return the sha256 of the data, in hex."""
+
+    def grid(self) -> tuple[int, ...]:
+        """Return the steps at which the run is evaluated, 0 and the last included."""
+        points = self.evaluations
+        return tuple(self.steps * point // points for point in range(points + 1))
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the named random stream of a seed.
+
+    Initial values, data order and split each have a stream of their own, which no
+    contender touches: every contender starts at the same point and sees the same
+    batches, so that their scores can be compared in pairs.
+    """
+    return np.random.default_rng(np.random.SeedSequence([seed, *name.encode()]))

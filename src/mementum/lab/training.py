@@ -1,0 +1,176 @@
+"""Carries a run out: builds the problem, trains it, follows its curve."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import mementum
+from mementum.lab import contender, tasks
+from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.task import Problem, Task
+
+
+@dataclass
+class Progress:
+    """A run as far as it has come."""
+
+    status: Status = Status.FAILED
+    steps: list[int] = field(default_factory=list)
+    train: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    optimizer_seconds: float = 0.0
+    parameters: int = 0
+    error: str | None = None
+
+    def evaluate(self, step: int, problem: Problem) -> bool:
+        """Add a point to the curve; return whether its metric is finite."""
+        with torch.no_grad():
+            train, validation = problem.evaluate()
+        self.steps.append(step)
+        self.train.append(train if math.isfinite(train) else math.nan)
+        self.validation.append(validation if math.isfinite(validation) else math.nan)
+        return math.isfinite(validation)
+
+    def record(self, spec: RunSpec, seconds: float) -> RunRecord:
+        """Return the record of the run as it stands."""
+        finished = self.status is Status.FINISHED
+        return RunRecord(
+            spec=spec,
+            status=self.status,
+            score=self.validation[-1] if finished else None,
+            curve=Curve(
+                steps=tuple(self.steps),
+                train=tuple(self.train),
+                validation=tuple(self.validation),
+            ),
+            seconds=seconds,
+            optimizer_seconds=self.optimizer_seconds,
+            parameters=self.parameters,
+            error=self.error,
+            environment=environment(),
+        )
+
+
+def execute(spec: RunSpec) -> RunRecord:
+    """Return the record of the run that the spec describes.
+
+    It depends on the spec alone, times aside, whatever ran before in the process: one
+    thread computes, and every random number comes from the seed's own streams. An
+    exception becomes a failed record with its message.
+    """
+    began = time.perf_counter()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run = Progress()
+    try:
+        train(run, spec, checked(spec))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
+        run.status = Status.FAILED
+        run.error = f"{type(error).__name__}: {error}"
+    finally:
+        torch.set_num_threads(threads)
+    return run.record(spec, time.perf_counter() - began)
+
+
+def checked(spec: RunSpec) -> Task:
+    """Return the spec's task, after comparing version, steps and data."""
+    task = tasks.find(spec.task)
+    asked = spec.task_version, spec.steps, spec.data
+    if asked != (task.version, task.steps, task.data()):
+        raise ValueError(
+            f"the run was planned for version {spec.task_version} of {spec.task} with "
+            f"{spec.steps} steps and data {spec.data[:12]}; here are version "
+            f"{task.version}, {task.steps} steps and data {task.data()[:12]}"
+        )
+    return task
+
+
+def train(run: Progress, spec: RunSpec, task: Task) -> None:
+    """Train to the last step, or until the run diverges."""
+    problem = task.start(spec.seed)
+    parameters = problem.parameters()
+    run.parameters = sum(parameter.numel() for parameter in parameters)
+    optimizer = contender.find(spec.contender).optimizer(
+        parameters, spec.lr, spec.options
+    )
+    run.status = Status.DIVERGED
+    grid = set(task.grid())
+    for step in range(task.steps):
+        if step in grid and not run.evaluate(step, problem):
+            return
+        optimizer.zero_grad()
+        loss = problem.loss(step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if not math.isfinite(value := loss.item()) or value > task.limit:
+            return
+        began = time.perf_counter()
+        optimizer.step()
+        run.optimizer_seconds += time.perf_counter() - began
+    if run.evaluate(task.steps, problem):
+        run.status = Status.FINISHED
+
+
+def warm_up() -> None:
+    """Pay once for what torch loads when the first optimizer of a process steps."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    parameter.square().sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions that a run's result depends on.
+
+    ``source`` is a digest of the optimizers' code: editing an optimizer makes its runs
+    new runs, even where the version number stays.
+    """
+    return {
+        "mementum": mementum.__version__,
+        "source": source_digest(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def source_digest() -> str:
+    """Return a digest of the package without the lab."""
+    digest = hashlib.sha256()
+    root = Path(str(resources.files(mementum)))
+    for path in sorted(root.rglob("*.py")):
+        if path.relative_to(root).parts[0] != "lab":
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """Return what identifies the machine and the software of a run."""
+    return {
+        **versions(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": processor(),
+        "threads": "1",
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

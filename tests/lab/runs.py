@@ -1,0 +1,97 @@
+"""Specs and instant runs, for tests of what carries runs out and keeps them.
+
+The functions that stand in for training are found by their names in worker processes.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+
+
+def spec(
+    *,
+    task: str = "instant",
+    contender: str = "AdamW",
+    lr: float = 0.001,
+    seed: int = 0,
+    data: str = "00",
+) -> RunSpec:
+    return RunSpec(
+        task=task,
+        task_version=1,
+        data=data,
+        contender=contender,
+        options={"betas": [0.9, 0.999], "eps": 1e-8},
+        lr=lr,
+        seed=seed,
+        steps=10,
+        versions={"mementum": "1", "torch": "2"},
+    )
+
+
+def record(
+    spec: RunSpec,
+    *,
+    status: Status = Status.FINISHED,
+    score: float | None = 0.5,
+    error: str | None = None,
+) -> RunRecord:
+    return RunRecord(
+        spec=spec,
+        status=status,
+        score=score if status is Status.FINISHED else None,
+        curve=Curve(steps=(0, 10), train=(1.0, 0.25), validation=(1.0, 0.5)),
+        seconds=0.5,
+        optimizer_seconds=0.125,
+        parameters=3,
+        error=error,
+        environment={"cpu": "paper"},
+    )
+
+
+def instant(spec: RunSpec) -> RunRecord:
+    return record(spec, score=spec.seed + spec.lr)
+
+
+def killed_on_odd_seeds(spec: RunSpec) -> RunRecord:
+    if spec.seed % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return instant(spec)
+
+
+def killed_once(spec: RunSpec) -> RunRecord:
+    """Die at the first call for the spec, which leaves a mark in the folder `data`."""
+    mark = Path(spec.data) / f"{spec.seed}"
+    if spec.seed % 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return instant(spec)
+
+
+def endless_on_odd_seeds(spec: RunSpec) -> RunRecord:
+    """Begin a run without end, after a mark of it in the folder `data`."""
+    if spec.seed % 2:
+        (Path(spec.data) / f"{spec.seed}").touch()
+        time.sleep(3600)
+    return instant(spec)
+
+
+def noted(spec: RunSpec) -> RunRecord:
+    """Take a while, after a note in the folder `data` that the run begins."""
+    with (Path(spec.data) / f"{spec.seed}").open("a") as notes:
+        notes.write("begun\n")
+    time.sleep(0.5)
+    return instant(spec)
+
+
+class Unloadable:
+    """A stand-in for training that no worker can load."""
+
+    def __call__(self, spec: RunSpec) -> RunRecord:
+        return instant(spec)
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (3,)

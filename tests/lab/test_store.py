@@ -1,0 +1,150 @@
+"""Laws of the store: what was written is there, whatever happened since."""
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.lab.runs import record, spec
+
+from mementum.lab.run import RunRecord, Status
+from mementum.lab.search import Plan
+from mementum.lab.store import JOURNAL, PLAN, Store, StoreError
+
+RECORDS = [record(spec(seed=seed), score=seed + 0.5) for seed in range(3)]
+
+
+def keep(folder: Path, records: list[RunRecord]) -> None:
+    with Store(folder) as store:
+        for each in records:
+            store.append(each)
+
+
+def test_what_is_appended_is_read_back_in_order(tmp_path: Path) -> None:
+    keep(tmp_path / "new" / "folder", RECORDS[:2])
+    keep(tmp_path / "new" / "folder", RECORDS[2:])
+    assert Store(tmp_path / "new" / "folder").records() == RECORDS
+
+
+def test_a_folder_without_a_journal_holds_no_records(tmp_path: Path) -> None:
+    assert Store(tmp_path).records() == []
+    assert Store(tmp_path / "nowhere").records() == []
+
+
+def test_a_torn_last_line_costs_its_own_record_and_no_other(tmp_path: Path) -> None:
+    keep(tmp_path, RECORDS)
+    journal = tmp_path / JOURNAL
+    whole = journal.read_bytes()
+    last = whole.rindex(b"\n", 0, -1) + 1
+    for cut in range(last, len(whole)):
+        journal.write_bytes(whole[:cut])
+        assert Store(tmp_path).records() == RECORDS[:2]
+        keep(tmp_path, RECORDS[2:])
+        assert journal.read_bytes() == whole
+
+
+def test_a_line_broken_elsewhere_is_named(tmp_path: Path) -> None:
+    keep(tmp_path, RECORDS)
+    lines = (tmp_path / JOURNAL).read_text().splitlines()
+    lines[1] = lines[1][:40]
+    (tmp_path / JOURNAL).write_text("\n".join(lines) + "\n")
+    with pytest.raises(StoreError, match=r"journal\.jsonl, line 2, is broken"):
+        Store(tmp_path).records()
+
+
+def test_another_format_is_refused_by_its_number(tmp_path: Path) -> None:
+    keep(tmp_path, RECORDS[:1])
+    text = (tmp_path / JOURNAL).read_text()
+    (tmp_path / JOURNAL).write_text(text.replace('"format":1', '"format":2'))
+    with pytest.raises(StoreError, match="line 1, is written in format 2"):
+        Store(tmp_path).records()
+
+
+@pytest.mark.parametrize("result", [Status.FINISHED, Status.DIVERGED])
+def test_of_several_records_a_result_wins_and_then_the_first(
+    tmp_path: Path, result: Status
+) -> None:
+    failed = record(spec(), status=Status.FAILED, error="no memory")
+    first, second = record(spec(), status=result), record(spec(), score=9.0)
+    keep(tmp_path, [failed, replace(failed, error="again")])
+    assert Store(tmp_path).records() == [failed]
+    keep(tmp_path, [first, second, failed])
+    assert Store(tmp_path).records() == [first]
+
+
+def test_two_processes_cannot_write_to_one_folder(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        with pytest.raises(StoreError, match="Another mementum compare"):
+            Store(tmp_path).__enter__()
+        store.append(RECORDS[0])
+        assert Store(tmp_path).records() == RECORDS[:1]
+    keep(tmp_path, RECORDS[1:])
+    assert Store(tmp_path).records() == RECORDS
+
+
+@pytest.mark.parametrize("moment", ["nothing", "half", "unsynced"])
+def test_a_full_disk_is_a_sentence_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    write = os.write
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def half(descriptor: int, line: bytes) -> int:
+        return write(descriptor, line[: len(line) // 2])
+
+    with Store(tmp_path) as store:
+        store.append(RECORDS[0])
+        with monkeypatch.context() as patch:
+            if moment == "unsynced":
+                patch.setattr(os, "fsync", full)
+            else:
+                patch.setattr(os, "write", full if moment == "nothing" else half)
+            with pytest.raises(StoreError, match="No space left") as caught:
+                store.append(RECORDS[1])
+        assert str(tmp_path) in str(caught.value)
+        assert store.records() == RECORDS[:1]
+        store.append(RECORDS[2])
+    assert Store(tmp_path).records() == [RECORDS[0], RECORDS[2]]
+
+
+def test_a_file_in_the_folders_place_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match="is not a folder"):
+            Store(folder).__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_an_unwritable_folder_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match="is not writable"):
+        Store(tmp_path).__enter__()
+
+
+def test_a_plan_is_kept_beside_the_records_and_replaced_whole(tmp_path: Path) -> None:
+    plans = [Plan(tasks=(), reference="A", runs=(r.spec,)) for r in RECORDS]
+    with Store(tmp_path) as store:
+        for plan in plans:
+            store.write_plan(plan)
+    assert Store(tmp_path).read_plan() == plans[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [JOURNAL, PLAN]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "7", '{"format":1}', '{"format":3}'])
+def test_a_broken_plan_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / PLAN).write_text(text)
+    with pytest.raises(StoreError, match="is broken"):
+        Store(tmp_path).read_plan()
+
+
+def test_a_folder_without_a_plan_holds_no_comparison(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds no comparison"):
+        Store(tmp_path).read_plan()
