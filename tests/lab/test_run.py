@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from tests.lab.runs import record, spec
 
-import torch
 from mementum.lab import contender, tasks, training
 from mementum.lab.run import Curve, FormatError, RunRecord, RunSpec, Status
 from mementum.lab.search import Grid, factorial

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import os
 from array import array
 from collections.abc import Mapping
@@ -17,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import mementum
 from mementum.rule import Coefficients
 from mementum.torch.bucket import Bucket
 
@@ -49,7 +49,10 @@ def library() -> ctypes.CDLL | None:
     """
     if os.environ.get("MEMENTUM_NATIVE") == "0":
         return None
-    for root in mementum.__path__:
+    package = importlib.util.find_spec("mementum")
+    assert package is not None
+    # Two places where the package is installed to be edited: sources, and what is built.
+    for root in package.submodule_search_locations or ():
         for path in sorted(Path(root, "native").glob("mementum_kernel.*")):
             return ctypes.CDLL(os.fspath(path))
     return None
