@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum.torch.state import counter, start
+from mementum.torch.state import MOMENT_DTYPE, counter, start
 
 State = MutableMapping[Tensor, dict[str, Any]]
 
@@ -52,6 +52,8 @@ class Bucket:
         states = self.states
         self.params = self.owners
         self.grads = [_grad(owner) for owner in self.owners]
+        if any(grad.is_neg() for grad in self.grads):
+            self.grads = [grad.resolve_neg() for grad in self.grads]
         self.momentum = [state["momentum"] for state in states]
         self.square = [state["square"] for state in states]
         self.peak = [state["peak"] for state in states] if peak else []
@@ -65,12 +67,18 @@ class Bucket:
 
     def agrees(self, *, capturable: bool) -> bool:
         """Whether the tensors still belong together, and have taken as many steps."""
-        kinds = {
-            (p.device, p.dtype, g.dtype, m.dtype)
-            for p, g, m in zip(self.params, self.grads, self.momentum, strict=True)
-        }
-        if capturable or len(kinds) > 1:
-            return len(kinds) <= 1
+        rows = self.rows()
+        if len({tensor.device for row in rows for tensor in row}) > 1:
+            return False
+        if any(len({tensor.dtype for tensor in row}) > 1 for row in rows):
+            return False
+        if len({row[0].dtype for row in rows[2:] if row}) > 1:
+            return False
+        shapes = [[tensor.shape for tensor in row] for row in rows]
+        if shapes.count(shapes[0]) < len(shapes):
+            return False
+        if capturable:
+            return True
         steps = [state["step"] for state in (*self.states, *self.empty)]
         return steps.count(steps[0]) == len(steps)
 
@@ -137,6 +145,7 @@ class Roster:
                 kept.update(start(param, peak=peak, capturable=capturable))
             elif peak and "peak" not in kept:
                 kept["peak"] = kept["square"].clone()
+            _settle(param, kept)
             step = kept["step"]
             if isinstance(step, Tensor) != capturable:
                 step = kept["step"] = counter(step, param, capturable=capturable)
@@ -154,6 +163,26 @@ class Roster:
             bucket.gather(peak=peak)
 
 
+def _settle(param: Tensor, kept: dict[str, Any]) -> None:
+    """Bring moments that were replaced to one dtype, or refuse what does not fit.
+
+    Errors: `ValueError` for a moment of another shape or on another device.
+    """
+    moments = [name for name in ("momentum", "square", "peak") if name in kept]
+    dtype = MOMENT_DTYPE[param.dtype]
+    for name in moments:
+        moment = kept[name]
+        if moment.shape != param.shape or moment.device != param.device:
+            raise ValueError(
+                f"the {name} kept for a parameter of shape {tuple(param.shape)} on "
+                f"{param.device} has shape {tuple(moment.shape)} on {moment.device}; "
+                "move the optimizer's state with its parameters, or begin it anew."
+            )
+        dtype = torch.promote_types(dtype, moment.dtype)
+    for name in moments:
+        kept[name] = kept[name].to(dtype)
+
+
 def _grad(param: Tensor) -> Tensor:
     grad = param.grad
     assert grad is not None
@@ -161,4 +190,4 @@ def _grad(param: Tensor) -> Tensor:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor.resolve_conj())
+    return torch.view_as_real(tensor.resolve_conj().resolve_neg())

@@ -84,7 +84,7 @@ def _match_rule(
 ) -> None:
     """Refuse a group that another rule saved: its moments mean something else."""
     rule = saved.get("rule", optimizer.recipe.kind)
-    missing = [key for key in optimizer.recipe.defaults if key not in saved]
+    missing = [key for key in ("lr", *optimizer.recipe.defaults) if key not in saved]
     if rule != optimizer.recipe.kind or missing:
         found = f"is {rule}'s" if not missing else f"has no {missing[0]!r}"
         raise ValueError(

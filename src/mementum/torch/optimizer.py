@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypedDict, cast, overload
@@ -305,4 +306,7 @@ def _numbers(
         lr = _wide(lr)
         step = torch.as_tensor(step, dtype=torch.float64)
     numbers = rule.at(step, lr, xp)
+    if xp is math and bucket.dtype == torch.float32:
+        # A number too small for a float32 is none, on every path.
+        numbers = Coefficients(*array("f", numbers))
     return numbers._replace(scale=-1.0) if group["maximize"] else numbers

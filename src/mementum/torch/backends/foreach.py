@@ -125,10 +125,10 @@ def _roots(tensors: Tensors) -> Tensors:
 
 def _weighted(g: Tensors, a: Any, m: Tensors, b: Any) -> Tensors:
     """Return ``a g + b m``, where a factor of zero removes its term."""
-    if plainly(b, 0):
-        return g if plainly(a, 1) else _multiplied(g, a)
     if plainly(a, 0):
         return m if plainly(b, 1) else _multiplied(m, b)
+    if plainly(b, 0):
+        return g if plainly(a, 1) else _multiplied(g, a)
     return _sum(_multiplied(m, b), g if plainly(a, 1) else _multiplied(g, a))
 
 

@@ -78,7 +78,7 @@ def _update_one(
 
 def _weighted(g: Tensor, a: Any, m: Tensor, b: Any) -> Tensor:
     """Return ``a g + b m``, where a factor of zero removes its term."""
-    if plainly(b, 0):
-        return g if plainly(a, 1) else g * a
-    scaled_m = m if plainly(b, 1) else m * b
-    return scaled_m if plainly(a, 0) else (g if plainly(a, 1) else g * a) + scaled_m
+    if plainly(a, 0):
+        return m if plainly(b, 1) else m * b
+    scaled_g = g if plainly(a, 1) else g * a
+    return scaled_g if plainly(b, 0) else (m if plainly(b, 1) else m * b) + scaled_g

@@ -51,7 +51,7 @@ def library() -> ctypes.CDLL | None:
         return None
     package = importlib.util.find_spec("mementum")
     assert package is not None
-    # Two places where the package is installed to be edited: sources, and what is built.
+    # Installed to be edited, the package has two places: sources, and what is built.
     for root in package.submodule_search_locations or ():
         for path in sorted(Path(root, "native").glob("mementum_kernel.*")):
             return ctypes.CDLL(os.fspath(path))
