@@ -12,7 +12,9 @@ help:  ## Show what can be made
 
 install: $(INSTALLED)  ## Create .venv with everything in it
 
-$(INSTALLED): pyproject.toml constraints.txt
+NATIVE := $(wildcard src/mementum/native/*)
+
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[lab,test]'
