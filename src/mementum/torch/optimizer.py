@@ -228,10 +228,10 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """Whether this step is to be left out; raises where that is the policy."""
         for policy in ("raise", "skip"):
             watched = (
-                named
+                pair
                 for index, group in enumerate(self.param_groups)
                 if group["nonfinite"] == policy
-                for named in named(index, group)
+                for pair in named(index, group)
             )
             name = first_nonfinite(watched)
             if name is not None and policy == "raise":
