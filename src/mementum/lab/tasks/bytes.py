@@ -22,7 +22,7 @@ from torch.nn.functional import (
 from mementum.lab.task import Task, stream
 from mementum.lab.tasks.drawing import normal
 
-STEPS = 300
+STEPS = 240
 BATCH = 8
 CONTEXT = 64
 WIDTH = 64
@@ -143,7 +143,7 @@ BYTES = Task(
     scale="log",
     margin=0.01,
     limit=1e3,
-    seconds=2.2,
+    seconds=1.9,
     start=Bytes,
     data=fingerprint,
 )

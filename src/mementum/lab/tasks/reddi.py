@@ -66,7 +66,7 @@ REDDI = Task(
     deterministic=True,
     scale="linear",
     margin=0.05,
-    seconds=2.5,
+    seconds=2.0,
     start=Periodic,
     data=fingerprint,
 )

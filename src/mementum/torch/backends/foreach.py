@@ -30,7 +30,7 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
     if flags["fused"]:
         return "fused=True asks for another path"
     if flags["differentiable"]:
-        return "multi-tensor operations cannot be differentiated"
+        return "differentiable is True, and multi-tensor operations have no derivative"
     if flags["foreach"] is False:
         return "foreach=False asks for another path"
     return None

@@ -77,9 +77,9 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
     if library() is None:
         return "the kernel was not built; `mementum doctor` says why"
     if flags["differentiable"]:
-        return "the kernel cannot be differentiated"
+        return "differentiable is True, and the kernel cannot be differentiated"
     if flags["capturable"]:
-        return "the kernel takes its numbers from the host, and capturable forbids it"
+        return "capturable is True, and the kernel takes its numbers from the host"
     if flags["fused"] is False:
         return "fused=False asks for another path"
     if flags["foreach"] is not None and not flags["fused"]:
