@@ -28,6 +28,8 @@ def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
     Errors: `TypeError` or `ValueError` with the name of the parameter.
     """
     for name, param in params:
+        if torch.nn.parameter.is_lazy(param):
+            continue
         if param.requires_grad and param.dtype not in MOMENT_DTYPE:
             raise TypeError(
                 f"{name} is {param.dtype}; a step wants a real or complex "
