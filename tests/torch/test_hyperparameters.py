@@ -1,0 +1,213 @@
+"""A hyperparameter that is, or has become, bad is refused by group, name and value."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+import torch
+from tests.torch.cases import (
+    EAGER,
+    MEMBERS,
+    Member,
+    Options,
+    bits_of,
+    gradients,
+    members,
+    parameters,
+    paths,
+    run,
+    same_bits,
+)
+
+from mementum import Memory
+from mementum.torch import AdaX, AdaXW, FamilyOptimizer, Mementum
+
+nan, inf = float("nan"), float("inf")
+NO_NUMBERS: list[Any] = ["0.1", None, True, [0.1], 1j, torch.ones(2), b"1"]
+OUTSIDE: list[Any] = [nan, inf, -inf, -1e-3, -1, torch.tensor(nan), torch.tensor(-1.0)]
+NO_FRACTIONS = [*OUTSIDE, 1.0, 1, 2.5, torch.tensor(1.0), 10**400]
+NO_FLAGS: list[Any] = [None, "yes", 0, 1, 1.0, torch.tensor(True)]
+
+
+Bad = list[tuple[str, Any, str]]
+
+
+def bad_values(member: Member) -> Bad:
+    """Return argument, value, and the name it is refused by, for every argument."""
+    numbers = [*OUTSIDE, *NO_NUMBERS]
+    found = [(n, v, n) for n in ("lr", "eps", "weight_decay") for v in numbers]
+    found += [("momentum", v, "momentum") for v in (*NO_FRACTIONS, *NO_NUMBERS)]
+    found += bad_betas(member) + BAD_WORDS
+    for flag in ("decoupled_weight_decay", "maximize", "capturable", "differentiable"):
+        found += [(flag, v, flag) for v in NO_FLAGS]
+    for flag in ("foreach", "fused"):
+        found += [(flag, v, flag) for v in NO_FLAGS if v is not None]
+    named = set(inspect.signature(member).parameters)
+    return [case for case in found if case[0] in named]
+
+
+def bad_betas(member: Member) -> Bad:
+    good1, good2 = member.recipe.defaults.get("betas", (0.9, 0.999))
+    no_pairs: list[Any] = [0.9, None, (0.9,), (0.9, 0.99, 0.999), "ab", {0.9, 0.99}]
+    found: Bad = [("betas", v, "betas") for v in (*no_pairs, torch.ones(2))]
+    for value in (*NO_FRACTIONS, *NO_NUMBERS):
+        found.append(("betas", (value, good2), "betas[0]"))
+        found.append(("betas", (good1, value), "betas[1]"))
+    if member in (AdaX, AdaXW):
+        found.append(("betas", (0.9, 0.999), "betas[1]"))
+    return found
+
+
+BAD_WORDS: Bad = [
+    *(("variant", v, "variant") for v in ("Paper", "", None, 3, [])),
+    *(("square_of", v, "square_of") for v in ("gradients", None, 1)),
+    *(("nonfinite", v, "nonfinite") for v in ("ignore", None, True)),
+    *(("memory", v, "memory") for v in (*OUTSIDE, "1", None, True, {"ratio": 1})),
+    ("memory", {"log_ratio": nan}, "memory"),
+    *((f, v, f) for f in ("peak", "debias_momentum") for v in NO_FLAGS),
+]
+BAD = [
+    pytest.param(member, bad_values(member), id=member.__name__) for member in MEMBERS
+]
+bad = pytest.mark.parametrize(("member", "values"), BAD)
+ERRORS = (TypeError, ValueError, NotImplementedError)
+
+
+def assert_named(error: BaseException, member: Member, where: str, name: str) -> None:
+    """See that an error begins with the class, says where, and names the argument."""
+    text = str(error)
+    assert text.startswith(f"{member.__name__}: {where}"), text
+    rest = text.removeprefix(f"{member.__name__}: {where}")
+    assert re.match(re.escape(name), rest), text
+    assert len(text) < 300, text
+
+
+@bad
+def test_bad_values_are_refused_at_construction(member: Member, values: Any) -> None:
+    for name, value, called in values:
+        params = parameters(shapes=[(2,)])
+        with pytest.raises(ERRORS) as caught:
+            member(params, **{name: value})
+        assert_named(caught.value, member, "", called)
+
+
+@bad
+def test_bad_values_are_refused_in_a_group(member: Member, values: Any) -> None:
+    (first, second) = parameters(shapes=[(2,), (3,)])
+    optimizer = member([first])
+    for name, value, called in values:
+        group = {"params": [second], name: value}
+        with pytest.raises(ERRORS) as caught:
+            optimizer.add_param_group(group)
+        assert_named(caught.value, member, "parameter group 1: ", called)
+        with pytest.raises(ERRORS) as caught:
+            member([{"params": [first]}, group])
+        assert_named(caught.value, member, "parameter group 1: ", called)
+    assert len(optimizer.param_groups) == 1
+
+
+@bad
+def test_values_that_became_bad_are_refused_at_the_step(
+    member: Member, values: Any
+) -> None:
+    start = parameters(shapes=[(2,), (3,)])
+    _, optimizer = run(member, start, gradients(start, 2))
+    before = bits_of(optimizer)
+    group = optimizer.param_groups[0]
+    for name, value, called in values:
+        good = group[name]
+        group[name] = value
+        with pytest.raises(ERRORS) as caught:
+            optimizer.step()
+        assert_named(caught.value, member, "", called)
+        group[name] = good
+        assert same_bits(bits_of(optimizer), before)
+    optimizer.step()
+
+
+@bad
+def test_bad_values_are_refused_on_load(member: Member, values: Any) -> None:
+    start = parameters(shapes=[(2,), (3,)])
+    _, optimizer = run(member, start, gradients(start, 2))
+    before = bits_of(optimizer)
+    for name, value, _ in values:
+        saved = optimizer.state_dict()
+        saved["param_groups"][0][name] = value
+        with pytest.raises(ERRORS, match=rf"^{member.__name__}: "):
+            optimizer.load_state_dict(saved)
+        assert same_bits(bits_of(optimizer), before)
+        assert optimizer.param_groups[0][name] is not value
+    optimizer.step()
+
+
+@members
+def test_the_group_that_became_bad_is_named_and_none_steps(member: Member) -> None:
+    first, second = parameters(shapes=[(2,), (3,)])
+    optimizer = member([{"params": [first]}, {"params": [second]}])
+    first.grad, second.grad = torch.ones(2), torch.ones(3)
+    before = bits_of(optimizer)
+    optimizer.param_groups[1]["lr"] = nan
+    with pytest.raises(ValueError, match=rf"^{member.__name__}: parameter group 1: lr"):
+        optimizer.step()
+    assert same_bits(bits_of(optimizer), before)
+
+
+GOOD: dict[str, Options] = {
+    "an integer rate": {"lr": 1},
+    "no rate": {"lr": 0},
+    "a NumPy rate": {"lr": torch.tensor(0.25).numpy()[()]},
+    "a tensor decay": {"weight_decay": torch.tensor(0.25)},
+    "a tensor eps": {"eps": torch.tensor(2.0**-20)},
+    "no eps": {"eps": 0},
+}
+
+
+@members
+@paths(EAGER)
+@pytest.mark.parametrize("options", GOOD.values(), ids=GOOD.keys())
+def test_numbers_may_come_in_any_form(
+    member: Member, options: Options, flags: Options
+) -> None:
+    start = parameters(shapes=[(5,)])
+    grads = gradients(start, 3)
+    params, optimizer = run(member, start, grads, **options, **flags)
+    plain = {name: float(value) for name, value in options.items()}
+    expected, _ = run(member, start, grads, **plain, **flags)
+    assert same_bits(params, expected)
+    assert isinstance(optimizer, FamilyOptimizer)
+
+
+@pytest.mark.parametrize("member", [m for m in MEMBERS if "betas" in m.recipe.defaults])
+@pytest.mark.parametrize("capturable", [False, True])
+def test_betas_may_be_tensors_of_one_element(member: Member, capturable: bool) -> None:
+    start = parameters(torch.float64, [(5,)])
+    grads = gradients(start, 6)
+    beta1, beta2 = member.recipe.defaults["betas"]
+    expected, _ = run(member, start, grads, capturable=capturable)
+    wide = torch.tensor(beta1, dtype=torch.float64).reshape(1, 1)
+    forms: list[Any] = [
+        (wide, torch.tensor(beta2, dtype=torch.float64)),
+        [beta1, torch.tensor([beta2], dtype=torch.float64)],
+    ]
+    for betas in forms:
+        params, _ = run(member, start, grads, betas=betas, capturable=capturable)
+        # Host and device may round a logarithm differently.
+        torch.testing.assert_close(params, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0, 1.0001, 3.0])
+def test_a_memory_may_be_a_ratio_a_tensor_or_itself(
+    ratio: float, capturable: bool
+) -> None:
+    start = parameters(torch.float64, [(5,)])
+    grads = gradients(start, 6)
+    expected, _ = run(Mementum, start, grads, memory=ratio)
+    tensor = torch.tensor(ratio, dtype=torch.float64)
+    forms: list[Any] = [tensor, Memory.from_ratio(ratio)]
+    for memory in (ratio, *forms):
+        params, _ = run(Mementum, start, grads, memory=memory, capturable=capturable)
+        torch.testing.assert_close(params, expected, rtol=1e-12, atol=1e-13)

@@ -1,0 +1,214 @@
+"""Every parameter counts its own steps, exactly, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.torch import rounding
+from tests.torch.cases import (
+    CAPTURABLE,
+    EAGER,
+    PATHS,
+    Member,
+    Options,
+    drive,
+    follow,
+    give,
+    gradients,
+    members,
+    numbers_of,
+    parameters,
+    paths,
+    run,
+    same_bits,
+)
+
+from mementum.torch import AdaX
+
+LATE = [2**24 - 1, 2**24, 2**31 - 1, 2**31, 887_272, 7_098_183, 10**9, 2**53 - 3]
+
+
+@members
+@paths()
+def test_a_parameter_without_a_gradient_stays(member: Member, flags: Options) -> None:
+    start = parameters()
+    params, optimizer = run(member, start, [[None] * len(start)] * 3, **flags)
+    assert same_bits(params, start)
+    assert not optimizer.state
+
+
+@members
+@paths()
+def test_parameters_that_want_no_gradient_can_be_listed(
+    member: Member, flags: Options
+) -> None:
+    params = [torch.ones(2), torch.ones(3, dtype=torch.int64)]
+    optimizer = member(params, **flags)
+    optimizer.step()
+    assert not optimizer.state
+
+
+@members
+@paths()
+def test_a_late_parameter_starts_at_its_own_first_step(
+    member: Member, flags: Options
+) -> None:
+    early, late = parameters(torch.float64, [(6,), (6,)])
+    grads = gradients([early, late], 30)
+    frozen = [[a, None if t < 11 else b] for t, (a, b) in enumerate(grads)]
+    both, optimizer = run(member, [early, late], frozen, **flags)
+    assert [int(optimizer.state[p]["step"]) for p in both] == [30, 19]
+    (alone,), _ = run(member, [late], [[b] for _, b in grads[11:]], **flags)
+    assert same_bits(both[1], alone)
+
+
+@members
+@paths(EAGER)
+def test_a_parameter_frozen_for_a_while_keeps_its_state(
+    member: Member, flags: Options
+) -> None:
+    (start,) = parameters(torch.float64, [(6,)])
+    series = [step[0] for step in gradients([start], 30)]
+    gaps = [None if 10 <= t < 20 else g for t, g in enumerate(series)]
+    (param,), optimizer = run(member, [start], [[g] for g in gaps], **flags)
+    assert optimizer.state[param]["step"] == 20
+    expected = follow(member, start, gaps).p
+    assert np.array_equal(param.detach().numpy(), expected)
+
+
+def begin_at(optimizer: torch.optim.Optimizer, taken: Any) -> None:
+    """Let the optimizer believe it has taken so many steps."""
+    saved = deepcopy(optimizer.state_dict())
+    for kept in saved["state"].values():
+        kept["step"] = taken
+    optimizer.load_state_dict(saved)
+
+
+@members
+@paths({name: PATHS[name] for name in (*EAGER, "capturable default")})
+@pytest.mark.parametrize("taken", LATE)
+def test_late_steps_are_exact(member: Member, flags: Options, taken: int) -> None:
+    # Capturable numbers err by some roundings more (see test_reference_agreement); the
+    # exponents of a growing memory also carry the rounding of log_ratio times t, so
+    # that exp errs by up to 745 roundings before its result vanishes.
+    (param,) = parameters(torch.float64, [(6,)])
+    optimizer = member([param], **flags)
+    series = [step[0] for step in gradients([param], 4)]
+    give([param], [series[0]])
+    optimizer.step()
+    begin_at(optimizer, taken)
+    numbers = 1500 if flags.get("capturable") else 1
+    u = rounding.ROUNDOFF[torch.float64]
+    units = rounding.Units.of(torch.float64)._replace(numbers=numbers * u)
+    for t, grad in enumerate(series[1:], start=taken + 1):
+        state = rounding.state_of(optimizer, param)
+        give([param], [grad])
+        optimizer.step()
+        assert int(optimizer.state[param]["step"]) == t
+        c, peak = numbers_of(member, t)
+        expected, errors = rounding.errors_after(
+            c, grad.numpy(), state, rounding.exactly(state), units, peak=peak
+        )
+        rounding.assert_within(rounding.state_of(optimizer, param), expected, errors)
+
+
+def test_adax_walks_past_the_step_where_its_published_form_overflows() -> None:
+    # (1 + 1e-4) ** t leaves float32 at step 887,273.
+    begin, steps = 880_000, 20_000
+    param = torch.linspace(-1, 1, 5).requires_grad_()
+    optimizer = AdaX([param])
+    give([param], [torch.full_like(param, 0.5)])
+    optimizer.step()
+    begin_at(optimizer, begin)
+    state = rounding.state_of(optimizer, param)
+    errors = rounding.exactly(state)
+    units = rounding.Units.of(torch.float32)
+    wave = torch.sin(torch.arange(64.0))
+    for t in range(begin + 1, begin + steps + 1):
+        grad = wave[t % 64] + 0.1 * param.detach()
+        param.grad = grad
+        optimizer.step()
+        c, peak = numbers_of(AdaX, t)
+        g = grad.double().numpy()
+        state, errors = rounding.errors_after(c, g, state, errors, units, peak=peak)
+    found = rounding.state_of(optimizer, param)
+    assert all(np.isfinite(part).all() for part in found)
+    assert optimizer.state[param]["step"] == begin + steps
+    assert errors.p.max() < 0.01, "the bound says little"
+    rounding.assert_within(found, state, errors)
+
+
+FORMS = {
+    "int": lambda t: t,
+    "float": float,
+    "float32 tensor": lambda t: torch.tensor(float(t)),
+    "float64 tensor": lambda t: torch.tensor(float(t), dtype=torch.float64),
+    "int64 tensor": torch.tensor,
+    "tensor of one dimension": lambda t: torch.tensor([t]),
+}
+
+
+@members
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+@paths({name: PATHS[name] for name in (*EAGER, "capturable default")})
+def test_a_loaded_step_may_have_any_form(
+    member: Member, form: Any, flags: Options
+) -> None:
+    start = parameters()
+    grads = gradients(start, 6)
+    whole, _ = run(member, start, grads, **flags)
+    halved, optimizer = run(member, start, grads[:4], **flags)
+    begin_at(optimizer, form(4))
+    for step in grads[4:]:
+        give(halved, step)
+        optimizer.step()
+    assert same_bits(halved, whole)
+    steps = {type(kept["step"]) for kept in optimizer.state.values()}
+    assert steps == {torch.Tensor if flags.get("capturable") else int}
+
+
+@members
+@paths(CAPTURABLE)
+def test_a_captured_step_is_an_int64_tensor(member: Member, flags: Options) -> None:
+    params, optimizer = run(member, start := parameters(), gradients(start, 3), **flags)
+    for param in params:
+        step = optimizer.state[param]["step"]
+        assert step.dtype == torch.int64
+        assert step.shape == ()
+        assert step == 3
+
+
+@pytest.fixture(params=[torch.float64, torch.bfloat16, torch.float16], ids=str)
+def default_dtype(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield
+    torch.set_default_dtype(before)
+
+
+@members
+@paths({name: PATHS[name] for name in ("foreach", "capturable loop")})
+@pytest.mark.usefixtures("default_dtype")
+def test_the_default_dtype_counts_no_steps_and_keeps_no_moments(
+    member: Member, flags: Options
+) -> None:
+    # A step counted in bfloat16 would stay at 256.
+    start = parameters(torch.float32, [(3,)])
+    grads = gradients(start, 8)
+
+    def walk() -> torch.Tensor:
+        (param,), optimizer = run(member, start, grads[:1], **flags)
+        begin_at(optimizer, 253)
+        drive(optimizer, [param], grads[1:])
+        assert optimizer.state[param]["step"] == 260
+        assert optimizer.state[param]["square"].dtype == torch.float32
+        return param
+
+    found = walk()
+    torch.set_default_dtype(torch.float32)
+    assert same_bits(found, walk())
