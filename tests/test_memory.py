@@ -296,8 +296,29 @@ def test_a_memory_of_no_finite_ratio_is_refused(log_ratio: float) -> None:
 
 @pytest.mark.parametrize("ratio", [math.nan, math.inf])
 def test_a_ratio_that_is_not_finite_is_refused(ratio: float) -> None:
-    with pytest.raises(ValueError, match=rf"log_ratio is {ratio}"):
+    with pytest.raises(ValueError, match=rf"ratio is {ratio}"):
         Memory.from_ratio(ratio)
+
+
+def test_a_negative_ratio_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ratio is -1; a memory ratio is 0 or more"):
+        Memory.from_ratio(-1)
+
+
+@pytest.mark.parametrize(
+    "memory", [Memory.adam(0.9), Memory.adamnc(), Memory.adax(0.1)]
+)
+@pytest.mark.parametrize("t", [0, -1])
+def test_there_is_no_step_before_the_first(memory: Memory, t: int) -> None:
+    with pytest.raises(ValueError, match=rf"t is {t}; the first step is 1"):
+        memory.weight(t)
+
+
+def test_a_memory_of_no_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="log_ratio is 'x'"):
+        Memory("x")
+    with pytest.raises(ValueError, match="steps is 1000"):
+        ratio_for_horizon("1000")  # type: ignore[arg-type]
 
 
 def test_the_theory_imports_the_standard_library_alone() -> None:

@@ -66,6 +66,8 @@ def _explain(args: argparse.Namespace) -> int:
         raise ValueError(f"--step is {args.step}; the first step is 1.")
     if args.lr is not None:
         limits.learning_rate(args.lr)
+    if args.plot is not None:
+        picture.check(args.plot)
     pages, averages = [], {}
     for name in names:
         recipe = RECIPES[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from mementum.memory import Average, Fixed, Memory
 from mementum.recipes import Recipe
 from mementum.rule import Rule, SquareOf
@@ -18,12 +20,18 @@ def page(recipe: Recipe, rule: Rule, lr: float, step: int) -> str:
     """Return what a recipe does: its equations, its memory, its numbers at a step."""
     return "\n\n".join(
         [
-            f"{recipe.name}: {recipe.summary}\nSource: {recipe.paper}",
+            title(recipe),
             equations(rule),
             memory_table(rule.square),
             numbers(rule, lr, step),
         ]
     )
+
+
+def title(recipe: Recipe) -> str:
+    """Return an optimizer's name and sentence, and where it was published."""
+    sentence = textwrap.fill(f"{recipe.name}: {recipe.summary}", 80)
+    return f"{sentence}\nSource: {recipe.paper}"
 
 
 def equations(rule: Rule) -> str:
@@ -51,6 +59,11 @@ def equations(rule: Rule) -> str:
 
 def memory_table(average: Average) -> str:
     """Return the weight of the newest square at a few steps, and that times t."""
+    if isinstance(average, Fixed):
+        return (
+            f"The newest square always weighs {average.weight(1):g} in the average,\n"
+            "which starts at zero and is not corrected for that."
+        )
     rows = [
         "What the newest square weighs in the average; times t, an average of all",
         "squares alike gives 1, a shorter memory more, a growing one less:",

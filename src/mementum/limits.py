@@ -51,13 +51,22 @@ def fraction(name: str, value: Any) -> float:
     return number(name, value, below=1, wants=wants)
 
 
-def growth(name: str, value: Any, optimizer: str) -> float:
+def growth(name: str, value: Any) -> float:
     """Return the rate at which a memory grows; a decaying memory's beta is refused."""
     wants = (
-        f"{optimizer} grows its memory and wants about 1e-4, and below 0.5. "
+        "AdaX grows its memory and wants about 1e-4, and below 0.5. "
         "For a decaying memory use AdamW."
     )
     return number(name, value, below=0.5, wants=wants)
+
+
+def slow_growth(name: str, value: Any) -> float:
+    """Return AdamNX's beta; AdaX's, which freezes the memory at once, is refused."""
+    wants = (
+        "AdamNX wants about 0.99, and from 0.1 to below 1. "
+        "For a number such as 1e-4 use AdaX."
+    )
+    return number(name, value, low=0.1, below=1, wants=wants)
 
 
 def switch(name: str, value: Any) -> bool:

@@ -80,6 +80,8 @@ class Memory:
     log_ratio: Any
 
     def __post_init__(self) -> None:
+        if isinstance(self.log_ratio, str):
+            raise TypeError(f"log_ratio is {self.log_ratio!r}; it wants a number.")
         if isinstance(self.log_ratio, float) and not math.isfinite(self.log_ratio):
             raise ValueError(
                 f"log_ratio is {self.log_ratio}; it is the logarithm of the memory "
@@ -88,7 +90,12 @@ class Memory:
 
     @classmethod
     def from_ratio(cls, ratio: Any, xp: Namespace = math) -> Memory:
-        """Return the memory of a ratio: below 1 forgets, 1 keeps all, above 1 grows."""
+        """Return the memory of a ratio: below 1 forgets, 1 keeps all, above 1 grows.
+
+        Errors: `ValueError` for a negative ratio.
+        """
+        if _is_plain(ratio) and not ratio >= 0:
+            raise ValueError(f"ratio is {ratio}; a memory ratio is 0 or more.")
         return cls(suited(ratio, xp).log(ratio + TINY))
 
     @classmethod
@@ -117,10 +124,13 @@ class Memory:
     def weight(self, t: Any, xp: Namespace = math) -> Any:
         """Return the weight of the sample of step `t`, between 0 and 1.
 
+        The first step is 1; `ValueError` for one before it.
         Every exponent is negative, so no `t` overflows. For a growing memory the
         weight falls below the smallest float and becomes 0 after about
         ``745 / log_ratio`` steps: the mean is frozen.
         """
+        if _is_plain(t) and not t >= 1:
+            raise ValueError(f"t is {t}; the first step is 1.")
         if _is_plain(self.log_ratio) and self.log_ratio == 0:
             return 1.0 / t
         decay = abs(self.log_ratio) + TINY
@@ -180,7 +190,7 @@ def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
     >>> round(ratio_for_horizon(1_000), 6)
     1.007025
     """
-    if not steps >= 1:
+    if not isinstance(steps, int | float) or not steps >= 1:
         raise ValueError(f"steps is {steps}; a run has at least 1 step.")
     if not math.isfinite(kappa):
         raise ValueError(f"kappa is {kappa}; it wants a finite number, such as 7.")

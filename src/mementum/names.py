@@ -15,7 +15,10 @@ def resolve(kind: str, name: str, known: Iterable[str]) -> str:
     found = by_lower.get(name.strip().lower())
     if found is not None:
         return found
-    near = difflib.get_close_matches(name.strip().lower(), by_lower, n=3, cutoff=0.5)
+    asked = name.strip().lower()
+    near = difflib.get_close_matches(asked, by_lower, n=3, cutoff=0.5)
+    # An anagram is a slip of the fingers, whatever the ratio of letters says.
+    near.sort(key=lambda each: sorted(each) != sorted(asked))
     if near:
         hint = f"did you mean {' or '.join(by_lower[each] for each in near)}?"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +24,10 @@ def draw(
     """Draw how much each past step weighs at the end of runs of some lengths.
 
     One panel a run; a weight of 1 is an equal share. The file's ending chooses the
-    format. Errors: `ModuleNotFoundError` without matplotlib, `OSError` and
-    `ValueError` from writing.
+    format. Errors: `ModuleNotFoundError` without matplotlib, `ValueError` for a path
+    that is no picture's, `OSError` from writing.
     """
+    check(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4 * len(runs), 3.6), layout="constrained")
@@ -40,6 +42,18 @@ def draw(
     figure.savefig(path, dpi=160)
 
 
+def check(path: Path) -> None:
+    """Refuse a path that no picture can be written to, before any work is done."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ModuleNotFoundError(
+            'a picture needs matplotlib, which is in the lab extra: "mementum[lab]".'
+        )
+    if path.is_dir() or path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ValueError(
+            f"{path} is no picture file; its name ends in .png, .svg or .pdf."
+        )
+
+
 def _draw_run(axes: Axes, averages: Mapping[str, Average], steps: int) -> None:
     shown = sorted({round(i * (steps - 1) / (POINTS - 1)) for i in range(POINTS)})
     for i, (name, average) in enumerate(averages.items()):
@@ -51,6 +65,7 @@ def _draw_run(axes: Axes, averages: Mapping[str, Average], steps: int) -> None:
             color=COLOURS[i % len(COLOURS)],
             linestyle=DASHES[i % len(DASHES)],
             linewidth=1.8,
+            zorder=2 if DASHES[i % len(DASHES)] == "-" else 3,
         )
     axes.set_yscale("log")
     axes.set_ylim(1e-3, 1e2)

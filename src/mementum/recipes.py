@@ -110,7 +110,9 @@ def adamw(
     """Adam whose weight decay shrinks the parameter instead of pulling the gradient.
 
     Differs from the authors' code: the decay is scaled by the learning rate, as in
-    torch.
+    torch. torch rounds ``1 - lr * weight_decay`` to the parameter's dtype first, so
+    its float32 parameters drift from ours, and from float64, by up to half a unit in
+    the last place a step.
     """
     return adam(
         betas=betas,
@@ -199,7 +201,7 @@ def adax(
     """
     beta1, beta2 = limits.pair("betas", betas)
     if _known(beta2, xp):
-        beta2 = limits.growth("betas[1]", beta2, "AdaX")
+        beta2 = limits.growth("betas[1]", beta2)
     return Rule(
         momentum=Fixed(_fraction("betas[0]", beta1, xp)),
         square=Memory.adax(beta2, xp),
@@ -240,17 +242,21 @@ def adamnx(
     decoupled_weight_decay: bool = True,
     xp: Namespace = math,
 ) -> Rule:
-    """Adam with AdaX's growing memory, written as a decay of ``beta2 ** (1 - beta2)``.
+    """Adam with AdaX's growing memory, under another name for its number.
 
-    Its 0.99 is AdaX's 1.00508e-4. The momentum is corrected for its start.
+    The memory ratio is ``beta2 ** -(1 - beta2)``: its 0.99 is AdaX's 1.00508e-4. The
+    momentum is corrected for its start.
 
     Differs from the authors' code: the momentum is stored raw and corrected at the
     step, which is the same while betas[0] stays; the weight of a square has a closed
-    form, where theirs subtracts two numbers that become equal.
+    form, where theirs subtracts two numbers that become equal; betas[1] below 0.1,
+    which freezes the memory at once, is refused.
     """
-    beta1, beta2 = _decaying(betas, xp)
+    beta1, beta2 = limits.pair("betas", betas)
+    if _known(beta2, xp):
+        beta2 = limits.slow_growth("betas[1]", beta2)
     return Rule(
-        momentum=Fixed(beta1),
+        momentum=Fixed(_fraction("betas[0]", beta1, xp)),
         square=Memory.adamnx(beta2, xp),
         debias_momentum=True,
         eps_out=_eps(eps, xp),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def text(optimizer: FamilyOptimizer, rules: list[Rule]) -> str:
     """Return each group's equations, its numbers now, and the path that runs it."""
     recipe = optimizer.recipe
-    parts = [f"{recipe.name}: {recipe.summary}\nSource: {recipe.paper}"]
+    parts = [explain.title(recipe)]
     for index, rule in enumerate(rules):
         parts += _group(optimizer, index, rule)
     if optimizer.skipped_steps:

@@ -221,8 +221,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
                     choose(group, param)
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
-            hyperparameters = {name: group[name] for name in self.recipe.defaults}
-            return self.recipe.function(**_widened(hyperparameters, xp), xp=xp)
+        hyperparameters = {name: group[name] for name in self.recipe.defaults}
+        return self.recipe.rule(_widened(hyperparameters, xp), xp, where)
 
     def _meets_nonfinite(self) -> bool:
         """Whether this step is to be left out; raises where that is the policy."""
