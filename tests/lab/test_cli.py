@@ -166,10 +166,19 @@ def test_a_dry_run_counts_and_makes_nothing(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--tasks", "mlp-digit"], ["mlp-digit is unknown", "Did you mean mlp-digits"]),
-        (["--contenders", "adaxw"], ["adaxw is unknown", "AdaXW", "SGD, Adam, AdamW"]),
-        (["--contenders", "SGD,Lion"], ["Lion is unknown", "The lab knows"]),
-        (["--reference", "AdamV"], ["--reference: AdamV", "AdamW"]),
+        (["--tasks", "mlp-digit"], ["no task is named 'mlp-digit'", "mean mlp-digits"]),
+        (["--contenders", "adaxv"], ["'adaxv'", "AdaXW", "SGD, Adam, AdamW"]),
+        (["--contenders", "SGD,Lion"], ["named 'Lion'", "SGD, Adam, AdamW"]),
+        (
+            ["--contenders", "mementum"],
+            ["Mementum is an optimizer here, but no contender", "SGD, Adam, AdamW"],
+        ),
+        (["--reference", "AdaX"], ["AdaX is an optimizer here, but no contender"]),
+        (["--out", ""], ["--out is empty", "name a folder"]),
+        (
+            ["--reference", "AdamV"],
+            ["--reference: no contender is named 'AdamV'", "AdamW"],
+        ),
         (["--reference", "Adam,SGD"], ["--reference is Adam,SGD", "one name"]),
         (["--tasks", ","], ["--tasks names nothing"]),
         (["--seeds", "0"], ["--seeds is 0", "1 or more"]),
@@ -275,6 +284,37 @@ def test_the_reference_always_takes_part(
     assert "2 runs:" in capsys.readouterr().out
 
 
+def test_names_are_taken_in_any_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--contenders", "sgd,ADAXW", "--reference", "adam", "--lrs", "1"]
+    one = ["--tasks", "MLP-digits", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(["compare", *options, *one, "--dry-run"]) == 0
+    assert "3 runs:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["report", "json", "tasks"])
+def test_a_reader_that_leaves_early_is_no_error(
+    undisturbed: Path, tmp_path: Path, command: str
+) -> None:
+    page = tmp_path / "page.html"
+    report = ["report", str(undisturbed), "--report", str(page)]
+    given = {"report": report, "json": [*report, "--json"], "tasks": ["tasks"]}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "mementum", *given[command]],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert "Error" not in done.stderr
+    assert page.exists() is (command != "tasks")
+
+
 def test_a_missing_extra_is_a_sentence_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -297,8 +337,10 @@ def test_tasks_lists_every_task_and_contender(
 ) -> None:
     assert main(["tasks"]) == 0
     shown = capsys.readouterr().out
-    for name in ("reddi-periodic", "lm-bytes", "SGD", "AdaMomentum"):
+    for name in ("reddi-periodic", "lm-bytes", "SGD", "AdaMomentum", "10,100"):
         assert name in shown
+    assert "betas (0.9, 0.999)" in shown
+    assert "[" not in shown
 
 
 def test_help_needs_none_of_the_heavy_packages() -> None:

@@ -50,6 +50,25 @@ def test_a_slower_machine_makes_the_tasks_not_yet_seen_longer_too() -> None:
     assert forecast.remaining() == pytest.approx(9 * 2.0 + 10 * 6.0 - 5.0)
 
 
+def test_before_the_first_run_ends_no_more_than_the_start_has_passed() -> None:
+    now = Clock()
+    forecast = Forecast(PLAN, RUNS, 1, now)
+    now.time += START / 2
+    assert forecast.remaining() == pytest.approx(START / 2 + 40)
+    now.time += 60.0
+    assert forecast.remaining() == pytest.approx(40)
+
+
+def test_a_resumed_comparison_costs_what_its_kept_runs_cost() -> None:
+    now = Clock()
+    kept = [replace(record(run), seconds=2.0) for run in RUNS[:5]]
+    forecast = Forecast(PLAN, RUNS[5:], 1, now, kept=kept)
+    assert forecast.runs() == (5, 20)
+    assert forecast.remaining() == pytest.approx(START + 5 * 2.0 + 10 * 6.0)
+    now.time += 600.0
+    assert forecast.remaining() == pytest.approx(5 * 2.0 + 10 * 6.0)
+
+
 def test_at_the_end_nothing_remains_and_all_is_counted() -> None:
     forecast = Forecast(PLAN, RUNS, 2)
     for run in RUNS[:-2]:

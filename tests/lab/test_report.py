@@ -18,8 +18,10 @@ from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
 from mementum.lab.report import axes, methods, page, palette, wording
 from mementum.lab.report.curves import bands
 from mementum.lab.report.drawn import Drawn
+from mementum.lab.report.tables import cost
 from mementum.lab.report.terminal import table
 from mementum.lab.statistics import Analysis, Verdict, analyse
+from mementum.lab.statistics.pairs import Interval
 
 CONTENDERS = (
     "SGD",
@@ -196,6 +198,23 @@ def test_the_looks_of_a_panel_differ_in_more_than_colour():
     assert len({look.symbol for look in looks}) == 8
 
 
+def test_the_reference_is_drawn_first_and_dashed(full):
+    analysis, records = full
+    drawn = Drawn.of(analysis, records)
+    for figure in (f for kind in (drawn.curves, drawn.sensitivities) for f in kind[2]):
+        lines = [trace for trace in figure.data if trace.get("name")]
+        assert lines[0]["meta"] == "AdamW"
+        assert lines[0]["line"]["dash"] != "solid"
+
+
+def test_a_figure_leaves_as_much_room_as_it_fills(full, full_page):
+    places = [a for _, a in Reader(full_page).elements if a.get("role") == "img"]
+    heights = {f.name: f.layout["height"] for f in Drawn.of(*full).all()}
+    assert {a["id"]: a["style"] for a in places} == {
+        name: f"min-height: {height}px" for name, height in heights.items()
+    }
+
+
 def test_the_curves_end_at_the_scores_that_are_compared(full):
     analysis, records = full
     task = analysis.tasks[2]
@@ -311,6 +330,7 @@ def test_the_methods_state_the_protocol(full):
     text = " ".join(methods.paragraphs(analysis))
     for needed in (
         "cross-fitting",
+        "No seed's own runs take part in choosing the rate it is scored at",
         "weight decay included",
         "weight_decay 0.05",
         "Holm",
@@ -405,11 +425,42 @@ def test_a_number_that_rounds_to_zero_has_no_sign(number, digits, words):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [(5.93, "590 %"), (0.0751, "7.5 %"), (18.6, "1900 %")]
+    ("change", "words"),
+    [(5.93, "590 %"), (0.0751, "7.5 %"), (18.6, "x20"), (1100, "x1100")],
 )
 def test_a_detectable_effect_has_two_digits_and_no_exponent(change, words):
     task = analyse([], SyntheticPlan()).tasks[0]
     assert wording.size_words(math.log1p(change), task) == words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.93, 9.99, "[93.0, 999]"),
+        (5.93, 11.0, "[593 %, x12]"),
+        (11.0, 1100.0, "[x12, x1100]"),
+    ],
+)
+def test_beyond_a_thousand_percent_effects_are_factors(low, high, words):
+    task = analyse([], SyntheticPlan()).tasks[0]
+    interval = Interval(low=math.log1p(low), high=math.log1p(high), level=0.95)
+    assert wording.interval_words(interval, task) == words
+    labels = axes.relative("", 0.0, math.log1p(high))["ticktext"]
+    assert any(label[0] == "x" for label in labels) is (high > 20)
+    assert all(label[0] == "x" or len(label) <= 5 for label in labels)
+
+
+# --- costs
+
+
+def test_small_models_have_no_cost_per_million_parameters():
+    analysis, _ = comparison(SyntheticPlan())
+    for parameters, scaled in ((99_999, None), (200_000, 200.0)):
+        task = replace(analysis.tasks[0], parameters=parameters)
+        # 4e-5 seconds a step; the median of equal quotients is off by an ulp at most.
+        given = cost(task, "AdamW")
+        assert given.microseconds == pytest.approx(40.0, rel=1e-14)
+        assert given.per_million == (scaled and pytest.approx(scaled, rel=1e-14))
 
 
 # --- in a browser

@@ -1,18 +1,22 @@
 """Laws of runs: identity, written form, determinism, how they end."""
 
 import dataclasses
+import hashlib
 import json
 import math
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from tests.lab.runs import record, spec
 
-from mementum.lab import contender, tasks, training
+import mementum
+from mementum.lab import LabError, contender, tasks, training
 from mementum.lab.run import Curve, FormatError, RunRecord, RunSpec, Status
 from mementum.lab.search import Grid, factorial
-from mementum.lab.training import execute, versions
+from mementum.lab.training import execute, source_digest, versions
 
 OTHER = {
     "task": "other",
@@ -159,15 +163,29 @@ def test_a_run_leaves_the_number_of_threads_as_it_found_it() -> None:
         torch.set_num_threads(threads)
 
 
-def test_editing_an_optimizer_makes_its_runs_new_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path
-) -> None:
-    (tmp_path / "lab").mkdir()
-    for name in ("rule.py", "lab/store.py"):
-        (tmp_path / name).write_text("0")
-    monkeypatch.setattr(training.resources, "files", lambda _: tmp_path)
-    before = training.source_digest()
-    (tmp_path / "lab/store.py").write_text("1")
-    assert training.source_digest() == before
-    (tmp_path / "rule.py").write_text("1")
-    assert training.source_digest() != before
+def test_editing_an_optimizer_makes_its_runs_new_runs(tmp_path: Path) -> None:
+    compiled, package = tmp_path / "compiled", tmp_path / "package"
+    (compiled / "native").mkdir(parents=True)
+    (compiled / "native/kernel.so").write_bytes(b"0")
+    ours = [
+        Path(each) for each in mementum.__path__ if (Path(each) / "rule.py").exists()
+    ]
+    shutil.copytree(ours[0], package, ignore=shutil.ignore_patterns("__pycache__"))
+    folders = [compiled, package]
+    before = source_digest(folders)
+    assert before == versions()["source"]
+    assert source_digest([*folders, compiled]) == before
+    (package / "lab/store.py").write_text("1")
+    (compiled / "native/kernel.so").write_bytes(b"1")
+    assert source_digest(folders) == before
+    found = {before}
+    for name in ("rule.py", "torch/optimizer.py", "native/kernel.cpp"):
+        (package / name).write_text("1")
+        found.add(source_digest(folders))
+    assert len(found) == 4
+
+
+def test_a_package_without_sources_has_no_digest(tmp_path: Path) -> None:
+    assert versions()["source"] != hashlib.sha256().hexdigest()[:12]
+    with pytest.raises(LabError, match="no source of mementum"):
+        source_digest([tmp_path])

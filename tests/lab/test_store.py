@@ -9,7 +9,7 @@ import pytest
 from tests.lab.runs import record, spec
 
 from mementum.lab.run import RunRecord, Status
-from mementum.lab.search import Plan
+from mementum.lab.search import Outline, Plan
 from mementum.lab.store import JOURNAL, PLAN, Store, StoreError
 
 RECORDS = [record(spec(seed=seed), score=seed + 0.5) for seed in range(3)]
@@ -51,6 +51,80 @@ def test_a_line_broken_elsewhere_is_named(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("\n".join(lines) + "\n")
     with pytest.raises(StoreError, match=r"journal\.jsonl, line 2, is broken"):
         Store(tmp_path).records()
+
+
+@pytest.mark.parametrize(
+    ("ours", "wrong", "words"),
+    [
+        ('"score":0.5', '"score":"high"', 'score is "high", not a number or null'),
+        ('"score":0.5', '"score":null', "score is None and status finished"),
+        ('"lr":0.001', '"lr":null', "lr is null, not a number"),
+        ('"lr":0.001', '"lr":NaN', "lr is NaN, not a number"),
+        ('"seed":0', '"seed":true', "seed is true, not a whole number"),
+        ('"eps":1e-08', '"eps":{}', "options is"),
+        ('"train":[1.0,', '"train":["a",', "train is"),
+        ('"train":[1.0,', '"train":[', "differ in length"),
+        ('"seconds":0.5', '"seconds":[]', "seconds is"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_named_with_its_line(
+    tmp_path: Path, ours: str, wrong: str, words: str
+) -> None:
+    keep(tmp_path, RECORDS[:1])
+    text = (tmp_path / JOURNAL).read_text()
+    assert ours in text
+    (tmp_path / JOURNAL).write_text(text.replace(ours, wrong))
+    with pytest.raises(StoreError) as caught:
+        Store(tmp_path).records()
+    message = str(caught.value)
+    assert f"{JOURNAL}, line 1, is broken (" in message
+    assert words in message
+    assert "Delete that line" in message
+
+
+@pytest.mark.parametrize(
+    ("ours", "wrong", "words"),
+    [
+        ('"margin":0.01', '"margin":"x"', 'margin is "x", not a number'),
+        ('"scale":"log"', '"scale":"cubic"', 'scale is "cubic"'),
+        ('"reference":"A"', '"reference":7', "reference is 7, not a text"),
+        ('"lr":0.001', '"lr":"x"', 'lr is "x", not a number'),
+    ],
+)
+def test_a_plan_with_a_value_of_a_wrong_kind_is_broken(
+    tmp_path: Path, ours: str, wrong: str, words: str
+) -> None:
+    outline = Outline(
+        name="a",
+        title="",
+        metric="",
+        steps=10,
+        deterministic=False,
+        scale="log",
+        margin=0.01,
+        seconds=1.0,
+    )
+    with Store(tmp_path) as store:
+        store.write_plan(Plan(tasks=(outline,), reference="A", runs=(spec(),)))
+    text = (tmp_path / PLAN).read_text()
+    assert ours in text
+    (tmp_path / PLAN).write_text(text.replace(ours, wrong))
+    with pytest.raises(StoreError, match="is broken") as caught:
+        Store(tmp_path).read_plan()
+    assert words in str(caught.value)
+    assert "anew" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [JOURNAL, PLAN])
+def test_a_folder_in_a_files_place_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(StoreError) as reading:
+        Store(tmp_path).records() if name == JOURNAL else Store(tmp_path).read_plan()
+    with pytest.raises(StoreError) as writing, Store(tmp_path) as store:
+        store.write_plan(Plan(tasks=(), reference="A", runs=()))
+    for caught in (reading, writing):
+        assert f"{tmp_path / name} is a folder" in str(caught.value)
+        assert "Move it away" in str(caught.value)
 
 
 def test_another_format_is_refused_by_its_number(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.torch.cases import (
     drive,
     give,
     gradients,
+    kinds,
     members,
     parameters,
     paths,
@@ -28,7 +29,7 @@ from mementum.torch import FamilyOptimizer
 FLAGS = ("maximize", "foreach", "fused", "capturable", "differentiable", "nonfinite")
 
 
-@members
+@kinds
 @pytest.mark.parametrize("flag", [*FLAGS, "skipped_steps"])
 def test_a_state_dict_from_before_a_flag_loads(member: Member, flag: str) -> None:
     params, first = run(member, start := parameters(), gradients(start, 3))

@@ -15,6 +15,7 @@ from tests.torch.cases import (
     bits_of,
     give,
     gradients,
+    kinds,
     members,
     parameters,
     paths,
@@ -51,7 +52,7 @@ def test_a_compiled_step_is_the_eager_one(member: Member, flags: Options) -> Non
     assert same_bits(bits_of(optimizer), expected)
 
 
-@members
+@kinds
 def test_a_compiled_training_loop_is_the_eager_one(member: Member) -> None:
     def train(compiled: bool) -> list[torch.Tensor]:
         torch.manual_seed(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.torch.cases import (
+    EAGER,
+    PATHS,
     Member,
     Options,
     drive,
@@ -22,7 +24,7 @@ dtypes = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], i
 
 
 @settings
-@paths()
+@paths({name: PATHS[name] for name in (*EAGER, "capturable loop")})
 @dtypes
 def test_complex_is_real_and_imaginary_bit_for_bit(
     member: Member, options: Options, flags: Options, dtype: torch.dtype

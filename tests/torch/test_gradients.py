@@ -14,6 +14,7 @@ from tests.torch.cases import (
     drive,
     give,
     gradients,
+    kinds,
     members,
     parameters,
     paths,
@@ -40,7 +41,7 @@ def spoiled(grads: list[Tensor], index: int, place: int, value: float) -> list[T
 PLACES = [(0, 0), (0, 2), (1, 0), (3, 3)]
 
 
-@members
+@kinds
 @paths(EAGER)
 @values
 def test_a_skipped_step_never_was(member: Member, flags: Options, value: float) -> None:
@@ -66,7 +67,7 @@ def test_a_bad_first_step_leaves_nothing_behind(member: Member, value: float) ->
     assert not optimizer.state
 
 
-@members
+@kinds
 @paths(EAGER)
 @values
 def test_a_bad_gradient_is_raised_by_name_and_changes_nothing(
@@ -86,7 +87,7 @@ def test_a_bad_gradient_is_raised_by_name_and_changes_nothing(
     drive(optimizer, params, grads[:1])
 
 
-@members
+@kinds
 @paths()
 @values
 def test_a_propagated_value_stays_in_its_element(

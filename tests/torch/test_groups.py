@@ -12,6 +12,7 @@ from tests.torch.cases import (
     drive,
     give,
     gradients,
+    kinds,
     members,
     parameters,
     paths,
@@ -66,7 +67,7 @@ def test_a_group_added_in_training_starts_then(member: Member, flags: Options) -
     assert same_bits(params, [first, second])
 
 
-@members
+@kinds
 @paths()
 def test_dtypes_can_be_mixed(member: Member, flags: Options) -> None:
     dtypes = [torch.float32, torch.bfloat16, torch.float64, torch.float16]

@@ -15,6 +15,7 @@ from tests.torch.cases import (
     Options,
     bits_of,
     gradients,
+    kinds,
     members,
     parameters,
     paths,
@@ -165,7 +166,7 @@ GOOD: dict[str, Options] = {
 }
 
 
-@members
+@kinds
 @paths(EAGER)
 @pytest.mark.parametrize("options", GOOD.values(), ids=GOOD.keys())
 def test_numbers_may_come_in_any_form(

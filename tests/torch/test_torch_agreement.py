@@ -92,7 +92,7 @@ def test_torchs_optimizer_is_met_to_the_roundings_of_both(
     options: Options,
     dtype: torch.dtype,
 ) -> None:
-    (start,) = parameters(dtype, [(200,)])
+    (start,) = parameters(dtype, [(100,)])
     grads = gradients([start], STEPS)
     (ours,), _ = run(member, [start], grads, **own, **options)
     (other,) = twins([start])

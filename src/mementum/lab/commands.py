@@ -7,17 +7,17 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from mementum.lab import contender, tasks
-from mementum.lab.driver import complete, missing
+from mementum.lab.console import PatientConsole
+from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.progress import display
-from mementum.lab.request import Request, RequestError, names, odd, whole
+from mementum.lab.request import Request, RequestError, names, odd, place, whole
 from mementum.lab.request import page as page_path
-from mementum.lab.run import RunRecord, RunSpec, Status
+from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.store import Store
 from mementum.lab.training import versions
@@ -34,16 +34,15 @@ def compare(arguments: argparse.Namespace) -> int:
     request = requested(arguments)
     plan = planned(request)
     store = Store(request.folder)
-    console = Console(stderr=True, highlight=False)
+    console = PatientConsole(stderr=True, highlight=False)
     if arguments.dry_run:
-        left = missing(plan, store.records())
-        return foretell(plan, left, request, as_json=arguments.json)
+        kept = of_plan(plan, store.records())
+        return foretell(plan, kept, request, as_json=arguments.json)
     if request.seeds == 1 and not all(task.deterministic for task in plan.tasks):
         console.print(ONE_SEED)
     with store:
         store.write_plan(plan)
-        left = missing(plan, store.records())
-        if not carry_out(plan, left, store, request, console):
+        if not carry_out(plan, store, request, console):
             return INTERRUPTED
     return show(plan, store, request.page, as_json=arguments.json)
 
@@ -55,7 +54,7 @@ def requested(arguments: argparse.Namespace) -> Request:
     if len(reference) > 1:
         raise RequestError(f"--reference is {arguments.reference}; give one name.")
     rivals = names("--contenders", arguments.contenders, known)
-    folder = Path(arguments.out)
+    folder = place("--out", arguments.out)
     return Request(
         tasks=names("--tasks", arguments.tasks, [task.name for task in tasks.TASKS]),
         contenders=tuple(name for name in known if name in {*rivals, *reference}),
@@ -83,11 +82,11 @@ def planned(request: Request) -> Plan:
 
 
 def foretell(
-    plan: Plan, left: Sequence[RunSpec], request: Request, *, as_json: bool
+    plan: Plan, kept: Sequence[RunRecord], request: Request, *, as_json: bool
 ) -> int:
     """Print how many runs the comparison needs, and how long they should take."""
-    total = len(plan.specs())
-    seconds = Forecast(plan, left, request.workers).remaining()
+    total, left = len(plan.specs()), missing(plan, kept)
+    seconds = Forecast(plan, left, request.workers, kept=kept).remaining()
     if as_json:
         counts = {"total": total, "done": total - len(left), "missing": len(left)}
         print(json.dumps({"runs": counts, "seconds": round(seconds, 1)}))
@@ -99,13 +98,14 @@ def foretell(
 
 def carry_out(
     plan: Plan,
-    left: list[RunSpec],
     store: Store,
     request: Request,
-    console: Console,
+    console: PatientConsole,
 ) -> bool:
     """Run what is left; return whether it came to its end."""
-    forecast = Forecast(plan, left, request.workers)
+    kept = of_plan(plan, store.records())
+    left = missing(plan, kept)
+    forecast = Forecast(plan, left, request.workers, kept=kept)
     over, total = forecast.runs()
     console.print(
         f"{total} runs, {over} done before. Results are kept in {request.folder}.",
@@ -135,7 +135,7 @@ def carry_out(
 
 def report(arguments: argparse.Namespace) -> int:
     """Show again what the comparison in a folder found."""
-    store = Store(Path(arguments.folder))
+    store = Store(place("the folder", arguments.folder))
     path = page_path(arguments.report, store.folder)
     return show(store.read_plan(), store, path, as_json=arguments.json)
 
@@ -145,13 +145,13 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
     from mementum.lab.report import page, terminal
     from mementum.lab.statistics import analyse
 
-    planned = {spec.run_id for spec in plan.specs()}
-    records = [r for r in store.records() if r.spec.run_id in planned]
+    records = of_plan(plan, store.records())
     analysis = analyse(records, plan)
     if as_json:
-        print(json.dumps(analysis.to_dict(), indent=1, allow_nan=False))
+        text = json.dumps(analysis.to_dict(), indent=1, allow_nan=False)
+        PatientConsole().out(text, highlight=False)
     else:
-        Console().print(terminal.table(analysis))
+        PatientConsole().print(terminal.table(analysis))
     try:
         page.write(analysis, records, path)
     except OSError as error:
@@ -160,11 +160,11 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
             f"`mementum report {store.folder} --report FILE` writes the page elsewhere."
         ) from error
     failed = [record for record in records if record.status is Status.FAILED]
-    say = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    say = PatientConsole(stderr=as_json, highlight=False, soft_wrap=True)
     for record in failed[:1]:
         spec = record.spec
         say.print(
-            f"{len(failed)} of {len(planned)} runs failed, the first of them "
+            f"{len(failed)} of {len(plan.specs())} runs failed, the first of them "
             f"{spec.contender} on {spec.task} (lr {spec.lr:g}, seed {spec.seed}): "
             f"{record.error}. The same command tries them again.",
             markup=False,
@@ -175,15 +175,17 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
 
 def listing(_: argparse.Namespace) -> int:
     """Print the tasks and the contenders."""
-    console = Console(highlight=False)
+    from mementum.lab.report.methods import plain
+
+    console = PatientConsole(highlight=False)
     table = Table("task", "what it is", "steps", "seconds a run", box=None)
     for task in tasks.TASKS:
-        table.add_row(task.name, task.title, f"{task.steps}", f"{task.seconds:g}")
+        table.add_row(task.name, task.title, f"{task.steps:,}", f"{task.seconds:g}")
     console.print(table)
     console.print()
     table = Table("contender", "learning rate", "other hyperparameters", box=None)
     for each in contender.CONTENDERS:
-        others = ", ".join(f"{name} {value}" for name, value in each.options.items())
+        others = ", ".join(f"{name} {plain(v)}" for name, v in each.options.items())
         table.add_row(each.name, f"{each.lr:g}", others)
     console.print(table)
     return 0

@@ -11,6 +11,12 @@ from mementum.lab.search import Plan
 from mementum.lab.store import Store
 
 
+def of_plan(plan: Plan, records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the records of the plan's runs, and of no other."""
+    planned = {spec.run_id for spec in plan.specs()}
+    return [record for record in records if record.spec.run_id in planned]
+
+
 def missing(plan: Plan, records: Iterable[RunRecord]) -> list[RunSpec]:
     """Return the runs of the plan that have no result, the longest first.
 

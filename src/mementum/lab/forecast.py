@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.search import Plan
@@ -22,6 +22,7 @@ class Forecast:
         left: Sequence[RunSpec],
         workers: int,
         now: Callable[[], float] = time.monotonic,
+        kept: Iterable[RunRecord] = (),
     ) -> None:
         self.planned = {task.name: task.seconds for task in plan.tasks}
         self.total = Counter(spec.task for spec in plan.specs())
@@ -32,15 +33,21 @@ class Forecast:
         self.ended: Counter[str] = Counter()
         self.spent: dict[str, float] = dict.fromkeys(self.planned, 0.0)
         self.status: Counter[Status] = Counter()
+        for record in kept:
+            self.measure(record)
 
     def count(self, record: RunRecord) -> None:
         """Take in the record of a run that has just ended."""
         self.left[record.spec.task] -= 1
         self.status[record.status] += 1
-        if record.status is not Status.FAILED:
+        self.measure(record)
+        self.moved = self.clock()
+
+    def measure(self, record: RunRecord) -> None:
+        """Take in what a run of this or an earlier sitting cost."""
+        if record.status is not Status.FAILED and record.spec.task in self.planned:
             self.ended[record.spec.task] += 1
             self.spent[record.spec.task] += record.seconds
-        self.moved = self.clock()
 
     def elapsed(self) -> float:
         """Return the seconds since the start."""
@@ -50,13 +57,16 @@ class Forecast:
         """Return the seconds that the runs left should still take.
 
         A task with measured runs costs their mean. The others cost what was planned,
-        times the ratio of measured to planned so far.
+        times the ratio of measured to planned so far. Until a run of this sitting has
+        ended, nothing shows that the workers have come further than their start.
         """
         expected = sum(self.planned[task] * n for task, n in self.ended.items())
         ratio = sum(self.spent.values()) / expected if expected else 1.0
         work = sum(n * self.cost(task, ratio) for task, n in self.left.items())
-        start = 0.0 if self.ended or not work else START
-        return max(0.0, start + work / self.workers - (self.clock() - self.moved))
+        since = self.clock() - self.moved
+        if work and not self.status:
+            since = min(since, START) - START
+        return max(0.0, work / self.workers - since)
 
     def cost(self, task: str, ratio: float) -> float:
         """Return the seconds of one run; the ratio is of measured to planned costs."""

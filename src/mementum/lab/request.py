@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mementum.lab import LabError
+from mementum.names import resolve
+from mementum.recipes import RECIPES
 
 
 class RequestError(LabError):
@@ -54,24 +55,40 @@ def odd(option: str, text: str) -> int:
 def names(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a comma-separated option in the lab's order; None means all.
 
-    An unknown name is answered with the nearest ones and the list.
+    Names are taken in any case. An unknown one is answered with the nearest ones and
+    the list.
     """
     if text is None:
         return tuple(known)
     asked = {name.strip() for name in text.split(",")} - {""}
     if not asked:
         raise RequestError(f"{option} names nothing; choose from {', '.join(known)}.")
-    for name in sorted(asked - set(known)):
-        raise RequestError(f"{option}: {name} is unknown.{nearest(name, known)}")
-    return tuple(name for name in known if name in asked)
+    chosen = {known_name(option, name, known) for name in sorted(asked)}
+    return tuple(name for name in known if name in chosen)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the sentences that lead from an unknown name to a known one."""
-    folded = {each.lower(): each for each in known}
-    close = [folded[match] for match in difflib.get_close_matches(name.lower(), folded)]
-    question = f" Did you mean {' or '.join(close)}?" if close else ""
-    return f"{question} The lab knows {', '.join(known)}."
+def known_name(option: str, name: str, known: Sequence[str]) -> str:
+    """Return the known name that is meant, or raise with what leads to one."""
+    listed = ", ".join(known)
+    kind = "task" if option == "--tasks" else "contender"
+    try:
+        return resolve(kind, name, known)
+    except ValueError as error:
+        answer = str(error)
+    others = {each.lower(): each for each in RECIPES}
+    if kind == "contender" and name.lower() in others:
+        answer = f"{others[name.lower()]} is an optimizer here, but no contender."
+    # Without a near name, the answer lists all names itself.
+    if listed not in answer:
+        answer += f" The lab knows {listed}."
+    raise RequestError(f"{option}: {answer}")
+
+
+def place(option: str, text: str) -> Path:
+    """Return the folder of a comparison; an empty name is refused."""
+    if not text.strip():
+        raise RequestError(f"{option} is empty; name a folder, or . for this one.")
+    return Path(text)
 
 
 def page(text: str | None, folder: Path) -> Path:

@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mementum.lab import kinds
+
 if TYPE_CHECKING:
     from mementum.lab.contender import Option
 
@@ -97,9 +99,9 @@ class RunRecord:
         if (version := plain.pop("format")) != FORMAT:
             raise FormatError(version)
         try:
-            spec, curve = RunSpec(**plain.pop("spec")), plain.pop("curve")
-            return cls(
-                spec=spec,
+            curve = plain.pop("curve")
+            record = cls(
+                spec=RunSpec(**plain.pop("spec")),
                 status=Status(plain.pop("status")),
                 curve=Curve(
                     steps=tuple(curve["steps"]),
@@ -110,6 +112,8 @@ class RunRecord:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the record is incomplete: {error}") from error
+        check(record)
+        return record
 
 
 class FormatError(ValueError):
@@ -117,6 +121,40 @@ class FormatError(ValueError):
 
     def __init__(self, version: object) -> None:
         super().__init__(f"format {version}, and this version reads format {FORMAT}")
+
+
+SPEC = {
+    "task": kinds.TEXT,
+    "task_version": kinds.WHOLE,
+    "data": kinds.TEXT,
+    "contender": kinds.TEXT,
+    "options": kinds.OPTIONS,
+    "lr": kinds.NUMBER,
+    "seed": kinds.WHOLE,
+    "steps": kinds.WHOLE,
+    "versions": kinds.TEXTS,
+}
+CURVE = {"steps": kinds.WHOLES, "train": kinds.NUMBERS, "validation": kinds.NUMBERS}
+RECORD = {
+    "score": kinds.NUMBER_OR_NONE,
+    "seconds": kinds.NUMBER,
+    "optimizer_seconds": kinds.NUMBER,
+    "parameters": kinds.WHOLE,
+    "error": kinds.TEXT_OR_NONE,
+    "environment": kinds.TEXTS,
+}
+
+
+def check(record: RunRecord) -> None:
+    """Raise a ValueError for a value that no run can leave."""
+    kinds.check(record, RECORD)
+    kinds.check(record.spec, SPEC)
+    kinds.check(record.curve, CURVE)
+    if (record.score is None) is (record.status is Status.FINISHED):
+        raise ValueError(f"score is {record.score} and status {record.status}")
+    curve = record.curve
+    if not len(curve.steps) == len(curve.train) == len(curve.validation):
+        raise ValueError("the parts of the curve differ in length")
 
 
 def compact(value: object) -> str:

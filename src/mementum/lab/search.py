@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mementum.lab.run import FORMAT, FormatError, RunSpec
+from mementum.lab import kinds
+from mementum.lab.run import FORMAT, SPEC, FormatError, RunSpec
 
 if TYPE_CHECKING:
     from mementum.lab.contender import Contender
@@ -76,13 +77,31 @@ class Plan:
         if plain.get("format") != FORMAT:
             raise FormatError(plain.get("format"))
         try:
-            return cls(
+            plan = cls(
                 tasks=tuple(Outline(**task) for task in plain["tasks"]),
                 reference=plain["reference"],
                 runs=tuple(RunSpec(**run) for run in plain["runs"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the plan is incomplete: {error}") from error
+        kinds.check(plan, {"reference": kinds.TEXT})
+        for task in plan.tasks:
+            kinds.check(task, OUTLINE)
+        for run in plan.runs:
+            kinds.check(run, SPEC)
+        return plan
+
+
+OUTLINE = {
+    "name": kinds.TEXT,
+    "title": kinds.TEXT,
+    "metric": kinds.TEXT,
+    "steps": kinds.WHOLE,
+    "deterministic": kinds.FLAG,
+    "scale": kinds.SCALE,
+    "margin": kinds.NUMBER,
+    "seconds": kinds.NUMBER,
+}
 
 
 def factorial(

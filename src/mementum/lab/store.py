@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -97,7 +98,8 @@ class Store:
             fresh.write_text(compact(plan.to_dict()) + "\n", encoding="utf-8")
             fresh.replace(self.folder / PLAN)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
             raise StoreError(complaint(error, self.folder)) from error
 
     def read_plan(self) -> Plan:
@@ -159,6 +161,12 @@ def complaint(error: OSError, folder: Path) -> str:
         return f"No space left for {folder} ({error.strerror}). Free some. {kept}"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return f"{folder} is not a folder. Choose another --out."
+    if error.errno == errno.EISDIR:
+        place = error.filename2 or error.filename
+        return (
+            f"{place} is a folder, where a file belongs. Move it away, or choose "
+            "another folder for the comparison."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
             f"{folder} is not writable ({error.strerror}). Choose another --out, or "

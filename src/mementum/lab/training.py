@@ -7,15 +7,15 @@ import hashlib
 import math
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import mementum
-from mementum.lab import contender, tasks
+from mementum.lab import LabError, contender, tasks
 from mementum.lab.run import Curve, RunRecord, RunSpec, Status
 from mementum.lab.task import Problem, Task
 
@@ -137,20 +137,37 @@ def versions() -> dict[str, str]:
     """
     return {
         "mementum": mementum.__version__,
-        "source": source_digest(),
+        "source": source_digest(map(Path, mementum.__path__)),
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
 
 
-def source_digest() -> str:
-    """Return a digest of the package without the lab."""
+SOURCES = ("**/*.py", "native/*.cpp", "native/*.inc", "native/*.h")
+
+
+def source_digest(folders: Iterable[Path]) -> str:
+    """Return a digest of the package without the lab, wherever its folders lie.
+
+    An editable install spreads the package over two folders. A file that is in both
+    counts as Python finds it: the first folder wins.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in (path for each in SOURCES for path in folder.glob(each)):
+            name = path.relative_to(folder).as_posix()
+            if not name.startswith("lab/"):
+                found.setdefault(name, path)
+    if not found:
+        raise LabError(
+            "no source of mementum is found, so results could not be told from those "
+            "of another version; install mementum as ordinary files."
+        )
     digest = hashlib.sha256()
-    root = Path(str(resources.files(mementum)))
-    for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0] != "lab":
-            digest.update(path.relative_to(root).as_posix().encode())
-            digest.update(path.read_bytes())
+    for name, path in sorted(found.items()):
+        content = path.read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
     return digest.hexdigest()[:12]
 
 

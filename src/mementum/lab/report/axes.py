@@ -111,9 +111,11 @@ def spread(changes: Sequence[float], width: float) -> list[float]:
 
 
 def percent_label(change: float) -> str:
-    """A percentage with its sign: "+5" or "0", and a true minus sign."""
+    """A percentage with its sign: "+5" or "0"; times beyond +1,000 %: "x20"."""
     if change == 0:
         return "0"
+    if change > 1000:
+        return f"x{1 + change / 100:g}"
     sign = "+" if change > 0 else "\N{MINUS SIGN}"
     return f"{sign}{abs(change):,g}"
 

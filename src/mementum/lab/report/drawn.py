@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mementum.lab.report import figures
-from mementum.lab.report.curves import Quantity, bands
+from mementum.lab.report.curves import Band, Quantity, bands
 from mementum.lab.report.figures import Figure
 from mementum.lab.report.palette import looks, panels
 from mementum.lab.run import RunRecord
@@ -50,10 +50,16 @@ def curves_of(
 ) -> list[Figure | None]:
     """Training objective and metric of a task, at most eight contenders a panel."""
     style = looks(analysis.contenders, analysis.reference)
+
+    def behind(band: Band) -> bool:
+        """Sort the reference first: what coincides with it is drawn over it."""
+        return band.contender != analysis.reference
+
     axes: dict[Quantity, str] = {
         "train": "training objective",
         "validation": task.metric,
     }
+    drawn = {q: sorted(bands(task, records, q), key=behind) for q in axes}
     found = []
     for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
         for quantity, axis in axes.items():
@@ -62,7 +68,7 @@ def curves_of(
                     f"curve-{quantity}-{number}-{part}",
                     task.name,
                     axis,
-                    [b for b in bands(task, records, quantity) if b.contender in names],
+                    [b for b in drawn[quantity] if b.contender in names],
                     style,
                 )
             )
@@ -74,11 +80,12 @@ def sensitivities_of(
 ) -> list[Figure | None]:
     """Score against learning rate, in panels of at most eight contenders."""
     style = looks(analysis.contenders, analysis.reference)
+    results = sorted(task.results, key=lambda r: r.contender != analysis.reference)
     return [
         figures.sensitivity(
             f"sensitivity-{number}-{part}",
             task,
-            [result for result in task.results if result.contender in names],
+            [result for result in results if result.contender in names],
             style,
         )
         for part, names in enumerate(panels(analysis.contenders, analysis.reference))

@@ -73,9 +73,9 @@ def tuning(analysis: Analysis) -> str:
     text = (
         "Learning rates were chosen by cross-fitting: the rate for seed s is the one "
         "with the lowest mean score over the other seeds, and seed s is scored at that "
-        "rate, by the last iterate. No run is used both to choose a rate and to score "
-        "it. A diverged run counts as worse than any score; ties go to the rate "
-        "nearest the centre of the grid."
+        "rate, by the last iterate. No seed's own runs take part in choosing the rate "
+        "it is scored at. A diverged run counts as worse than any score; ties go to "
+        "the rate nearest the centre of the grid."
     )
     if any(task.deterministic for task in analysis.tasks):
         text += " On a deterministic task the best rate of the single run is taken."

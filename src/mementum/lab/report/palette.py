@@ -32,7 +32,7 @@ class Look(NamedTuple):
         )
 
 
-REFERENCE = Look(INK, "solid", "circle")
+REFERENCE = Look(INK, "9px,4px", "circle")
 OTHERS = (
     Look("#E69F00", "solid", "square"),
     Look("#56B4E9", "solid", "diamond"),
@@ -45,7 +45,7 @@ OTHERS = (
 
 
 def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
-    """A look for every contender; the reference is black and solid."""
+    """A look for every contender; the reference is black and dashed."""
     rivals = [name for name in contenders if name != reference]
     return {
         reference: REFERENCE,

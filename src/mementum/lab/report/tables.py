@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from mementum.lab.statistics import Analysis, TaskResult, Trouble
 
+SCALING_FROM = 100_000
+"""Parameters below which a step's cost is that of the call, not of the parameters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -30,10 +33,10 @@ def cost(task: TaskResult, contender: str) -> Cost | None:
     if own is None:
         return None
     most = max(r.microseconds_per_step or 0.0 for r in task.results)
-    millions = (task.parameters or 0) / 1e6
+    parameters = task.parameters or 0
     return Cost(
         microseconds=own,
-        per_million=own / millions if millions else None,
+        per_million=1e6 * own / parameters if parameters >= SCALING_FROM else None,
         share=own / most if most else 0.0,
     )
 

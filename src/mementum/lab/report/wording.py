@@ -14,6 +14,9 @@ from mementum.lab.statistics import (
 from mementum.lab.statistics.plain import effect
 
 NONE = "-"
+TIMES = "x"
+MANIFOLD = 10
+"""Relative changes above this are written as factors, as percentages mislead there."""
 
 
 def signed(number: float | None, digits: int) -> str:
@@ -44,17 +47,21 @@ def effect_words(contrast: Contrast, task: TaskResult) -> str:
 
 
 def mean_words(contrast: Contrast, task: TaskResult) -> str:
-    """The mean effect: "-12.3 %", or "-0.97" in the metric's unit."""
+    """The mean effect: "-12.3 %" or "x12", or "-0.97" in the metric's unit."""
     if contrast.mean is None:
         return NONE
-    return numbers([contrast.mean], task)[0] + (" %" if task.scale == "log" else "")
+    (words,) = numbers([contrast.mean], task)
+    return words + (" %" if task.scale == "log" and words[0] != TIMES else "")
 
 
 def interval_words(interval: Interval | None, task: TaskResult) -> str:
     """An interval in the unit of the effect: "[-15.1, -9.4]"; empty for None."""
     if interval is None:
         return ""
-    return "[{}, {}]".format(*numbers([interval.low, interval.high], task))
+    low, high = numbers([interval.low, interval.high], task)
+    # Beside a factor, a percentage says what it is.
+    unit = " %" if high.startswith(TIMES) and not low.startswith(TIMES) else ""
+    return f"[{low}{unit}, {high}]"
 
 
 def numbers(differences: Sequence[float], task: TaskResult) -> list[str]:
@@ -62,15 +69,30 @@ def numbers(differences: Sequence[float], task: TaskResult) -> list[str]:
     shown = [effect(difference, task.scale) for difference in differences]
     if task.scale != "log":
         return [signed(number, decimals(shown)) for number in shown]
-    changes = [None if number is None else 100 * number for number in shown]
-    return [signed(n, 0 if n is None or abs(n) >= 100 else 1) for n in changes]
+    return [change_words(number) for number in shown]
+
+
+def change_words(change: float | None) -> str:
+    """A relative change in percent, "-12.3", or beyond +1,000 % in times, "x12"."""
+    if change is None:
+        return signed(None, 0)
+    if change > MANIFOLD:
+        return times_words(change, 3)
+    return signed(100 * change, 0 if abs(change) >= 1 else 1)
+
+
+def times_words(change: float, digits: int) -> str:
+    """A relative change as a factor, to so many digits: "x12"."""
+    return f"{TIMES}{float(f'{1 + change:.{digits}g}'):g}"
 
 
 def size_words(difference: float, task: TaskResult) -> str:
-    """The size of a difference: "9.1 %", or "0.02" in the metric's unit."""
+    """The size of a difference: "9.1 %" or "x12", or "0.02" in the metric's unit."""
     shown = effect(difference, task.scale)
     if shown is None:
         return "> 1e308"
+    if task.scale == "log" and shown > MANIFOLD:
+        return times_words(shown, 2)
     size = 100 * shown if task.scale == "log" else shown
     rounded = float(f"{size:.2g}")
     words = f"{rounded:.2g}" if rounded < 100 else f"{rounded:.6g}"
