@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from operator import is_
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from mementum.torch.state import counter, start
+from mementum.noise import Key, key
+from mementum.torch.formats import Float8
+from mementum.torch.state import LOW, MOMENT_DTYPE, SCALE, counter, start
 
 State = MutableMapping[Tensor, dict[str, Any]]
+HALVES = torch.bfloat16, torch.float16
 
 
 @dataclass(slots=True)
@@ -25,10 +28,17 @@ class Bucket:
     number of the step being taken: an int, or, where steps are captured, a float64
     tensor with one element a parameter. Parameters without elements have nothing to
     update: their states only count, in `empty`.
+
+    Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
+    parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
+    parameters' `places`: their names or, without, their places among all of them.
     """
 
     step: Any = None
+    seed: int = 0
+    rounds_params: bool = False
     owners: list[Tensor] = field(default_factory=list)
+    places: list[str | int] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
     empty: list[dict[str, Any]] = field(default_factory=list)
     params: list[Tensor] = field(default_factory=list)
@@ -39,8 +49,28 @@ class Bucket:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return the dtype the step is computed in: that of the moments."""
-        return self.momentum[0].dtype
+        """Return the dtype the step is computed in: the moments', float32 at least."""
+        stored = self.momentum[0].dtype
+        return torch.float32 if stored in LOW else stored
+
+    @property
+    def low(self) -> str | None:
+        """Return the format of moments that are stored below float32, if they are."""
+        return LOW.get(self.momentum[0].dtype)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether anything is rounded with noise."""
+        return self.rounds_params or self.low is not None
+
+    def key(self, i: int, purpose: Literal["state", "parameter"]) -> Key:
+        """Return the key of the noise that rounds the i-th parameter, or its state."""
+        return key(self.seed, self.places[i], self.step, purpose)
+
+    def float8(self, i: int, moment: str) -> Float8:
+        """Return a float8 moment of the i-th parameter."""
+        state = self.states[i]
+        return Float8(state[moment], state[moment + SCALE])
 
     def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
         """Return the lists that run in parallel, with the peak's where there is one."""
@@ -52,6 +82,8 @@ class Bucket:
         states = self.states
         self.params = self.owners
         self.grads = [_grad(owner) for owner in self.owners]
+        if any(grad.is_neg() for grad in self.grads):
+            self.grads = [grad.resolve_neg() for grad in self.grads]
         self.momentum = [state["momentum"] for state in states]
         self.square = [state["square"] for state in states]
         self.peak = [state["peak"] for state in states] if peak else []
@@ -65,12 +97,18 @@ class Bucket:
 
     def agrees(self, *, capturable: bool) -> bool:
         """Whether the tensors still belong together, and have taken as many steps."""
-        kinds = {
-            (p.device, p.dtype, g.dtype, m.dtype)
-            for p, g, m in zip(self.params, self.grads, self.momentum, strict=True)
-        }
-        if capturable or len(kinds) > 1:
-            return len(kinds) <= 1
+        rows = self.rows()
+        if len({tensor.device for row in rows for tensor in row}) > 1:
+            return False
+        if any(len({tensor.dtype for tensor in row}) > 1 for row in rows):
+            return False
+        if len({row[0].dtype for row in rows[2:] if row}) > 1:
+            return False
+        shapes = [[tensor.shape for tensor in row] for row in rows]
+        if shapes.count(shapes[0]) < len(shapes):
+            return False
+        if capturable:
+            return True
         steps = [state["step"] for state in (*self.states, *self.empty)]
         return steps.count(steps[0]) == len(steps)
 
@@ -90,21 +128,34 @@ class Bucket:
 
 @dataclass(slots=True)
 class Roster:
-    """The buckets of a group, divided anew only when they no longer describe it."""
+    """The buckets of a group, divided anew only when they no longer describe it.
 
+    The moments in them were begun with `state_dtype`.
+    """
+
+    state_dtype: str | None = None
     params: list[Tensor] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
 
-    def call(self, group: dict[str, Any], state: State, *, peak: bool) -> list[Bucket]:
+    def call(
+        self, group: dict[str, Any], state: State, *, peak: bool, first: int = 0
+    ) -> list[Bucket]:
         """Return the parameters that have a gradient, by what one launch can update.
 
-        Moments that are missing start at zero.
+        Moments that are missing start at zero. The group's first parameter is the
+        optimizer's number `first`.
         """
         params = [param for param in group["params"] if param.grad is not None]
         capturable = group["capturable"]
         if not self._knows(params, state) or not self._gathers(peak, capturable):
-            self._divide(params, state, peak=peak, capturable=capturable)
+            self.state_dtype = group["state_dtype"]
+            places = _places(group, first)
+            self._divide(params, places, state, peak=peak, capturable=capturable)
+        for bucket in self.buckets:
+            halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
+            bucket.rounds_params = group["stochastic_rounding"] and halves
+            bucket.seed = group["seed"]
         return self.buckets
 
     def _knows(self, params: list[Tensor], state: State) -> bool:
@@ -128,15 +179,29 @@ class Roster:
         return True
 
     def _divide(
-        self, params: list[Tensor], state: State, *, peak: bool, capturable: bool
+        self,
+        params: list[Tensor],
+        places: dict[Tensor, str | int],
+        state: State,
+        *,
+        peak: bool,
+        capturable: bool,
     ) -> None:
         divided: dict[tuple[Any, ...], Bucket] = {}
         for param in params:
             kept = state[param]
             if not kept:
-                kept.update(start(param, peak=peak, capturable=capturable))
+                kept |= start(
+                    param,
+                    peak=peak,
+                    capturable=capturable,
+                    state_dtype=self.state_dtype,
+                )
             elif peak and "peak" not in kept:
                 kept["peak"] = kept["square"].clone()
+                if "square" + SCALE in kept:
+                    kept["peak" + SCALE] = kept["square" + SCALE].clone()
+            _settle(param, kept)
             step = kept["step"]
             if isinstance(step, Tensor) != capturable:
                 step = kept["step"] = counter(step, param, capturable=capturable)
@@ -145,6 +210,7 @@ class Roster:
             bucket = divided.setdefault(key, Bucket())
             if param.numel():
                 bucket.owners.append(param)
+                bucket.places.append(places[param])
                 bucket.states.append(kept)
             else:
                 bucket.empty.append(kept)
@@ -154,6 +220,40 @@ class Roster:
             bucket.gather(peak=peak)
 
 
+def _places(group: dict[str, Any], first: int) -> dict[Tensor, str | int]:
+    """Return the parameters' names or, without, their places among all of them."""
+    params = group["params"]
+    names = group.get("param_names") or range(first, first + len(params))
+    return dict(zip(params, names, strict=True))
+
+
+def _settle(param: Tensor, kept: dict[str, Any]) -> None:
+    """Bring moments that were replaced to one dtype, or refuse what does not fit.
+
+    Errors: `ValueError` for a moment of another shape or on another device.
+    """
+    moments = [name for name in ("momentum", "square", "peak") if name in kept]
+    dtype = MOMENT_DTYPE[param.dtype]
+    for name in moments:
+        moment = kept[name]
+        if moment.shape != param.shape or moment.device != param.device:
+            raise ValueError(
+                f"the {name} kept for a parameter of shape {tuple(param.shape)} on "
+                f"{param.device} has shape {tuple(moment.shape)} on {moment.device}; "
+                "move the optimizer's state with its parameters, or begin it anew."
+            )
+        dtype = torch.promote_types(dtype, moment.dtype)
+    low = {kept[name].dtype for name in moments} & set(LOW)
+    for name in moments:
+        if not low:
+            kept[name] = kept[name].to(dtype)
+        elif kept[name].dtype not in low or len(low) > 1:
+            raise ValueError(
+                f"the moments kept for a parameter of shape {tuple(param.shape)} have "
+                "different formats; begin its state anew."
+            )
+
+
 def _grad(param: Tensor) -> Tensor:
     grad = param.grad
     assert grad is not None
@@ -161,4 +261,4 @@ def _grad(param: Tensor) -> Tensor:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor.resolve_conj())
+    return torch.view_as_real(tensor.resolve_conj().resolve_neg())

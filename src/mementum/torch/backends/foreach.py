@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mementum.rule import Coefficients, plainly
 from mementum.torch.backends.root import sqrt
+from mementum.torch.backends.wide import widened
 from mementum.torch.bucket import Bucket
 
 name = "foreach"
@@ -30,7 +31,7 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
     if flags["fused"]:
         return "fused=True asks for another path"
     if flags["differentiable"]:
-        return "multi-tensor operations cannot be differentiated"
+        return "differentiable is True, and multi-tensor operations have no derivative"
     if flags["foreach"] is False:
         return "foreach=False asks for another path"
     return None
@@ -38,6 +39,11 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
+    for wide in widened(bucket) if bucket.noisy else (bucket,):
+        _update_whole(c, wide)
+
+
+def _update_whole(c: Coefficients, bucket: Bucket) -> None:
     for piece, owners in _pieces(bucket):
         _update(Coefficients(*(_numbers(n, owners, bucket.dtype) for n in c)), piece)
 
@@ -125,10 +131,10 @@ def _roots(tensors: Tensors) -> Tensors:
 
 def _weighted(g: Tensors, a: Any, m: Tensors, b: Any) -> Tensors:
     """Return ``a g + b m``, where a factor of zero removes its term."""
-    if plainly(b, 0):
-        return g if plainly(a, 1) else _multiplied(g, a)
     if plainly(a, 0):
         return m if plainly(b, 1) else _multiplied(m, b)
+    if plainly(b, 0):
+        return g if plainly(a, 1) else _multiplied(g, a)
     return _sum(_multiplied(m, b), g if plainly(a, 1) else _multiplied(g, a))
 
 
