@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint format demo figures clean
+.PHONY: help install test fuzz sanitize lint format demo figures clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,22 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 
 test: $(INSTALLED)  ## Run all tests
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(INSTALLED)  ## Try 20,000 random steps
+	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py
+
+sanitize: $(INSTALLED)  ## Run the kernel under the address, undefined and thread sanitizers
+	cmake -S src/mementum/native -B build/address -DCMAKE_BUILD_TYPE=Release \
+		-DMEMENTUM_SANITIZE=address,undefined
+	cmake --build build/address --parallel 2
+	build/address/mementum_drive 1000
+	MEMENTUM_FUZZ=500 MEMENTUM_TEST_KERNEL=build/address/mementum_kernel.so \
+		ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so)" \
+		$(BIN)/python -m pytest -p no:cacheprovider tests/native/test_fuzz.py
+	cmake -S src/mementum/native -B build/thread -DCMAKE_BUILD_TYPE=Release \
+		-DMEMENTUM_SANITIZE=thread
+	cmake --build build/thread --parallel 2
+	build/thread/mementum_drive 400
 
 lint: $(INSTALLED)  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The command line: ``mementum explain``, and the lab's commands."""
+"""The command line: the commands of theory and machine, and the lab's."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     _add_explain(commands)
     add_commands(commands)
+    _add_bench(commands)
+    _add_doctor(commands)
     return root
 
 
@@ -80,6 +82,57 @@ def _explain(args: argparse.Namespace) -> int:
         picture.draw(averages, args.plot)
         print(f"\nThe memory profiles are drawn in {args.plot}.")
     return 0
+
+
+def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "bench",
+        help="time a step beside torch's and the machine's floor",
+        description="Time a step of each optimizer beside torch's AdamW and beside a "
+        "loop that reads and writes the same arrays and computes nothing, in turn and "
+        "in one process.",
+    )
+    command.add_argument(
+        "--cases",
+        metavar="NAMES",
+        help="with commas: 16m, 300x1000, 60x1000, resnet18, transformer, strided, "
+        "transposed (default: all)",
+    )
+    command.add_argument(
+        "--classes", metavar="NAMES", help="optimizers, with commas (default: all)"
+    )
+    command.add_argument(
+        "--quick", action="store_true", help="three optimizers, a tenth of the time"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON, no table")
+    command.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the ratios (png, svg)"
+    )
+    command.set_defaults(run=_bench)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from mementum.bench.command import bench, request
+
+    asked = request(args.cases, args.classes, quick=args.quick)
+    return bench(asked, as_json=args.json, plot=args.plot)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="say what works on this machine, and what does not",
+        description="Say what is installed, whether the compiled kernel runs and, if "
+        "not, why, what that costs and the way out; check a step of each optimizer. "
+        "The exit code is 0 if all is right, else 1.",
+    )
+    command.set_defaults(run=_doctor)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from mementum.doctor.command import doctor
+
+    return doctor()
 
 
 if __name__ == "__main__":

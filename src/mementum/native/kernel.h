@@ -7,13 +7,17 @@
 
 extern "C" {
 
-// How elements are stored.
+// How elements are stored. FLOAT8 is for moments alone: a byte each, and an exponent
+// for every block of MEMENTUM_FLOAT8_BLOCK elements within a row of dimension 0.
 enum mementum_type : int32_t {
   MEMENTUM_FLOAT32 = 0,
   MEMENTUM_FLOAT64 = 1,
   MEMENTUM_BFLOAT16 = 2,
   MEMENTUM_FLOAT16 = 3,
+  MEMENTUM_FLOAT8 = 4,
 };
+
+enum { MEMENTUM_FLOAT8_BLOCK = 256 };
 
 // Instruction sets, in rising order. The baseline is what the compiler targets
 // unasked: SSE2 on x86-64, NEON on arm64.
@@ -42,17 +46,46 @@ struct mementum_item {
   const int64_t* layout;
 };
 
-// What every item of a call has in common. The moments are computed and stored in
-// float64 where `state` says so, else in float32.
+// The key of the words that round one parameter's moments, or the parameter itself:
+// see mementum.noise.
+struct mementum_key {
+  uint32_t first, second;
+};
+
+// What rounding needs to know of one parameter. The scales are null, and `row` (the
+// elements in a row of dimension 0) is unused, unless the moments are FLOAT8; their
+// codes are then dense, in row-major order.
+struct mementum_rounding {
+  mementum_key state, param;
+  uint8_t* m_scale;
+  uint8_t* v_scale;
+  uint8_t* k_scale;
+  int64_t row;
+};
+
+// What every item of a call has in common. The step is computed in float64 where
+// `state` says so, else in float32. Moments of BFLOAT16 and FLOAT8 are rounded with
+// noise, and so is the parameter where `rounds_param` is not zero; `roundings` has then
+// one entry an item, and layouts must run through the dimensions in their order. Else
+// it is null.
 struct mementum_job {
   mementum_numbers numbers;
-  int32_t param, grad, state, isa, threads;
+  int32_t param, grad, state, isa, threads, rounds_param;
   int64_t count;
   const mementum_item* items;
+  const mementum_rounding* roundings;
 };
 
 // The newest instruction set that this processor and this build have in common.
 MEMENTUM_PUBLIC int32_t mementum_best_isa(void);
+
+// Writes the rounding noise of the elements [first, first + count) of one parameter.
+// Returns 0, or 1 where the instruction set is unknown here.
+MEMENTUM_PUBLIC int32_t mementum_words(int32_t isa, mementum_key key, int64_t first,
+                                       int64_t count, uint32_t* to);
+
+// The size of a mementum_job, by which a caller knows the version it was written for.
+MEMENTUM_PUBLIC int32_t mementum_job_size(void);
 
 // Takes one step. Returns 0, or 1 where a type or instruction set is unknown here.
 MEMENTUM_PUBLIC int32_t mementum_step(const mementum_job* job);

@@ -13,8 +13,10 @@ from mementum.torch.members import (
     Mementum,
 )
 from mementum.torch.optimizer import Execution, FamilyOptimizer
+from mementum.torch.state import FORMATS
 
 __all__ = [
+    "FORMATS",
     "MEMBERS",
     "AMSGrad",
     "AdaMomentum",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from operator import is_
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from mementum.torch.state import MOMENT_DTYPE, counter, start
+from mementum.noise import Key, key
+from mementum.torch.formats import Float8
+from mementum.torch.state import LOW, MOMENT_DTYPE, SCALE, counter, start
 
 State = MutableMapping[Tensor, dict[str, Any]]
+HALVES = torch.bfloat16, torch.float16
 
 
 @dataclass(slots=True)
@@ -25,10 +28,17 @@ class Bucket:
     number of the step being taken: an int, or, where steps are captured, a float64
     tensor with one element a parameter. Parameters without elements have nothing to
     update: their states only count, in `empty`.
+
+    Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
+    parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
+    parameters' `places`: their names or, without, their places among all of them.
     """
 
     step: Any = None
+    seed: int = 0
+    rounds_params: bool = False
     owners: list[Tensor] = field(default_factory=list)
+    places: list[str | int] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
     empty: list[dict[str, Any]] = field(default_factory=list)
     params: list[Tensor] = field(default_factory=list)
@@ -39,8 +49,28 @@ class Bucket:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return the dtype the step is computed in: that of the moments."""
-        return self.momentum[0].dtype
+        """Return the dtype the step is computed in: the moments', float32 at least."""
+        stored = self.momentum[0].dtype
+        return torch.float32 if stored in LOW else stored
+
+    @property
+    def low(self) -> str | None:
+        """Return the format of moments that are stored below float32, if they are."""
+        return LOW.get(self.momentum[0].dtype)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether anything is rounded with noise."""
+        return self.rounds_params or self.low is not None
+
+    def key(self, i: int, purpose: Literal["state", "parameter"]) -> Key:
+        """Return the key of the noise that rounds the i-th parameter, or its state."""
+        return key(self.seed, self.places[i], self.step, purpose)
+
+    def float8(self, i: int, moment: str) -> Float8:
+        """Return a float8 moment of the i-th parameter."""
+        state = self.states[i]
+        return Float8(state[moment], state[moment + SCALE])
 
     def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
         """Return the lists that run in parallel, with the peak's where there is one."""
@@ -98,21 +128,34 @@ class Bucket:
 
 @dataclass(slots=True)
 class Roster:
-    """The buckets of a group, divided anew only when they no longer describe it."""
+    """The buckets of a group, divided anew only when they no longer describe it.
 
+    The moments in them were begun with `state_dtype`.
+    """
+
+    state_dtype: str | None = None
     params: list[Tensor] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
 
-    def call(self, group: dict[str, Any], state: State, *, peak: bool) -> list[Bucket]:
+    def call(
+        self, group: dict[str, Any], state: State, *, peak: bool, first: int = 0
+    ) -> list[Bucket]:
         """Return the parameters that have a gradient, by what one launch can update.
 
-        Moments that are missing start at zero.
+        Moments that are missing start at zero. The group's first parameter is the
+        optimizer's number `first`.
         """
         params = [param for param in group["params"] if param.grad is not None]
         capturable = group["capturable"]
         if not self._knows(params, state) or not self._gathers(peak, capturable):
-            self._divide(params, state, peak=peak, capturable=capturable)
+            self.state_dtype = group["state_dtype"]
+            places = _places(group, first)
+            self._divide(params, places, state, peak=peak, capturable=capturable)
+        for bucket in self.buckets:
+            halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
+            bucket.rounds_params = group["stochastic_rounding"] and halves
+            bucket.seed = group["seed"]
         return self.buckets
 
     def _knows(self, params: list[Tensor], state: State) -> bool:
@@ -136,15 +179,28 @@ class Roster:
         return True
 
     def _divide(
-        self, params: list[Tensor], state: State, *, peak: bool, capturable: bool
+        self,
+        params: list[Tensor],
+        places: dict[Tensor, str | int],
+        state: State,
+        *,
+        peak: bool,
+        capturable: bool,
     ) -> None:
         divided: dict[tuple[Any, ...], Bucket] = {}
         for param in params:
             kept = state[param]
             if not kept:
-                kept.update(start(param, peak=peak, capturable=capturable))
+                kept |= start(
+                    param,
+                    peak=peak,
+                    capturable=capturable,
+                    state_dtype=self.state_dtype,
+                )
             elif peak and "peak" not in kept:
                 kept["peak"] = kept["square"].clone()
+                if "square" + SCALE in kept:
+                    kept["peak" + SCALE] = kept["square" + SCALE].clone()
             _settle(param, kept)
             step = kept["step"]
             if isinstance(step, Tensor) != capturable:
@@ -154,6 +210,7 @@ class Roster:
             bucket = divided.setdefault(key, Bucket())
             if param.numel():
                 bucket.owners.append(param)
+                bucket.places.append(places[param])
                 bucket.states.append(kept)
             else:
                 bucket.empty.append(kept)
@@ -161,6 +218,13 @@ class Roster:
         self.buckets = list(divided.values())
         for bucket in self.buckets:
             bucket.gather(peak=peak)
+
+
+def _places(group: dict[str, Any], first: int) -> dict[Tensor, str | int]:
+    """Return the parameters' names or, without, their places among all of them."""
+    params = group["params"]
+    names = group.get("param_names") or range(first, first + len(params))
+    return dict(zip(params, names, strict=True))
 
 
 def _settle(param: Tensor, kept: dict[str, Any]) -> None:
@@ -179,8 +243,16 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
                 "move the optimizer's state with its parameters, or begin it anew."
             )
         dtype = torch.promote_types(dtype, moment.dtype)
+    low = {kept[name].dtype for name in moments} & set(LOW)
     for name in moments:
-        kept[name] = kept[name].to(dtype)
+        if not low:
+            kept[name] = kept[name].to(dtype)
+        elif kept[name].dtype not in low or len(low) > 1:
+            kinds = sorted({str(kept[each].dtype) for each in moments})
+            raise ValueError(
+                f"the moments kept for a parameter of shape {tuple(param.shape)} are "
+                f"{' and '.join(kinds)}; begin its state anew."
+            )
 
 
 def _grad(param: Tensor) -> Tensor:

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from mementum import limits
-from mementum.torch.state import MOMENT_DTYPE, counter
+from mementum.torch import formats
+from mementum.torch.state import LOW, MOMENT_DTYPE, MOMENTS, SCALE, counter, misfit
 
 if TYPE_CHECKING:
     from mementum.torch.optimizer import FamilyOptimizer
-
-MOMENTS = ("momentum", "square", "peak")
 
 
 def load(optimizer: FamilyOptimizer, state_dict: dict[str, Any]) -> None:
@@ -28,7 +27,7 @@ def load(optimizer: FamilyOptimizer, state_dict: dict[str, Any]) -> None:
     groups = deepcopy(state_dict["param_groups"])
     _match_groups(optimizer, groups)
     params = {
-        key: (param, bool(group.get("capturable")))
+        key: (param, group)
         for group, own in zip(groups, optimizer.param_groups, strict=True)
         for key, param in zip(group["params"], own["params"], strict=True)
     }
@@ -37,9 +36,9 @@ def load(optimizer: FamilyOptimizer, state_dict: dict[str, Any]) -> None:
         if key not in params:
             state[key] = kept
             continue
-        param, capturable = params[key]
-        _check_moments(key, param, kept)
-        state[param] = _own(param, kept, capturable=capturable)
+        param, group = params[key]
+        _check_moments(key, param, kept, group.get("state_dtype"))
+        state[param] = _own(param, kept, capturable=bool(group.get("capturable")))
     _replace(optimizer, groups, state)
     for after in optimizer._optimizer_load_state_dict_post_hooks.values():
         after(optimizer)
@@ -77,6 +76,12 @@ def _match_groups(optimizer: FamilyOptimizer, groups: list[Any]) -> None:
                 "it from the same model."
             )
         _match_rule(optimizer, index, saved)
+        stored, wanted = saved.get("state_dtype"), mine["state_dtype"]
+        if stored != wanted:
+            raise ValueError(
+                f"parameter group {index} was saved with state_dtype={stored!r} and "
+                f"this optimizer has {wanted!r}; build it with {stored!r}."
+            )
 
 
 def _match_rule(
@@ -93,13 +98,15 @@ def _match_rule(
         )
 
 
-def _check_moments(key: Any, param: Tensor, kept: Any) -> None:
-    """Refuse a parameter's state that another rule saved, or another shape's."""
+def _check_moments(key: Any, param: Tensor, kept: Any, state_dtype: str | None) -> None:
+    """Refuse a parameter's state of another rule, another shape or another format."""
     where = f"the state of parameter {key}"
     if kept == {}:
         return
     names = set(kept) if isinstance(kept, dict) else set()
-    if not {"step", "momentum", "square"} <= names or names - {"step", *MOMENTS}:
+    scales = {name + SCALE for name in MOMENTS}
+    known = {"step", *MOMENTS, *scales}
+    if not {"step", "momentum", "square"} <= names <= known:
         raise ValueError(
             f"{where} holds {', '.join(sorted(map(str, names))) or 'nothing'}; it "
             "wants step, momentum and square. Another optimizer saved it; load it "
@@ -108,6 +115,9 @@ def _check_moments(key: Any, param: Tensor, kept: Any) -> None:
     for name in MOMENTS:
         if name in kept:
             _check_moment(f"{where} has a {name}", param, kept[name])
+            _check_scale(f"{where} has a {name}", kept[name], kept.get(name + SCALE))
+    if (reason := misfit(param, kept, state_dtype)) is not None:
+        raise ValueError(f"{where}: {reason}")
     wants = "the number of steps taken is a whole number."
     step = limits.number(f"{where}: step", kept["step"], wants=wants)
     if not step.is_integer():
@@ -129,12 +139,33 @@ def _check_moment(what: str, param: Tensor, moment: Any) -> None:
         )
 
 
+def _check_scale(what: str, moment: Tensor, scale: Any) -> None:
+    """Refuse float8 codes without an exponent for each block, and one without them."""
+    if LOW.get(moment.dtype) != "float8":
+        if scale is not None:
+            raise ValueError(f"{what} of {moment.dtype} with a scale, and wants none.")
+        return
+    wants = formats.blocks(moment.shape) if moment.dim() > 1 else ()
+    if not isinstance(scale, Tensor) or scale.dtype != torch.uint8:
+        raise ValueError(f"{what} of float8 codes, and no scale of uint8 for them.")
+    if tuple(scale.shape) != wants:
+        raise ValueError(
+            f"{what} of float8 codes with a scale of shape {tuple(scale.shape)}; the "
+            f"blocks of the parameter want {wants}."
+        )
+
+
 def _own(param: Tensor, kept: dict[str, Any], *, capturable: bool) -> dict[str, Any]:
     """Return a copy of a parameter's state, on its device, in a dtype it may have."""
     own: dict[str, Any] = {}
     for key, value in kept.items():
         if key == "step":
             own[key] = counter(value, param, capturable=capturable)
+        elif value.dtype == torch.uint8:
+            own[key] = value.to(param.device, copy=True).contiguous()
+        elif value.dtype in LOW:
+            own[key] = torch.empty_like(param, dtype=value.dtype, requires_grad=False)
+            own[key].copy_(value)
         else:
             dtype = torch.promote_types(value.dtype, MOMENT_DTYPE[param.dtype])
             own[key] = torch.empty_like(param, dtype=dtype, requires_grad=False)

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mementum import limits
 from mementum.memory import Memory
+from mementum.torch.state import LOW, STATE_DTYPES
 
 EXECUTION: dict[str, Any] = {
     "maximize": False,
@@ -18,6 +20,9 @@ EXECUTION: dict[str, Any] = {
     "capturable": False,
     "differentiable": False,
     "nonfinite": "propagate",
+    "state_dtype": None,
+    "stochastic_rounding": False,
+    "seed": 0,
 }
 
 
@@ -41,6 +46,8 @@ def _plain(value: Any) -> Any:
         return tuple(map(_plain, value))
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
     return value
 
 
@@ -50,6 +57,7 @@ def check_flags(group: Mapping[str, Any]) -> None:
         if group[name] is not None or EXECUTION[name] is not None:
             limits.switch(name, group[name])
     limits.choice("nonfinite", group["nonfinite"], ("propagate", "skip", "raise"))
+    _check_storage(group)
     if group["fused"] and group["foreach"]:
         raise ValueError(
             "fused and foreach are both True; each asks for another path. Set one."
@@ -64,3 +72,22 @@ def check_flags(group: Mapping[str, Any]) -> None:
             f"nonfinite is {group['nonfinite']!r} and capturable is True, but looking "
             "at gradients on the host breaks a capture; use nonfinite='propagate'."
         )
+
+
+def _check_storage(group: Mapping[str, Any]) -> None:
+    """Refuse a storage that there is not, and noise that a path cannot honour."""
+    state_dtype, rounding = group["state_dtype"], group["stochastic_rounding"]
+    if state_dtype is not None:
+        limits.choice("state_dtype", state_dtype, STATE_DTYPES)
+    limits.switch("stochastic_rounding", rounding)
+    if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
+        raise TypeError(f"seed is {group['seed']!r}; it is a whole number.")
+    if state_dtype in LOW.values() or rounding:
+        noisy = "stochastic_rounding" if rounding else "state_dtype"
+        for flag in ("capturable", "differentiable"):
+            if group[flag]:
+                raise ValueError(
+                    f"{noisy} is {group[noisy]!r} and {flag} is True, but noise is "
+                    "keyed on the host at every step, and rounding has no derivative; "
+                    "leave one of them out."
+                )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mementum.torch.state import MOMENT_DTYPE
+from mementum.torch.state import MOMENT_DTYPE, refuses
 
 
 class Extent(NamedTuple):
@@ -40,6 +40,18 @@ def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
                 f"{name} is a lazy conjugate or negation of another tensor; pass "
                 "its resolve_conj().resolve_neg()."
             )
+
+
+def refuse_storage(
+    params: Iterable[tuple[str, Tensor]], state_dtype: str | None
+) -> None:
+    """Refuse parameters whose moments cannot be stored in a dtype.
+
+    Errors: `ValueError` with the name of the parameter.
+    """
+    for name, param in params:
+        if param.requires_grad and (reason := refuses(param, state_dtype)) is not None:
+            raise ValueError(f"{name}: {reason}")
 
 
 def refuse_shared_memory(params: Iterable[tuple[str, Tensor]]) -> None:

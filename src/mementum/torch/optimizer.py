@@ -22,7 +22,7 @@ from mementum.torch.backends import choose
 from mementum.torch.bucket import Bucket, Roster
 from mementum.torch.gradients import first_nonfinite, refuse_sparse
 from mementum.torch.groups import EXECUTION, check_flags, named, plain
-from mementum.torch.layout import refuse_kinds, refuse_shared_memory
+from mementum.torch.layout import refuse_kinds, refuse_shared_memory, refuse_storage
 
 Number = float | Tensor
 TORCH = cast("Namespace", torch)
@@ -44,7 +44,11 @@ class Execution(TypedDict, total=False):
     computes each step's numbers on the device, so that a graph can be captured.
     `differentiable` lets autograd run through the step. `nonfinite` says what an
     infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
-    whole step and counts it, "raise" raises before anything changes.
+    whole step and counts it, "raise" raises before anything changes. `state_dtype` is
+    what the moments are stored in: None for float32 (float64 for float64 parameters),
+    `torch.bfloat16`, or "float8", whose tensors of fewer than 4096 elements or two
+    dimensions stay float32. `stochastic_rounding` rounds bfloat16 and float16
+    parameters with noise, so that small updates are not lost. `seed` is the noise's.
     """
 
     maximize: bool
@@ -53,6 +57,9 @@ class Execution(TypedDict, total=False):
     capturable: bool
     differentiable: bool
     nonfinite: Literal["propagate", "skip", "raise"]
+    state_dtype: torch.dtype | str | None
+    stochastic_rounding: bool
+    seed: int
 
 
 class FamilyOptimizer(torch.optim.Optimizer):
@@ -151,6 +158,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
         with self._errors_named():
             refuse_kinds(self.named_params())
             refuse_shared_memory(self.named_params())
+            for index, group in enumerate(self.param_groups):
+                refuse_storage(named(index, group), group["state_dtype"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
@@ -194,10 +203,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 for group in self.param_groups:
                     group["skipped_steps"] += 1
                 return
+        first = 0
         for index, (rule, xp) in enumerate(zip(rules, namespaces, strict=True)):
             group = self.param_groups[index]
-            roster = self._rosters.setdefault(index, Roster())
-            for bucket in roster.call(group, self.state, peak=rule.peak):
+            roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
+            buckets = roster.call(group, self.state, peak=rule.peak, first=first)
+            first += len(group["params"])
+            for bucket in buckets:
                 bucket.advance(capturable=group["capturable"])
                 if bucket.params:
                     backend = choose(group, bucket.params[0]).backend
@@ -215,6 +227,12 @@ class FamilyOptimizer(torch.optim.Optimizer):
                     f"differentiable is {group['differentiable']} in a group of an "
                     f"optimizer made with {self.defaults['differentiable']}; set it "
                     "for the whole optimizer."
+                )
+            roster = self._rosters.get(index)
+            if roster is not None and roster.state_dtype != group["state_dtype"]:
+                raise ValueError(
+                    f"state_dtype has become {group['state_dtype']!r}, and the moments "
+                    f"are stored in {roster.state_dtype!r}; set it back."
                 )
             if group["fused"]:
                 for param in group["params"]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mementum.rule import Coefficients, plainly
 from mementum.torch.backends.root import sqrt
+from mementum.torch.backends.wide import widened
 from mementum.torch.bucket import Bucket
 
 name = "foreach"
@@ -38,6 +39,11 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
+    for wide in widened(bucket) if bucket.noisy else (bucket,):
+        _update_whole(c, wide)
+
+
+def _update_whole(c: Coefficients, bucket: Bucket) -> None:
     for piece, owners in _pieces(bucket):
         _update(Coefficients(*(_numbers(n, owners, bucket.dtype) for n in c)), piece)
 

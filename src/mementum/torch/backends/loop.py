@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mementum.rule import Coefficients, plainly
 from mementum.torch.backends.root import sqrt
+from mementum.torch.backends.wide import widened
 from mementum.torch.bucket import Bucket
 
 name = "loop"
@@ -27,6 +28,14 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
+    if bucket.noisy:
+        for wide in widened(bucket):
+            _update(c, wide)
+    else:
+        _update(c, bucket)
+
+
+def _update(c: Coefficients, bucket: Bucket) -> None:
     for i, p in enumerate(bucket.params):
         _update_one(
             Coefficients(*(_number(number, i, bucket.dtype) for number in c)),

@@ -1,0 +1,150 @@
+"""Who is timed: our optimizers, torch's, and the floor under both."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from mementum.bench.case import Case, Layout
+from mementum.torch import MEMBERS, state
+from mementum.torch.backends import native
+from mementum.torch.groups import EXECUTION
+
+# How moments can be kept; the first is the default.
+FORMATS: tuple[str, ...] = (
+    tuple(state.FORMATS) if "state_dtype" in EXECUTION else ("float32",)
+)
+CLASSES = {member.recipe.name: member for member in MEMBERS}
+FLOOR = "floor"
+FUSED = "torch fused"
+AMSGRAD = "torch amsgrad"
+TORCH: dict[str, dict[str, bool]] = {
+    FUSED: {"fused": True},
+    AMSGRAD: {"fused": True, "amsgrad": True},
+    "torch foreach": {"foreach": True},
+    "torch single": {"foreach": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """Something that takes steps: its name, how it keeps its moments, what it moves.
+
+    `bytes` is what one step must read and write at least.
+    """
+
+    name: str
+    form: str
+    step: Callable[[], object]
+    bytes: int
+
+
+def built(
+    name: str,
+    params: list[Parameter],
+    form: str = FORMATS[0],
+    flags: Mapping[str, bool] | None = None,
+) -> torch.optim.Optimizer:
+    """Return one of our optimizers at its defaults, its moments kept in a form."""
+    options = {} if form == FORMATS[0] else {"state_dtype": form}
+    build: Any = CLASSES[name]
+    optimizer: torch.optim.Optimizer = build(params, **options, **(flags or {}))
+    return optimizer
+
+
+def of_class(
+    case: Case, gradients: list[Tensor], name: str, form: str, *, dense: bool = False
+) -> tuple[Entrant, Entrant | None]:
+    """Return one of our optimizers on a case, and the floor under its arrays.
+
+    `dense` lays the parameters row by row, whatever the case says.
+    """
+    params = case.parameters(gradients, Layout.DENSE if dense else None)
+    return _entrant(name, form, built(name, params, form), params)
+
+
+def of_torch(
+    case: Case, gradients: list[Tensor], name: str
+) -> tuple[Entrant, Entrant | None]:
+    """Return torch's AdamW, run in one of its ways, and the floor under its arrays."""
+    params = case.parameters(gradients)
+    build: Any = torch.optim.AdamW
+    optimizer = build(params, **TORCH[name])
+    return _entrant(name, FORMATS[0], optimizer, params)
+
+
+def reference(case: Case, name: str) -> str | None:
+    """Return which of torch's steps one of our optimizers is measured by, if any.
+
+    It is the fused one that keeps as many moments. On memory that is not dense, or
+    not like its gradient's, that step is wrong.
+    """
+    if case.layout is not Layout.DENSE:
+        return None
+    return AMSGRAD if CLASSES[name].recipe.function().peak else FUSED
+
+
+def _entrant(
+    name: str, form: str, optimizer: torch.optim.Optimizer, params: list[Parameter]
+) -> tuple[Entrant, Entrant | None]:
+    """Return an optimizer that has taken a step, and its floor."""
+    optimizer.step()
+    rows = [_row(param, optimizer.state[param]) for param in params]
+    moved = sum(x.nbytes * (1 + written) for row in rows for x, written in row)
+    entrant = Entrant(name, form, optimizer.step, moved)
+    return entrant, _floor(form, rows, moved)
+
+
+Row = list[tuple[Tensor, bool]]
+
+
+def _row(param: Parameter, moments: dict[str, Any]) -> Row:
+    """Return the tensors that a parameter's step reads, and which it writes."""
+    assert param.grad is not None
+    kept = [
+        (tensor, True)
+        for key, tensor in moments.items()
+        if key != "step" and isinstance(tensor, Tensor)
+    ]
+    return [(param.detach(), True), (param.grad, False), *kept]
+
+
+def _floor(form: str, rows: list[Row], moved: int) -> Entrant | None:
+    """Return a pass over dense arrays which computes nothing, if the kernel is here."""
+    kernel = native.library()
+    dense = all(tensor.is_contiguous() for row in rows for tensor, _ in row)
+    if kernel is None or not dense:
+        return None
+    width = max(map(len, rows))
+    streams = array("q")
+    for row in rows:
+        for tensor, written in row:
+            streams.extend((tensor.data_ptr(), tensor.nbytes, written))
+        # A small tensor's moments have no scales: nothing is read in their place.
+        streams.extend([0] * 3 * (width - len(row)))
+    return Entrant(FLOOR, form, _Pass(kernel, rows, streams, width), moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A call of the floor, and the tensors whose addresses it gives."""
+
+    kernel: ctypes.CDLL
+    rows: list[Row]
+    streams: array[int]
+    width: int
+
+    def __call__(self) -> None:
+        self.kernel.mementum_floor(
+            ctypes.c_void_p(self.streams.buffer_info()[0]),
+            ctypes.c_int64(len(self.rows)),
+            ctypes.c_int64(self.width),
+            ctypes.c_int32(torch.get_num_threads()),
+        )

@@ -1,0 +1,160 @@
+"""The whole measurement: a heat for each class on each case, and the rows it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mementum.bench.case import CASES, Case, Layout
+from mementum.bench.clock import Spread, alternate, ratio, spread
+from mementum.bench.entrant import (
+    CLASSES,
+    FORMATS,
+    FUSED,
+    TORCH,
+    Entrant,
+    of_class,
+    of_torch,
+    reference,
+)
+
+# Seconds for each heat, and the classes, of a measurement and of a quick look.
+BUDGET, QUICK_BUDGET = 3.0, 0.3
+QUICK = ("AdamW", "AMSGrad", "AdaXW")
+DENSE = "the dense one"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to measure: names of cases and classes, and the seconds for each heat."""
+
+    cases: tuple[str, ...] = tuple(CASES)
+    classes: tuple[str, ...] = tuple(CLASSES)
+    budget: float = BUDGET
+
+    def heats(self) -> list[Heat]:
+        """Return the parts of the measurement, torch's own steps first in a case."""
+        members = (None, *self.classes)
+        return [Heat(CASES[case], name) for case in self.cases for name in members]
+
+
+class Heat(NamedTuple):
+    """What is timed together: a class in all formats, or (None) torch's ways."""
+
+    case: Case
+    member: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one entrant took: seconds a step, and ratios to what it is measured by.
+
+    `seconds` has the quartiles, the ratios their 95 % intervals. `beside` names the
+    reference of `ratio`. `bytes` is what a step must move.
+    """
+
+    case: str
+    name: str
+    state: str
+    rounds: int
+    bytes: int
+    seconds: Spread
+    beside: str | None = None
+    ratio: Spread | None = None
+    of_floor: Spread | None = None
+
+    @property
+    def gigabytes_per_second(self) -> float:
+        """Return how fast the bytes moved that the step must move."""
+        return self.bytes / self.seconds.median / 1e9
+
+
+def measure(request: Request, tell: Callable[[Heat, int], None]) -> Iterator[Row]:
+    """Yield the rows of a request as they come.
+
+    `tell` hears of each heat before it is run, and how many were.
+    """
+    for done, heat in enumerate(request.heats()):
+        tell(heat, done)
+        yield from run(heat, request.budget)
+
+
+def run(heat: Heat, budget: float) -> list[Row]:
+    """Return the rows of one heat, which takes its seconds in `budget`."""
+    case, member = heat
+    entered = _torch(case) if member is None else _ours(case, member)
+    places = {id(entry.entrant): i for i, entry in enumerate(entered)}
+    times = alternate([entry.entrant.step for entry in entered], budget)
+
+    def against(i: int, other: Entrant | None) -> Spread | None:
+        return None if other is None else ratio(times[i], times[places[id(other)]])
+
+    return [
+        Row(
+            case=case.name,
+            name=entry.entrant.name,
+            state=entry.entrant.form,
+            rounds=len(times[i]),
+            bytes=entry.entrant.bytes,
+            seconds=spread(times[i]),
+            beside=entry.beside,
+            ratio=against(i, entry.reference),
+            of_floor=against(i, entry.floor),
+        )
+        for i, entry in enumerate(entered)
+        if entry.shown
+    ]
+
+
+class _Entry(NamedTuple):
+    """An entrant, what it is measured by and under what name, and if it is a row."""
+
+    entrant: Entrant
+    beside: str | None = None
+    reference: Entrant | None = None
+    floor: Entrant | None = None
+    shown: bool = True
+
+
+def _torch(case: Case) -> list[_Entry]:
+    gradients = case.gradients()
+    if case.layout is not Layout.DENSE:
+        unfused = [name for name, flags in TORCH.items() if "fused" not in flags]
+        return [_Entry(of_torch(case, gradients, name)[0]) for name in unfused]
+    fused, floor = of_torch(case, gradients, FUSED)
+    entries = [_Entry(fused, floor=floor)]
+    if floor is not None:
+        entries.insert(0, _Entry(floor))
+    for name in TORCH:
+        if name == FUSED:
+            continue
+        entrant, own = of_torch(case, gradients, name)
+        if entrant.bytes != fused.bytes and own is not None:
+            entries.append(_Entry(own, shown=False))
+        else:
+            own = floor
+        entries.append(_Entry(entrant, FUSED, fused, own))
+    return entries
+
+
+def _ours(case: Case, name: str) -> list[_Entry]:
+    gradients = case.gradients()
+    entries: list[_Entry] = []
+    beside = reference(case, name)
+    judge: Entrant | None = None
+    if beside is not None:
+        judge, _ = of_torch(case, gradients, beside)
+        entries.append(_Entry(judge, shown=False))
+    for form in FORMATS:
+        entrant, floor = of_class(case, gradients, name, form)
+        if entrant.bytes in [entry.entrant.bytes for entry in entries if entry.shown]:
+            continue  # Its moments are too small for this format, and kept as before.
+        other = judge
+        if beside is None:
+            other, floor = of_class(case, gradients, name, form, dense=True)
+            entries.append(_Entry(other, shown=False))
+        if floor is not None:
+            entries.append(_Entry(floor, shown=False))
+        entries.append(_Entry(entrant, beside or DENSE, other, floor))
+    return entries

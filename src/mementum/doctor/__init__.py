@@ -1,0 +1,1 @@
+"""What of mementum works here, what does not, what that costs, and the way out."""
