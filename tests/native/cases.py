@@ -95,7 +95,7 @@ def _options(member: type[FamilyOptimizer], rng: np.random.Generator) -> Options
 
 
 def _storage(rng: np.random.Generator) -> Options:
-    """Draw what moments are stored in, and whether parameters are rounded with noise."""
+    """Draw what moments are stored in, and whether parameters take noise."""
     return {
         "state_dtype": [None, torch.bfloat16, "float8", "float8"][rng.integers(4)],
         "stochastic_rounding": bool(rng.random() < 0.6),
@@ -107,7 +107,9 @@ def _of_group(member: type[FamilyOptimizer], rng: np.random.Generator) -> Option
     """Draw hyperparameters; each keeps its default in a third of the cases."""
     share = [0.0, 0.5, 0.9, 0.99, 0.999]
     growing = member.__name__ in ("AdaX", "AdaXW")
-    second = [0.0, 1e-8, 1e-4, 1e-2, 0.3] if growing else [0.0, *share[1:], 0.999999]
+    second = [0.0, 1e-8, 1e-4, 1e-2, 0.3] if growing else [*share, 0.999999]
+    if member.__name__ == "AdamNX":
+        second[0] = 0.1
     drawn: Options = {
         "lr": float(rng.choice([0.0, 1e-8, 1e-3, 0.1, 10.0])),
         "betas": (float(rng.choice(share)), float(rng.choice(second))),

@@ -40,7 +40,7 @@ ADAMW = EVERY_TERM._replace(
 
 
 def bucket(rows: list[tuple[Tensor, ...]], step: int = 1) -> Bucket:
-    """Return a bucket of rows: parameter, gradient, momentum, square, perhaps a peak."""
+    """Return a bucket of rows of a parameter, gradient, momentum, square and peak."""
     params, grads, momentum, square, *peak = map(list, zip(*rows, strict=True))
     return Bucket(
         step=step,
@@ -63,7 +63,7 @@ def rows(
     peak: bool = False,
     seed: int = 1,
 ) -> list[tuple[Tensor, ...]]:
-    """Return rows drawn from the normal distribution, with squares that are none below."""
+    """Return rows drawn from the normal distribution; squares are not negative."""
     generator = torch.Generator().manual_seed(seed)
     dtypes = [param, grad, moments, moments, *([moments] if peak else [])]
 

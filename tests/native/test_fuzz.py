@@ -133,7 +133,8 @@ def assert_same_bits(
             x, y = bits(value), bits(expected)
             wrong = (x != y).sum()
             assert not wrong, (
-                f"{where}: {name} of parameter {i}, {value.dtype}, {tuple(value.shape)}: "
+                f"{where}: {name} of parameter {i}, {value.dtype}, "
+                f"{tuple(value.shape)}: "
                 f"{wrong} of {x.size} differ"
             )
 

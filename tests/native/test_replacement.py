@@ -62,8 +62,7 @@ def reload(optimizer: FamilyOptimizer, param: Tensor) -> None:
 
 
 def rebuilt(optimizer: FamilyOptimizer, param: Tensor) -> None:
-    state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in
-             optimizer.state[param].items()}  # fmt: skip
+    state = copy.deepcopy(optimizer.state[param])
     for value in optimizer.state[param].values():
         if isinstance(value, Tensor):
             value.fill_(torch.nan)
@@ -71,7 +70,7 @@ def rebuilt(optimizer: FamilyOptimizer, param: Tensor) -> None:
 
 
 SAME_VALUES: dict[str, Change] = {
-    "nothing": lambda optimizer, param: None,
+    "nothing": lambda _, __: None,
     "momentum cloned": moment("momentum", torch.clone),
     "square cloned": moment("square", torch.clone),
     "peak cloned": moment("peak", torch.clone),
@@ -123,8 +122,8 @@ def test_a_model_of_another_dtype_goes_on_with_its_moments(
             if step == 2:
                 model.to(after)
             for param in model.parameters():
-                param.grad = torch.linspace(-1, 1, param.numel(), dtype=after if step > 1
-                    else before).view(param.shape)  # fmt: skip
+                flat = torch.linspace(-1, 1, param.numel(), dtype=param.dtype)
+                param.grad = flat.view(param.shape)
             optimizer.step()
         return model.weight.detach(), optimizer.state[model.weight]
 
@@ -178,18 +177,19 @@ def test_a_moment_given_another_dtype_by_hand_is_read_as_it_is_or_refused(
     try:
         found = train(moment(name, lambda tensor: tensor.to(dtype)))
     except (TypeError, ValueError, RuntimeError) as error:
-        assert str(dtype).removeprefix("torch.") in str(error).lower()  # noqa: PT017
+        said = str(error).lower()
+        assert "format" in said or str(dtype).removeprefix("torch.") in said
         return
     # Both steps are lr long, and a moment of 8 bits is off by 2**-9 of itself at most.
     assert (found - expected).abs().max() < 0.1 * 2**-7
 
 
 SHAPES: dict[str, Change] = {
-    "a larger parameter": lambda o, p: setattr(p, "data", torch.ones(200)),
-    "a smaller parameter": lambda o, p: setattr(p, "data", torch.ones(50)),
+    "a larger parameter": data(lambda _: torch.ones(200)),
+    "a smaller parameter": data(lambda _: torch.ones(50)),
     "a shorter momentum": moment("momentum", lambda m: m[:7].clone()),
     "a shorter square": moment("square", lambda v: v[:7].clone()),
-    "a longer square": moment("square", lambda v: torch.ones(200)),
+    "a longer square": moment("square", lambda _: torch.ones(200)),
     "a shorter peak": moment("peak", lambda k: k[:7].clone()),
     "a momentum without memory": moment("momentum", lambda m: m.to("meta")),
 }
@@ -201,7 +201,7 @@ SHAPES: dict[str, Change] = {
 def test_tensors_that_no_longer_fit_are_refused(
     change: Change, fresh: bool, flags: dict[str, Any]
 ) -> None:
-    """Nothing is read or written past an end. In a process of its own, as it may die."""
+    """Nothing is read or written past an end."""
     param = nn.Parameter(torch.ones(100))
     optimizer = AMSGrad([param], **flags)
     param.grad = torch.ones(100)
@@ -238,8 +238,10 @@ def test_a_parameter_that_is_a_lazy_view_is_updated_or_refused(
         return
     param.grad = torch.ones_like(before)
     optimizer.step()
-    torch.testing.assert_close(torch.view_as_real(param.detach().resolve_conj()) if
-        part == "complex" else param.detach().resolve_neg(), _after(before))  # fmt: skip
+    after = param.detach().resolve_conj().resolve_neg()
+    if part == "complex":
+        after = torch.view_as_real(after)
+    torch.testing.assert_close(after, _after(before))
 
 
 def _after(before: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,13 +57,23 @@ def start(
 
 def _zeros(name: str, param: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     if dtype != torch.uint8:
-        zeros = torch.zeros_like(param, dtype=dtype, requires_grad=False)
-        return {name: zeros}
+        moment = torch.empty_like(param, dtype=dtype, requires_grad=False)
+        return {name: _zeroed(moment)}
     count, device = formats.blocks(param.shape), param.device
-    return {
-        name: torch.zeros(param.shape, dtype=dtype, device=device),
-        name + SCALE: torch.zeros(count, dtype=dtype, device=device),
-    }
+    codes = torch.empty(param.shape, dtype=dtype, device=device)
+    scale = torch.zeros(count, dtype=dtype, device=device)
+    return {name: _zeroed(codes), name + SCALE: scale}
+
+
+def _zeroed(fresh: Tensor) -> Tensor:
+    """Fill a new and dense tensor with zeros.
+
+    On a CPU not by torch, whose pool of threads is missing in a forked process.
+    """
+    if type(fresh) is not Tensor or fresh.device.type != "cpu":
+        return fresh.zero_()
+    ctypes.memset(fresh.data_ptr(), 0, fresh.nbytes)
+    return fresh
 
 
 def storage(param: Tensor, state_dtype: str | None) -> torch.dtype:
