@@ -19,7 +19,7 @@ from mementum.recipes import Recipe
 from mementum.rule import Coefficients, Rule
 from mementum.torch import checkpoint, explanation
 from mementum.torch.backends import choose
-from mementum.torch.bucket import Bucket, Roster
+from mementum.torch.bucket import Bucket, Entries, Roster
 from mementum.torch.gradients import first_nonfinite, refuse_sparse
 from mementum.torch.groups import EXECUTION, check_flags, named, plain
 from mementum.torch.layout import refuse_kinds, refuse_shared_memory, refuse_storage
@@ -84,6 +84,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
         self._rosters: dict[int, Roster] = {}
+        self._entries = Entries()
         self._constructed = False
         defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
         super().__init__(params, plain(defaults))
@@ -94,6 +95,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
         self._rosters = {}
+        self._entries = Entries()
         self._constructed = True
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
@@ -197,24 +199,43 @@ class FamilyOptimizer(torch.optim.Optimizer):
         namespaces = [_namespace(group) for group in self.param_groups]
         rules = [self._rule(i, xp) for i, xp in enumerate(namespaces)]
         with self._errors_named():
-            refuse_sparse(self.param_groups)
             _refuse_capture(self.param_groups)
+            rosters = self._gather(rules)
             if self._meets_nonfinite():
                 for group in self.param_groups:
                     group["skipped_steps"] += 1
                 return
-        first = 0
-        for index, (rule, xp) in enumerate(zip(rules, namespaces, strict=True)):
-            group = self.param_groups[index]
-            roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
-            buckets = roster.call(group, self.state, peak=rule.peak, first=first)
-            first += len(group["params"])
-            for bucket in buckets:
+        for roster, rule, xp, group in zip(
+            rosters, rules, namespaces, self.param_groups, strict=True
+        ):
+            for bucket in roster.call(group):
                 bucket.advance(capturable=group["capturable"])
                 if bucket.params:
                     backend = choose(group, bucket.params[0]).backend
                     backend.update(_numbers(rule, group, bucket, xp), bucket)
                 bucket.release()
+
+    def _gather(self, rules: list[Rule]) -> list[Roster]:
+        """Return the groups' rosters, with the tensors of this step.
+
+        Groups that are not as the last step left them are looked at closely.
+        """
+        same = self._entries.same(self.state)
+        rosters, unknown, first = [], [], 0
+        for index, (group, rule) in enumerate(zip(self.param_groups, rules, strict=True)):
+            roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
+            live, grads = _live(group["params"])
+            if not (same and roster.stands(group, live, grads, peak=rule.peak)):
+                unknown.append((roster, group, live, grads, rule.peak, first))
+            rosters.append(roster)
+            first += len(group["params"])
+        if unknown:
+            refuse_sparse(self.param_groups)
+        for roster, group, live, grads, peak, first in unknown:
+            roster.divide(group, live, grads, self.state, peak=peak, first=first)
+        if unknown:
+            self._entries.note(self.state)
+        return rosters
 
     def _rule(self, index: int, xp: Namespace) -> Rule:
         """Return a group's rule, or refuse its hyperparameters and flags by name."""
@@ -270,6 +291,15 @@ class FamilyOptimizer(torch.optim.Optimizer):
             if type(error) not in OURS or str(error).startswith(self.recipe.name):
                 raise
             raise type(error)(f"{self.recipe.name}: {where}{error}") from None
+
+
+def _live(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters that have a gradient, and the gradients."""
+    grads = [param.grad for param in params]
+    present = [grad for grad in grads if grad is not None]
+    if len(present) < len(grads):
+        params = [param for param in params if param.grad is not None]
+    return params, present
 
 
 def _refuse_capture(groups: list[dict[str, Any]]) -> None:
