@@ -230,7 +230,7 @@ class Roster:
                 bucket.empty.append(kept)
         # A set of parameters that changes at every step is not worth remembering.
         again = len(live) == len(self.params) and all(map(is_, live, self.params))
-        self.params, self.buckets = live, list(divided.values())
+        self.params, self.buckets = list(live), list(divided.values())
         for bucket in self.buckets:
             bucket.gather(grads, peak=peak)
             if again:
