@@ -112,11 +112,17 @@ class Bucket:
         steps = [state["step"] for state in (*self.states, *self.empty)]
         return steps.count(steps[0]) == len(steps)
 
-    def advance(self, *, capturable: bool) -> None:
-        """Count the step, and bring its number to where the twelve are computed."""
+    def advance(self, *, capturable: bool, left_out: bool | Tensor = False) -> None:
+        """Count the step, and bring its number to where the twelve are computed.
+
+        Where only the device knows whether it is `left_out`, that is asked there.
+        """
         if capturable:
             steps = [state["step"] for state in (*self.states, *self.empty)]
-            torch._foreach_add_(steps, 1)
+            taken: Any = 1
+            if isinstance(left_out, Tensor):
+                taken = (~left_out).to(device=steps[0].device, dtype=steps[0].dtype)
+            torch._foreach_add_(steps, taken)
             if self.owners:
                 live = torch.stack(steps[: len(self.owners)])
                 self.step = live.to(torch.float64)

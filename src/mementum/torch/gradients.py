@@ -1,9 +1,13 @@
-"""What is asked of the gradients before a step changes anything."""
+"""What is asked of the gradients before a step changes anything.
+
+One reading answers: for each gradient a number in float64, added over the processes
+that hold shards of it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +16,10 @@ from torch import Tensor
 from mementum.torch.groups import named
 
 Named = tuple[str, Tensor]
+
+# Elements squared at once, in float64, and the length of the rows they are added in.
+# Where rows begin depends on the gradient alone, so its sum does on no thread count.
+PIECE, ROW = 1 << 20, 1 << 12
 
 
 def refuse_sparse(groups: list[dict[str, Any]]) -> None:
@@ -32,28 +40,109 @@ def refuse_sparse(groups: list[dict[str, Any]]) -> None:
             )
 
 
+def with_gradients(params: Iterable[Named]) -> list[Named]:
+    """Return the names and gradients of the parameters that have one."""
+    return [(name, param.grad) for name, param in params if param.grad is not None]
+
+
 def first_nonfinite(params: Iterable[Named]) -> str | None:
     """Return the name of a parameter whose gradient holds an infinity or NaN.
 
-    Each device is asked once; the gradients are read and not changed.
+    The gradients are read and not changed.
     """
-    by_device: dict[torch.device, list[Named]] = {}
-    for name, param in params:
-        if param.grad is not None and param.grad.numel():
-            by_device.setdefault(param.grad.device, []).append((name, param.grad))
-    for pairs in by_device.values():
-        largest = torch.stack(_largest([grad for _, grad in pairs]))
-        finite = torch.isfinite(largest).tolist()
-        if not all(finite):
-            return pairs[finite.index(False)][0]
-    return None
+    pairs = with_gradients(params)
+    spoiled = host(total([grad for _, grad in pairs], nonfinite_marks))
+    return next((pairs[i][0] for i, mark in enumerate(spoiled) if mark), None)
 
 
-def _largest(grads: list[Tensor]) -> list[Tensor]:
-    """Return the largest magnitude in each gradient, NaN where there is one."""
-    parts = [
-        torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
-        for grad in grads
-    ]
-    norms = torch._foreach_norm([part.detach() for part in parts], math.inf)
-    return [norm.to(torch.float64) for norm in norms]
+def host(numbers: Tensor | None) -> list[float]:
+    """Return numbers as the host knows them, waiting for their device."""
+    return [] if numbers is None else numbers.tolist()
+
+
+def total(grads: list[Tensor], reading: Any) -> Tensor | None:
+    """Return the reading of each gradient, added over shards, or None for no gradient.
+
+    It lies on the first gradient's device, and nothing is waited for.
+    """
+    if not grads:
+        return None
+    numbers: list[Tensor] = reading([_local(grad) for grad in grads])
+    device = numbers[0].device
+    found = torch.stack([number.to(device) for number in numbers])
+    for places, processes in _sharded(grads).values():
+        part = found[places]
+        for group in processes:
+            torch.distributed.all_reduce(part, group=group)
+        found[places] = part
+    return found
+
+
+def square_sums(grads: list[Tensor]) -> list[Tensor]:
+    """Return the sum of squares of each gradient, in float64.
+
+    It is infinite or NaN where the gradient is, and where a float64 gradient exceeds
+    1e154.
+    """
+    return [_square_sum(part) for part in _parts(grads)]
+
+
+def nonfinite_marks(grads: list[Tensor]) -> list[Tensor]:
+    """Return 1 for each gradient that holds an infinity or NaN, and 0 for others."""
+    parts = [part if part.numel() else part.new_zeros(1) for part in _parts(grads)]
+    largest = torch._foreach_norm(parts, math.inf)
+    return [(~torch.isfinite(norm)).to(torch.float64) for norm in largest]
+
+
+def _square_sum(part: Tensor) -> Tensor:
+    if part.device.type != "cpu":
+        norm: Tensor = torch.linalg.vector_norm(part, dtype=torch.float64)
+        return norm * norm
+    flat = part.reshape(-1)
+    sums = [_rows_summed(piece) for piece in torch.split(flat, PIECE)]
+    return torch.stack(sums).sum()
+
+
+def _rows_summed(piece: Tensor) -> Tensor:
+    squares = piece.to(torch.float64, copy=True).square_()
+    whole = squares.numel() // ROW * ROW
+    rows = squares[:whole].view(-1, ROW).sum(1)
+    return rows.sum() + squares[whole:].sum()
+
+
+def _parts(grads: list[Tensor]) -> Iterator[Tensor]:
+    """Yield gradients as real tensors that autograd does not follow."""
+    for grad in grads:
+        plain = grad.detach()
+        if plain.is_complex():
+            plain = torch.view_as_real(plain.resolve_conj())
+        yield plain
+
+
+def _local(grad: Tensor) -> Tensor:
+    """Return the part of a gradient that this process holds."""
+    to_local = getattr(grad, "to_local", None)
+    return grad if to_local is None else to_local()
+
+
+def _sharded(grads: list[Tensor]) -> dict[Any, tuple[list[int], list[Any]]]:
+    """Return which gradients are in shards, and the processes that share them.
+
+    Errors: `RuntimeError` for a gradient that is a sum still to be made.
+    """
+    found: dict[Any, tuple[list[int], list[Any]]] = {}
+    for i, grad in enumerate(grads):
+        mesh = getattr(grad, "device_mesh", None)
+        if mesh is None:
+            continue
+        placements = grad.placements  # type: ignore[attr-defined]
+        if any(placement.is_partial() for placement in placements):
+            raise RuntimeError(
+                "a gradient is a DTensor whose parts are still to be added (Partial); "
+                "redistribute it to its parameter's placements first."
+            )
+        dims = tuple(d for d, each in enumerate(placements) if each.is_shard())
+        groups = [mesh.get_group(d) for d in dims]
+        if dims:
+            found.setdefault((mesh, dims), ([], groups))[0].append(i)
+    return found
