@@ -119,10 +119,11 @@ class Bucket:
         """
         if capturable:
             steps = [state["step"] for state in (*self.states, *self.empty)]
-            taken: Any = 1
             if isinstance(left_out, Tensor):
                 taken = (~left_out).to(device=steps[0].device, dtype=steps[0].dtype)
-            torch._foreach_add_(steps, taken)
+                torch._foreach_add_(steps, [taken] * len(steps))
+            else:
+                torch._foreach_add_(steps, 1)
             if self.owners:
                 live = torch.stack(steps[: len(self.owners)])
                 self.step = live.to(torch.float64)

@@ -62,12 +62,13 @@ def param_groups(
     Errors: `ValueError` for a number out of range, or a pattern or layer that names
     nothing.
 
+    >>> import torch
     >>> from mementum import AdaXW, param_groups
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3))
     >>> print(param_groups(model, 0.05))
     weight_decay  parameters  elements  which
             0.05           1         6  the rest
-               0           3         9  2 biases, 1 norm
+               0           3         9  1 bias, 2 norms
     >>> optimizer = AdaXW(param_groups(model, 0.05), lr=1e-3)
     """
     limits.decay(weight_decay)
