@@ -209,22 +209,17 @@ class FamilyOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if torch.compiler.is_compiling() and self._traceable:
+            traced.call(self, self._number, self._every)
+            return loss
+        scaling = (getattr(self, name, None) for name in ("grad_scale", "found_inf"))
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            self._route()
+            self._step(*scaling)
         return loss
 
     # A scheduler wraps the step to learn that it was called, in a function that
     # torch.compile refuses. It leaves alone what says so and is wrapped already.
     step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
-
-    def _route(self) -> None:
-        """Take the step here or, where a graph is compiled, as an operation of it."""
-        if torch.compiler.is_compiling() and self._traceable:
-            traced.call(self, self._number, self._every)
-        else:
-            self._step(
-                getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-            )
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _step(self, grad_scale: Any = None, found_inf: Any = None) -> None:

@@ -19,6 +19,11 @@ from torch import Tensor
 if TYPE_CHECKING:
     from mementum.torch.optimizer import FamilyOptimizer
 
+SCHEMA = (
+    "(int number, int[] places, Tensor(a!)[] params, Tensor[] grads, "
+    "Tensor? grad_scale, Tensor? found_inf) -> ()"
+)
+
 _numbers = itertools.count()
 _optimizers: WeakValueDictionary[int, FamilyOptimizer] = WeakValueDictionary()
 
@@ -36,14 +41,15 @@ def call(optimizer: FamilyOptimizer, number: int, params: list[Tensor]) -> None:
     Whatever is read here is compiled in, so the groups, with their rates, are not.
     """
     places = [i for i, param in enumerate(params) if param.grad is not None]
-    owners = [params[i] for i in places]
-    grads = [param.grad for param in owners]
+    # Without a mode to switch off and on: what a graph raises would leave it off.
+    owners = [params[i].detach() for i in places]
+    grads = [params[i].grad for i in places]
     scale = getattr(optimizer, "grad_scale", None)
     found_inf = getattr(optimizer, "found_inf", None)
     torch.ops.mementum.step(number, places, owners, grads, scale, found_inf)
 
 
-@torch.library.custom_op("mementum::step", mutates_args=("params",))
+@torch.library.custom_op("mementum::step", mutates_args=("params",), schema=SCHEMA)
 def _step(
     number: int,
     places: Sequence[int],
@@ -73,7 +79,8 @@ def _step(
         for i, param, grad in zip(places, params, grads, strict=True):
             _copy(param, every[i])
             every[i].grad = grad.detach()
-        optimizer._step(grad_scale, found_inf)
+        with torch.no_grad():
+            optimizer._step(grad_scale, found_inf)
         for i, param in zip(places, params, strict=True):
             _copy(every[i], param)
     finally:
