@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.torch.cases import (
     CAPTURABLE,
+    KINDS,
     PATHS,
     Member,
     Options,
@@ -58,9 +59,6 @@ def test_a_compiled_step_is_the_eager_one(member: Member, flags: Options) -> Non
 
 
 BACKENDS = ["eager", "aot_eager"]
-if shutil.which("g++") is not None:
-    BACKENDS.append("inductor")
-backends = pytest.mark.parametrize("backend", BACKENDS)
 WHOLE: dict[str, Options] = {
     "default": {},
     "foreach": {"foreach": True},
@@ -70,15 +68,8 @@ WHOLE: dict[str, Options] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("flags", "backend"),
-    # Whatever the flags, the graph is the same to the default compiler.
-    [
-        pytest.param(flags, backend, id=f"{name}-{backend}")
-        for name, flags in WHOLE.items()
-        for backend in (BACKENDS if not flags else ["aot_eager"])
-    ],
-)
+@pytest.mark.parametrize("backend", BACKENDS)
+@paths(WHOLE)
 @kinds
 def test_a_whole_graph_steps_as_eager_does_and_is_compiled_once(
     member: Member, flags: Options, backend: str
@@ -106,8 +97,12 @@ def test_a_whole_graph_steps_as_eager_does_and_is_compiled_once(
     assert compiler.frame_count == 1
 
 
-@kinds
-@backends
+@pytest.mark.parametrize(
+    ("member", "backend"),
+    [(member, backend) for member in KINDS for backend in BACKENDS]
+    # With a C++ compiler, which takes seconds, the default one too.
+    + [(KINDS[0], "inductor")] * (shutil.which("g++") is not None),
+)
 def test_a_graph_around_the_step_keeps_its_order(member: Member, backend: str) -> None:
     start = parameters(shapes=[(4,), (2, 3)])
     grads = gradients(start, 3)
@@ -267,7 +262,7 @@ def test_the_default_compiler_takes_a_step() -> None:
         expected, _ = run(AdaX, start, grads, **flags)
         params = twins(start)
         optimizer = AdaX(params, **flags)
-        step = torch.compile(optimizer.step)
+        step = torch.compile(optimizer.step, fullgraph=True)
         for each in grads:
             give(params, each)
             step()
