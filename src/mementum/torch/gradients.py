@@ -45,14 +45,19 @@ def with_gradients(params: Iterable[Named]) -> list[Named]:
     return [(name, param.grad) for name, param in params if param.grad is not None]
 
 
-def first_nonfinite(params: Iterable[Named]) -> str | None:
-    """Return the name of a parameter whose gradient holds an infinity or NaN.
+def read(pairs: list[Named]) -> tuple[list[float], str | None]:
+    """Return the sums of squares of named gradients, and the name of the first bad one.
 
-    The gradients are read and not changed.
+    A bad gradient holds an infinity or NaN; there may be none. All processes that share
+    shards are told the same. The gradients are read and not changed.
     """
-    pairs = with_gradients(params)
-    spoiled = host(total([grad for _, grad in pairs], nonfinite_marks))
-    return next((pairs[i][0] for i, mark in enumerate(spoiled) if mark), None)
+    grads = [grad for _, grad in pairs]
+    squares = host(total(grads, square_sums))
+    suspects = [i for i, square in enumerate(squares) if not math.isfinite(square)]
+    # Large float64 gradients are suspected wrongly.
+    marks = host(total([grads[i] for i in suspects], nonfinite_marks))
+    spoiled = [i for i, mark in zip(suspects, marks, strict=True) if mark]
+    return squares, pairs[spoiled[0]][0] if spoiled else None
 
 
 def host(numbers: Tensor | None) -> list[float]:

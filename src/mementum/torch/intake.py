@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum.torch.gradients import (
-    first_nonfinite,
-    host,
-    nonfinite_marks,
-    square_sums,
-    total,
-    with_gradients,
-)
+from mementum.torch.gradients import read, square_sums, total, with_gradients
 from mementum.torch.groups import named
 
 # Beside the norm, as in torch.nn.utils.clip_grad_norm_: no gradient divides by zero.
@@ -73,7 +66,7 @@ def _meets_policy(groups: list[dict[str, Any]]) -> bool:
             if group["nonfinite"] == policy
             for pair in named(index, group)
         )
-        name = first_nonfinite(watched)
+        _, name = read(with_gradients(watched))
         if name is not None:
             return _left_out(policy, name)
     return False
@@ -96,14 +89,9 @@ def _clipped(groups: list[dict[str, Any]], max_norm: float, inverse: float) -> I
     pairs = with_gradients(
         pair for index, group in enumerate(groups) for pair in named(index, group)
     )
-    grads = [grad for _, grad in pairs]
-    squares = host(total(grads, square_sums))
-    suspects = [i for i, square in enumerate(squares) if not math.isfinite(square)]
-    # All processes have the same sums, and so the same suspects.
-    marks = host(total([grads[i] for i in suspects], nonfinite_marks))
-    spoiled = [i for i, mark in zip(suspects, marks, strict=True) if mark]
+    squares, name = read(pairs)
     policy = max((group["nonfinite"] for group in groups), key=RANK.index)
-    if spoiled and _left_out(policy, pairs[spoiled[0]][0]):
+    if name is not None and _left_out(policy, name):
         return Intake(left_out=True)
     norm = inverse * math.sqrt(_sum(squares))
     coefficient = max_norm / (norm + BESIDE)
