@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mementum.torch import sharding
 from mementum.torch.groups import named
 
 Named = tuple[str, Tensor]
@@ -37,16 +38,19 @@ def first_nonfinite(params: Iterable[Named]) -> str | None:
 
     Each device is asked once; the gradients are read and not changed.
     """
-    by_device: dict[torch.device, list[Named]] = {}
-    for name, param in params:
-        if param.grad is not None and param.grad.numel():
-            by_device.setdefault(param.grad.device, []).append((name, param.grad))
-    for pairs in by_device.values():
-        largest = torch.stack(_largest([grad for _, grad in pairs]))
-        finite = torch.isfinite(largest).tolist()
-        if not all(finite):
-            return pairs[finite.index(False)][0]
-    return None
+    pairs = [(name, param) for name, param in params if param.grad is not None]
+    grads = [sharding.local_grad(param) for _, param in pairs]
+    by_device: dict[torch.device, list[int]] = {}
+    for i, grad in enumerate(grads):
+        if grad.numel():
+            by_device.setdefault(grad.device, []).append(i)
+    found = [False] * len(pairs)
+    for indices in by_device.values():
+        largest = torch.stack(_largest([grads[i] for i in indices]))
+        for i, finite in zip(indices, torch.isfinite(largest).tolist(), strict=True):
+            found[i] = not finite
+    found = sharding.anywhere(found, [param for _, param in pairs])
+    return pairs[found.index(True)][0] if any(found) else None
 
 
 def _largest(grads: list[Tensor]) -> list[Tensor]:

@@ -17,7 +17,7 @@ from mementum import limits, picture
 from mementum.memory import Namespace
 from mementum.recipes import Recipe
 from mementum.rule import Coefficients, Rule
-from mementum.torch import checkpoint, explanation
+from mementum.torch import checkpoint, explanation, rehearsal, sharding
 from mementum.torch.backends import choose
 from mementum.torch.bucket import Bucket, Roster
 from mementum.torch.gradients import first_nonfinite, refuse_sparse
@@ -84,6 +84,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
         self._rosters: dict[int, Roster] = {}
+        self.names: dict[Tensor, str] = {}
         self._constructed = False
         defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
         super().__init__(params, plain(defaults))
@@ -94,6 +95,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
         self._rosters = {}
+        self.__dict__.setdefault("names", {})
         self._constructed = True
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
@@ -160,6 +162,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
             refuse_shared_memory(self.named_params())
             for index, group in enumerate(self.param_groups):
                 refuse_storage(named(index, group), group["state_dtype"])
+                if group["differentiable"]:
+                    sharding.refuse_derivatives(named(index, group))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
@@ -203,13 +207,15 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 for group in self.param_groups:
                     group["skipped_steps"] += 1
                 return
+        rehearsed = not self.state and rehearsal.is_one(self.param_groups)
         first = 0
         for index, (rule, xp) in enumerate(zip(rules, namespaces, strict=True)):
             group = self.param_groups[index]
             roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
+            roster.names = self.names
             buckets = roster.call(group, self.state, peak=rule.peak, first=first)
             first += len(group["params"])
-            for bucket in buckets:
+            for bucket in () if rehearsed else buckets:
                 bucket.advance(capturable=group["capturable"])
                 if bucket.params:
                     backend = choose(group, bucket.params[0]).backend
@@ -236,7 +242,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 )
             if group["fused"]:
                 for param in group["params"]:
-                    choose(group, param)
+                    choose(group, sharding.local(param))
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
         hyperparameters = {name: group[name] for name in self.recipe.defaults}
