@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-GRACE = 2.0
+GRACE, START = 2.0, 120.0
 
 
 class Failed(AssertionError):
@@ -30,11 +30,11 @@ class Failed(AssertionError):
 
 @dataclass
 class Member:
-    """One process: what talks to it, and where it writes its errors."""
+    """One process: what talks to it, where it writes its errors, and its number."""
 
-    process: subprocess.Popen[bytes]
     pipe: Connection
     errors: Path
+    pid: int = 0
 
 
 class Pool:
@@ -44,6 +44,7 @@ class Pool:
         self.size = size
         self._join = join
         self._members: list[Member] = []
+        self._parent: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def run(
@@ -62,13 +63,16 @@ class Pool:
         members = self._members[: ranks or self.size]
         for member in members:
             member.pipe.send((function, arguments))
+        return self._collect(members, f"{function.__name__}{arguments}", within)
+
+    def _collect(self, members: list[Member], what: str, within: float) -> list[Any]:
         answers = self._answers(members, within)
         bad = [rank for rank in range(len(members)) if not answers.get(rank, (0,))[0]]
         if not bad:
             return [answers[rank][1] for rank in range(len(members))]
         report = "\n".join(self._told(rank, answers, within) for rank in bad)
         self.close()
-        raise Failed(f"{function.__name__}{arguments}:\n{report}")
+        raise Failed(f"{what}:\n{report}")
 
     def _answers(self, members: list[Member], within: float) -> dict[int, Any]:
         """Collect answers until all are there, time is up or one has failed."""
@@ -88,7 +92,7 @@ class Pool:
     def _told(self, rank: int, answers: dict[int, Any], within: float) -> str:
         if rank in answers:
             return f"process {rank} failed:\n{answers[rank][1]}{self._written(rank)}"
-        os.kill(self._members[rank].process.pid, signal.SIGUSR1)
+        os.kill(self._members[rank].pid, signal.SIGUSR1)
         time.sleep(0.2)
         return (
             f"process {rank} has not answered within {within:g} s:\n"
@@ -96,46 +100,52 @@ class Pool:
         )
 
     def _written(self, rank: int) -> str:
-        return self._members[rank].errors.read_text(errors="replace")[-4000:]
+        errors = self._members[rank].errors
+        return errors.read_text(errors="replace")[-4000:] if errors.exists() else ""
 
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mementum-pool-")
-        for rank in range(self.size):
-            ours, theirs = Pipe()
-            errors = Path(self._folder.name, f"errors-{rank}")
-            with errors.open("wb") as sink:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", __name__.rpartition(".")[0] + ".member"]
-                    + [str(theirs.fileno())],
-                    cwd=ROOT,
-                    env=_environment(),
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=sink,
-                    stderr=sink,
-                )
+        folder = self._folder.name
+        pairs = [Pipe() for _ in range(self.size)]
+        fds = [theirs.fileno() for _, theirs in pairs]
+        package = __name__.rpartition(".")[0]
+        module = self._join.__module__ if self._join else package + ".member"
+        words = [package + ".member", module, folder, *map(str, fds)]
+        with Path(folder, "errors").open("wb") as sink:
+            self._parent = subprocess.Popen(
+                [sys.executable, "-m", *words],
+                cwd=ROOT,
+                env=_environment(),
+                pass_fds=fds,
+                stdin=subprocess.PIPE,
+                stdout=sink,
+                stderr=sink,
+            )
+        for rank, (ours, theirs) in enumerate(pairs):
             theirs.close()
-            self._members.append(Member(process, ours, errors))
+            self._members.append(Member(ours, Path(folder, f"errors-{rank}")))
+        for member in self._members:
+            if not member.pipe.poll(START):
+                self.close()
+                raise Failed(f"the processes did not start within {START:g} s")
+            member.pid = member.pipe.recv()
         if self._join is not None:
             for rank, member in enumerate(self._members):
-                store = str(Path(self._folder.name, "store"))
+                store = str(Path(folder, "store"))
                 member.pipe.send((self._join, (rank, self.size, store)))
-            answers = self._answers(self._members, 120)
-            if sum(good for good, _ in answers.values()) < self.size:
-                told = [self._told(rank, answers, 120) for rank in range(self.size)]
-                self.close()
-                raise Failed("the processes did not start:\n" + "\n".join(told))
+            self._collect(self._members, self._join.__name__, START)
 
     def pids(self) -> list[int]:
         """Return the processes' numbers."""
-        return [member.process.pid for member in self._members]
+        return [member.pid for member in self._members]
 
     def close(self) -> None:
         """End the processes, and wait until they are gone."""
+        if self._parent is not None:
+            # At the end of its input it ends its children, and then itself.
+            self._parent.communicate()
+            self._parent = None
         for member in self._members:
-            member.process.kill()
-        for member in self._members:
-            member.process.wait()
             member.pipe.close()
         self._members = []
         if self._folder is not None:
