@@ -94,3 +94,13 @@ def test_interleaved_elements_are_refused() -> None:
     placed = [_StridedShard(0, split_factor=2)]
     with pytest.raises(ValueError, match=r"elements here that lie between.*state_dtype"):
         sharding.part((8, 2), (2,), (0,), placed)
+
+
+def test_what_is_interleaved_in_one_process_is_refused_in_all() -> None:
+    placed = [_StridedShard(0, split_factor=2), Shard(0)]
+    assert sharding.part((13, 2), (3, 2), (0, 0), placed)[0] == range(3)
+    with pytest.raises(ValueError, match="lie between"):
+        sharding.part((13, 2), (3, 2), (2, 0), placed)
+    with pytest.raises(ValueError, match="lie between"):
+        sharding.refuse_interleaved((13, 2), (3, 2), placed)
+    sharding.refuse_interleaved((12, 2), (3, 2), placed)

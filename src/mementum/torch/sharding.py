@@ -143,6 +143,7 @@ def numbering(param: Tensor) -> Numbering:
     if coordinate is None:
         return numbered(shape, [range(0) for _ in shape])
     mesh = param.device_mesh.shape
+    refuse_interleaved(shape, mesh, param.placements)
     return numbered(shape, part(shape, mesh, coordinate, param.placements))
 
 
@@ -155,6 +156,19 @@ def numbered(shape: Sequence[int], held: Sequence[range]) -> Numbering:
     starts = (indices.start for indices in held)
     first = sum(start * stride for start, stride in zip(starts, strides, strict=True))
     return Numbering(first if all(held) else 0, tuple(strides))
+
+
+def refuse_interleaved(
+    shape: Sequence[int], mesh: Sequence[int], placements: Sequence[Placement]
+) -> None:
+    """Refuse a placement under which any process holds a part that is interleaved.
+
+    All of them refuse it, so that none waits for one that did not step. Errors:
+    `ValueError`.
+    """
+    if any(hasattr(placement, "split_factor") for placement in placements):
+        for coordinate in product(*map(range, mesh)):
+            part(shape, mesh, coordinate, placements)
 
 
 def part(
