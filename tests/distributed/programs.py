@@ -121,7 +121,7 @@ def like(param: Tensor, whole: Tensor) -> Tensor:
 
 
 def differing(
-    layout: str, dtype: torch.dtype, options: Options, *, plain_every: int = 0
+    layout: str, dtype: torch.dtype, options: Options, plain_every: int = 0
 ) -> list[str]:
     """Return the members whose sharded steps give other bits than whole ones.
 

@@ -202,6 +202,8 @@ class Roster:
         peak: bool,
         capturable: bool,
     ) -> None:
+        for param in params:
+            sharding.refuse_gradient(param)
         divided: dict[tuple[Any, ...], Bucket] = {}
         for param in params:
             kept = state[param]

@@ -213,7 +213,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
             group = self.param_groups[index]
             roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
             roster.names = self.names
-            buckets = roster.call(group, self.state, peak=rule.peak, first=first)
+            with self._errors_named():
+                buckets = roster.call(group, self.state, peak=rule.peak, first=first)
             first += len(group["params"])
             for bucket in () if rehearsed else buckets:
                 bucket.advance(capturable=group["capturable"])

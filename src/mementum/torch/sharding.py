@@ -51,10 +51,25 @@ def local_grad(param: Tensor) -> Tensor:
     A gradient that is spread otherwise is redistributed, as a sum that is not yet taken
     over the processes. Errors: `ValueError` if it is spread over other processes.
     """
+    refuse_gradient(param)
     grad = param.grad
     assert grad is not None
-    if not is_sharded(param):
+    if not is_sharded(param) or not is_sharded(grad):
         return grad
+    if grad.placements != param.placements:
+        with torch.no_grad():
+            grad = grad.redistribute(placements=param.placements)
+    return local(grad)
+
+
+def refuse_gradient(param: Tensor) -> None:
+    """Refuse a gradient that is spread over other processes than its parameter.
+
+    Errors: `ValueError`.
+    """
+    grad = param.grad
+    if grad is None or not is_sharded(param):
+        return
     if not is_sharded(grad) or grad.device_mesh != param.device_mesh:
         found = grad.device_mesh if is_sharded(grad) else "one process"
         raise ValueError(
@@ -62,10 +77,6 @@ def local_grad(param: Tensor) -> Tensor:
             f"and the parameter on {param.device_mesh}; bring the gradient there with "
             "distribute_tensor()."
         )
-    if grad.placements != param.placements:
-        with torch.no_grad():
-            grad = grad.redistribute(placements=param.placements)
-    return local(grad)
 
 
 def alike(param: Tensor, moment: Tensor) -> bool:
