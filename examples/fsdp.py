@@ -52,7 +52,9 @@ class Transformer(nn.Module):
         for layer in self.layers:
             hidden = layer(hidden, src_mask=mask, is_causal=True)
         predicted = self.head(hidden[:, LENGTH - 1 : -1]).float()
-        return nn.functional.cross_entropy(predicted.flatten(0, 1), x[:, LENGTH:].flatten())
+        return nn.functional.cross_entropy(
+            predicted.flatten(0, 1), x[:, LENGTH:].flatten()
+        )
 
 
 class Checkpoints:

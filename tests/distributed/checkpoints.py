@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.distributed.checkpoint as dcp
 from tests.distributed.models import (
     SETTINGS,
@@ -17,7 +16,6 @@ from tests.distributed.models import (
 from tests.distributed.programs import MESHES, bits, drive
 from tests.torch.cases import same_bits
 from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,

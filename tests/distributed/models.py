@@ -11,7 +11,7 @@ from tests.torch.cases import Grads, Member, Options, gradients
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
-from mementum.torch import AdamW, AdaX, AMSGrad, FamilyOptimizer, Mementum
+from mementum.torch import AdaX, AMSGrad, FamilyOptimizer, Mementum
 
 
 class Setting(NamedTuple):

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 GRACE, START = 2.0, 120.0
 
 
-class Failed(AssertionError):
+class PoolError(AssertionError):
     """What went wrong in the processes of a pool."""
 
 
@@ -56,7 +56,7 @@ class Pool:
     ) -> list[Any]:
         """Return what the first `ranks` processes return for a function.
 
-        Errors: `Failed` with what each process that failed or hung was doing.
+        Errors: `PoolError` with what each process that failed or hung was doing.
         """
         if not self._members:
             self._start()
@@ -72,7 +72,7 @@ class Pool:
             return [answers[rank][1] for rank in range(len(members))]
         report = "\n".join(self._told(rank, answers, within) for rank in bad)
         self.close()
-        raise Failed(f"{what}:\n{report}")
+        raise PoolError(f"{what}:\n{report}")
 
     def _answers(self, members: list[Member], within: float) -> dict[int, Any]:
         """Collect answers until all are there, time is up or one has failed."""
@@ -127,7 +127,7 @@ class Pool:
         for member in self._members:
             if not member.pipe.poll(START):
                 self.close()
-                raise Failed(f"the processes did not start within {START:g} s")
+                raise PoolError(f"the processes did not start within {START:g} s")
             member.pid = member.pipe.recv()
         if self._join is not None:
             for rank, member in enumerate(self._members):

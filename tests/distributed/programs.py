@@ -9,7 +9,15 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from tests.torch.cases import Grads, Options, gradients, parameters, run, same_bits, twins
+from tests.torch.cases import (
+    Grads,
+    Options,
+    gradients,
+    parameters,
+    run,
+    same_bits,
+    twins,
+)
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import (

@@ -16,10 +16,10 @@ SMALL = ("--steps", "4", "--save-every", "2", "--batch", "4", "--width", "32")
 
 def trained(folder: Path, *flags: str) -> list[str]:
     """Return what the example prints, started by torchrun on a free port."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = str(ROOT / "examples" / "fsdp.py")
     run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        + ["--nproc-per-node", "2", str(ROOT / "examples" / "fsdp.py")]
-        + ["--folder", str(folder), *SMALL, *flags],
+        [sys.executable, *torchrun, script, "--folder", str(folder), *SMALL, *flags],
         env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         capture_output=True,
         text=True,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.distributed.pool import ROOT, Failed, Pool
+from tests.distributed.pool import ROOT, Pool, PoolError
 from tests.distributed.stalls import stall
 
 pytestmark = pytest.mark.xdist_group("distributed")
@@ -44,7 +44,9 @@ def test_each_process_answers(two: Pool) -> None:
 
 def test_a_process_that_hangs_is_named_with_what_it_was_doing(two: Pool) -> None:
     pids = two.run(os.getpid)
-    with pytest.raises(Failed, match=r"(?s)process 1 has not answered.*stall") as told:
+    with pytest.raises(
+        PoolError, match=r"(?s)process 1 has not answered.*stall"
+    ) as told:
         two.run(stall, pids[1], within=1)
     assert "process 0" not in str(told.value)
     assert gone(pids)
@@ -53,14 +55,14 @@ def test_a_process_that_hangs_is_named_with_what_it_was_doing(two: Pool) -> None
 
 def test_a_process_that_fails_is_named_with_its_error(two: Pool) -> None:
     pids = two.run(os.getpid)
-    with pytest.raises(Failed, match=r"(?s)process 0 failed.*ZeroDivisionError"):
+    with pytest.raises(PoolError, match=r"(?s)process 0 failed.*ZeroDivisionError"):
         two.run(divmod, 1, 0)
     assert gone(pids)
 
 
 def test_a_process_that_ends_is_named(two: Pool) -> None:
     pids = two.run(os.getpid)
-    with pytest.raises(Failed, match="process 0 failed:\nit has ended"):
+    with pytest.raises(PoolError, match="process 0 failed:\nit has ended"):
         two.run(os._exit, 3)
     assert gone(pids)
 

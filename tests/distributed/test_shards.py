@@ -14,11 +14,10 @@ pytestmark = pytest.mark.xdist_group("distributed")
 
 @formats
 @layouts
-def test_shards_are_stepped_as_the_whole_is(
-    pool: Pool, layout: str, form: str
-) -> None:
+def test_shards_are_stepped_as_the_whole_is(pool: Pool, layout: str, form: str) -> None:
     dtype, options = FORMATS[form]
     ranks = programs.size_of(layout)
-    assert pool.run(programs.differing, layout, dtype, options, ranks=ranks) == [
-        []
-    ] * ranks
+    assert (
+        pool.run(programs.differing, layout, dtype, options, ranks=ranks)
+        == [[]] * ranks
+    )

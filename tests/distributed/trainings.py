@@ -92,7 +92,9 @@ def given_gradients(way: str, name: str) -> bool:
     grads = grads_of(whole, STEPS)
     drive(optimizer, list(own.parameters()), grads)
     drive(single, list(whole.parameters()), grads)
-    return same_bits(bits(optimizer, own.parameters()), bits(single, whole.parameters()))
+    return same_bits(
+        bits(optimizer, own.parameters()), bits(single, whole.parameters())
+    )
 
 
 def own_gradients(way: str) -> bool:
@@ -114,7 +116,9 @@ def own_gradients(way: str) -> bool:
             trained(batch).backward()
             its.step()
             its.zero_grad()
-    return same_bits(bits(optimizer, own.parameters()), bits(single, whole.parameters()))
+    return same_bits(
+        bits(optimizer, own.parameters()), bits(single, whole.parameters())
+    )
 
 
 # --- ZeroRedundancyOptimizer ----------------------------------------------------------
@@ -184,14 +188,18 @@ def asked_before_the_first_step(name: str, way: str | None) -> list[str]:
         changed.append("parameters")
     if {kept["step"] for kept in optimizer.state.values()} != {0}:
         changed.append("step")
-    if any(entire(m).any() for s in optimizer.state.values() for m in list(s.values())[1:]):
+    if any(
+        entire(m).any() for s in optimizer.state.values() for m in list(s.values())[1:]
+    ):
         changed.append("moments")
     if optimizer.skipped_steps:
         changed.append("skipped steps")
     grads = grads_of(whole, STEPS)
     drive(optimizer, list(own.parameters()), grads)
     drive(single, list(whole.parameters()), grads)
-    if not same_bits(bits(optimizer, own.parameters()), bits(single, whole.parameters())):
+    if not same_bits(
+        bits(optimizer, own.parameters()), bits(single, whole.parameters())
+    ):
         changed.append("training")
     return changed
 
@@ -205,14 +213,19 @@ def loaded_elsewhere(name: str, form: str) -> list[str]:
     grads = grads_of(model(setting.dtype), STEPS)
     drive(optimizer, list(own.parameters()), grads)
     options = StateDictOptions(
-        full_state_dict=not flat, cpu_offload=not flat, flatten_optimizer_state_dict=flat
+        full_state_dict=not flat,
+        cpu_offload=not flat,
+        flatten_optimizer_state_dict=flat,
     )
     state = get_optimizer_state_dict(own, optimizer, options=options)
     options.broadcast_from_rank0 = not flat
     other = fsdp(model(setting.dtype), WORLD)
     second = optimizer_of(setting, other)
     set_optimizer_state_dict(other, second, state, options=options)
-    expected, loaded = bits(optimizer, own.parameters()), bits(second, other.parameters())
+    expected, loaded = (
+        bits(optimizer, own.parameters()),
+        bits(second, other.parameters()),
+    )
     return [
         f"{a} is not {b}"
         for a, b in zip(loaded, expected, strict=True)
@@ -282,7 +295,9 @@ def refused(shape: tuple[int, ...], layout: str, options: dict[str, Any]) -> str
 def gradient_elsewhere() -> str:
     """Return the error of a gradient over other processes, or what has changed."""
     param = spread(parameters(shapes=((4, 2),))[0], "rows over 2")
-    other = DeviceMesh.from_group(MESHES[(2,)].get_group(), "cpu", mesh_dim_names=("x",))
+    other = DeviceMesh.from_group(
+        MESHES[(2,)].get_group(), "cpu", mesh_dim_names=("x",)
+    )
     optimizer = Adam([param])
     param.grad = distribute_tensor(torch.ones(4, 2), other, [Replicate()])
     before = bits(optimizer, [param])
