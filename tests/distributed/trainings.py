@@ -34,7 +34,8 @@ from torch.distributed.tensor.parallel import (
 )
 from torch.nn.parallel import DistributedDataParallel
 
-from mementum.torch import Adam, AdaX, Mementum, sharding
+from mementum.torch import Adam, AdaX, Mementum
+from mementum.torch.zero import named
 
 STEPS = 4
 
@@ -130,7 +131,7 @@ def _zero(setting: Setting, own: Model, ranks: int) -> Any:
 
     return ZeroRedundancyOptimizer(
         own.parameters(),
-        optimizer_class=sharding.named(setting.member, own),
+        optimizer_class=named(setting.member, own),
         process_group=MESHES[(ranks,)].get_group(),
         **setting.options,
     )

@@ -8,9 +8,9 @@ place of an element in the whole, and its float8 blocks are never split.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.tensor import DTensor, Placement
 
-    from mementum.torch.optimizer import FamilyOptimizer
-
 Held = list[range]
-Optimizer = TypeVar("Optimizer", bound="FamilyOptimizer")
 
 
 def is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
@@ -98,24 +95,6 @@ def refuse_derivatives(params: Iterable[tuple[str, Tensor]]) -> None:
                 f"differentiable is True and {name} is a DTensor, and no derivative "
                 "runs through the steps of other processes; pass plain tensors."
             )
-
-
-def named(
-    member: Callable[..., Optimizer], model: torch.nn.Module
-) -> Callable[..., Optimizer]:
-    """Return a constructor of optimizers that know the names of a model's parameters.
-
-    For what divides the parameters among processes before it makes an optimizer, as
-    ``ZeroRedundancyOptimizer(..., optimizer_class=named(AdaXW, model))`` does: rounding
-    noise is then keyed on the names, and the same in whichever process a parameter is.
-    """
-
-    def construct(params: Any, **options: Any) -> Optimizer:
-        optimizer = member(params, **options)
-        optimizer.names |= {param: name for name, param in model.named_parameters()}
-        return optimizer
-
-    return construct
 
 
 def anywhere(found: Sequence[bool], tensors: Sequence[Tensor]) -> list[bool]:
