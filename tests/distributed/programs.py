@@ -46,8 +46,8 @@ LAYOUTS: dict[str, Layout] = {
 }
 MESHES: dict[tuple[int, ...], DeviceMesh] = {}
 
-# Empty shards, uneven ones, vectors, and a matrix of several float8 blocks a row.
-SHAPES = ((3, 2), (7, 4), (1,), (5,), (4, 2, 3), (17, 300))
+# Empty shards, uneven ones and vectors; `shapes_for` adds a matrix of float8 blocks.
+SHAPES = ((3, 2), (7, 4), (1,), (5,), (4, 2, 3))
 Formats = dict[str, tuple[torch.dtype, Options]]
 FORMATS: Formats = {
     "float32": (torch.float32, {}),
@@ -78,6 +78,11 @@ def join(rank: int, size: int, store: str) -> None:
 def size_of(layout: str) -> int:
     """Return how many processes a layout is for."""
     return functools.reduce(int.__mul__, LAYOUTS[layout][0])
+
+
+def shapes_for(layout: str) -> tuple[tuple[int, ...], ...]:
+    """Return shapes of which a layout cuts no float8 block."""
+    return (*SHAPES, (5, 1536) if COLUMNS in LAYOUTS[layout][1] else (17, 300))
 
 
 def spread(tensor: Tensor, layout: str) -> Tensor:
@@ -135,7 +140,7 @@ def differing(
 
     Every `plain_every`-th parameter is no DTensor.
     """
-    params = parameters(dtype, SHAPES)
+    params = parameters(dtype, shapes_for(layout))
     grads = gradients(params, 3)
     bad = []
     for member in MEMBERS:
