@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from operator import is_
 from typing import Any, Literal
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from mementum.noise import Key, key
-from mementum.torch.formats import Float8
+from mementum.torch import sharding
+from mementum.torch.formats import Float8, Numbering
 from mementum.torch.state import LOW, MOMENT_DTYPE, SCALE, counter, start
 
 State = MutableMapping[Tensor, dict[str, Any]]
@@ -32,11 +33,16 @@ class Bucket:
     Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
     parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
     parameters' `places`: their names or, without, their places among all of them.
+
+    Of `sharded` parameters the lists hold the elements that are in this process, whose
+    places in the whole parameters `numberings` tell.
     """
 
     step: Any = None
     seed: int = 0
     rounds_params: bool = False
+    sharded: bool = False
+    numberings: list[Numbering] | None = None
     owners: list[Tensor] = field(default_factory=list)
     places: list[str | int] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +76,8 @@ class Bucket:
     def float8(self, i: int, moment: str) -> Float8:
         """Return a float8 moment of the i-th parameter."""
         state = self.states[i]
-        return Float8(state[moment], state[moment + SCALE])
+        codes, scale = state[moment], state[moment + SCALE]
+        return Float8(sharding.local(codes), sharding.local(scale))
 
     def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
         """Return the lists that run in parallel, with the peak's where there is one."""
@@ -87,6 +94,10 @@ class Bucket:
         self.momentum = [state["momentum"] for state in states]
         self.square = [state["square"] for state in states]
         self.peak = [state["peak"] for state in states] if peak else []
+        if self.sharded:
+            self.grads = list(map(sharding.local_grad, self.owners))
+            for row in ("params", "momentum", "square", "peak"):
+                setattr(self, row, list(map(sharding.local, getattr(self, row))))
         if self.owners and self.owners[0].is_complex():
             for row in ("params", "grads", "momentum", "square", "peak"):
                 setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
@@ -137,13 +148,15 @@ class Bucket:
 class Roster:
     """The buckets of a group, divided anew only when they no longer describe it.
 
-    The moments in them were begun with `state_dtype`.
+    The moments in them were begun with `state_dtype`. `names` are those of parameters
+    whose group has none.
     """
 
     state_dtype: str | None = None
     params: list[Tensor] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
+    names: Mapping[Tensor, str] = field(default_factory=dict)
 
     def call(
         self, group: dict[str, Any], state: State, *, peak: bool, first: int = 0
@@ -157,12 +170,14 @@ class Roster:
         capturable = group["capturable"]
         if not self._knows(params, state) or not self._gathers(peak, capturable):
             self.state_dtype = group["state_dtype"]
-            places = _places(group, first)
+            places = _places(group, first) | dict(self.names)
             self._divide(params, places, state, peak=peak, capturable=capturable)
         for bucket in self.buckets:
             halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
             bucket.rounds_params = group["stochastic_rounding"] and halves
             bucket.seed = group["seed"]
+            if bucket.sharded and bucket.noisy and bucket.numberings is None:
+                bucket.numberings = list(map(sharding.numbering, bucket.owners))
         return self.buckets
 
     def _knows(self, params: list[Tensor], state: State) -> bool:
@@ -194,6 +209,8 @@ class Roster:
         peak: bool,
         capturable: bool,
     ) -> None:
+        for param in params:
+            sharding.refuse_gradient(param)
         divided: dict[tuple[Any, ...], Bucket] = {}
         for param in params:
             kept = state[param]
@@ -213,9 +230,10 @@ class Roster:
             if isinstance(step, Tensor) != capturable:
                 step = kept["step"] = counter(step, param, capturable=capturable)
             dtypes = (param.dtype, _grad(param).dtype, kept["momentum"].dtype)
-            key = (param.device, dtypes, None if capturable else step)
-            bucket = divided.setdefault(key, Bucket())
-            if param.numel():
+            sharded = sharding.is_sharded(param)
+            key = (param.device, dtypes, sharded, None if capturable else step)
+            bucket = divided.setdefault(key, Bucket(sharded=sharded))
+            if sharding.local(param).numel():
                 bucket.owners.append(param)
                 bucket.places.append(places[param])
                 bucket.states.append(kept)
@@ -243,6 +261,12 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
     dtype = MOMENT_DTYPE[param.dtype]
     for name in moments:
         moment = kept[name]
+        if not sharding.alike(param, moment):
+            raise ValueError(
+                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
+                "spread over processes in another way than the parameter; load the "
+                "state with torch.distributed.checkpoint, or begin it anew."
+            )
         if moment.shape != param.shape or moment.device != param.device:
             raise ValueError(
                 f"the {name} kept for a parameter of shape {tuple(param.shape)} on "

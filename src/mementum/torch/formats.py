@@ -32,6 +32,17 @@ INFINITE, NAN = 0x7F8, 0x7FC
 SQUARE_OCTAVES, MOMENTUM_OCTAVES = 31, 15
 
 
+class Numbering(NamedTuple):
+    """Which of a whole parameter's elements a part of it holds.
+
+    Elements are numbered in row-major order of the whole: the part's first has the
+    number `first`, and a step along a dimension adds one of `strides`.
+    """
+
+    first: int
+    strides: tuple[int, ...]
+
+
 def words(key: Key, shape: torch.Size, device: torch.device) -> Tensor:
     """Return `mementum.noise.words` for a whole parameter, in int64."""
     index = torch.arange(shape.numel(), device=device)

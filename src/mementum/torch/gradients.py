@@ -7,15 +7,17 @@ that hold shards of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mementum.torch import sharding
 from mementum.torch.groups import named
 
 Named = tuple[str, Tensor]
+Reading = Callable[[list[Tensor]], list[Tensor]]
 
 # Elements squared at once, in float64, and the length of the rows they are added in.
 # Where rows begin depends on the gradient alone, so its sum does on no thread count.
@@ -41,21 +43,21 @@ def refuse_sparse(groups: list[dict[str, Any]]) -> None:
 
 
 def with_gradients(params: Iterable[Named]) -> list[Named]:
-    """Return the names and gradients of the parameters that have one."""
-    return [(name, param.grad) for name, param in params if param.grad is not None]
+    """Return the parameters that have a gradient, with their names."""
+    return [(name, param) for name, param in params if param.grad is not None]
 
 
 def read(pairs: list[Named]) -> tuple[list[float], str | None]:
-    """Return the sums of squares of named gradients, and the name of the first bad one.
+    """Return sums of squares of parameters' gradients, and the name of the first bad.
 
     A bad gradient holds an infinity or NaN; there may be none. All processes that share
     shards are told the same. The gradients are read and not changed.
     """
-    grads = [grad for _, grad in pairs]
-    squares = host(total(grads, square_sums))
+    params = [param for _, param in pairs]
+    squares = host(total(params, square_sums))
     suspects = [i for i, square in enumerate(squares) if not math.isfinite(square)]
     # Large float64 gradients are suspected wrongly.
-    marks = host(total([grads[i] for i in suspects], nonfinite_marks))
+    marks = host(total([params[i] for i in suspects], nonfinite_marks))
     spoiled = [i for i, mark in zip(suspects, marks, strict=True) if mark]
     return squares, pairs[spoiled[0]][0] if spoiled else None
 
@@ -65,22 +67,18 @@ def host(numbers: Tensor | None) -> list[float]:
     return [] if numbers is None else numbers.tolist()
 
 
-def total(grads: list[Tensor], reading: Any) -> Tensor | None:
-    """Return the reading of each gradient, added over shards, or None for no gradient.
+def total(params: list[Tensor], reading: Reading) -> Tensor | None:
+    """Return the reading of each gradient, added over shards, or None for no parameter.
 
     It lies on the first gradient's device, and nothing is waited for.
     """
-    if not grads:
+    if not params:
         return None
-    numbers: list[Tensor] = reading([_local(grad) for grad in grads])
+    numbers = reading([sharding.local_grad(param) for param in params])
     device = numbers[0].device
-    found = torch.stack([number.to(device) for number in numbers])
-    for places, processes in _sharded(grads).values():
-        part = found[places]
-        for group in processes:
-            torch.distributed.all_reduce(part, group=group)
-        found[places] = part
-    return found
+    return sharding.added(
+        torch.stack([number.to(device) for number in numbers]), params
+    )
 
 
 def square_sums(grads: list[Tensor]) -> list[Tensor]:
@@ -122,32 +120,3 @@ def _parts(grads: list[Tensor]) -> Iterator[Tensor]:
         if plain.is_complex():
             plain = torch.view_as_real(plain.resolve_conj())
         yield plain
-
-
-def _local(grad: Tensor) -> Tensor:
-    """Return the part of a gradient that this process holds."""
-    to_local = getattr(grad, "to_local", None)
-    return grad if to_local is None else to_local()
-
-
-def _sharded(grads: list[Tensor]) -> dict[Any, tuple[list[int], list[Any]]]:
-    """Return which gradients are in shards, and the processes that share them.
-
-    Errors: `RuntimeError` for a gradient that is a sum still to be made.
-    """
-    found: dict[Any, tuple[list[int], list[Any]]] = {}
-    for i, grad in enumerate(grads):
-        mesh = getattr(grad, "device_mesh", None)
-        if mesh is None:
-            continue
-        placements = grad.placements  # type: ignore[attr-defined]
-        if any(placement.is_partial() for placement in placements):
-            raise RuntimeError(
-                "a gradient is a DTensor whose parts are still to be added (Partial); "
-                "redistribute it to its parameter's placements first."
-            )
-        dims = tuple(d for d, each in enumerate(placements) if each.is_shard())
-        groups = [mesh.get_group(d) for d in dims]
-        if dims:
-            found.setdefault((mesh, dims), ([], groups))[0].append(i)
-    return found

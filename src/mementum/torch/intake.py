@@ -110,16 +110,16 @@ def _sum(squares: list[float]) -> float:
 
 def _on_device(groups: list[dict[str, Any]], scale: Any, found_inf: Any) -> Intake:
     """Return the intake of a captured step, whose numbers nobody waits for."""
-    grads = [p.grad for group in groups for p in group["params"] if p.grad is not None]
-    if not grads:
+    params = [p for group in groups for p in group["params"] if p.grad is not None]
+    if not params:
         return Intake()
-    device = grads[0].device
+    device = params[0].device
     left_out = False if found_inf is None else _wide(found_inf, device) != 0
     factor = 1.0 if scale is None else _wide(scale, device).reciprocal()
     max_norm = groups[0]["clip_norm"]
     if max_norm is None:
         return Intake(factor, left_out)
-    squares = total(grads, square_sums)
+    squares = total(params, square_sums)
     assert squares is not None
     norm = squares.sum().sqrt() * factor
     coefficient = max_norm / (norm + BESIDE)

@@ -17,7 +17,15 @@ from mementum import limits, picture
 from mementum.memory import Namespace
 from mementum.recipes import Recipe
 from mementum.rule import Rule
-from mementum.torch import checkpoint, explanation, intake, telemetry, traced
+from mementum.torch import (
+    checkpoint,
+    explanation,
+    intake,
+    rehearsal,
+    sharding,
+    telemetry,
+    traced,
+)
 from mementum.torch.backends import choose
 from mementum.torch.bucket import Roster
 from mementum.torch.coefficients import namespace, numbers, widened
@@ -62,6 +70,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._rosters: dict[int, Roster] = {}
         self._in_backward = False
         self._norm: float | Tensor | None = None
+        self.names: dict[Tensor, str] = {}
         self._constructed = False
         defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
         super().__init__(params, plain(defaults))
@@ -76,6 +85,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._enrol()
         self._norm = None
         self._in_backward = self.__dict__.get("_in_backward", False)
+        self.__dict__.setdefault("names", {})
         self._constructed = True
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
@@ -180,6 +190,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
             refuse_shared_memory(self.named_params())
             for index, group in enumerate(self.param_groups):
                 refuse_storage(named(index, group), group["state_dtype"])
+                if group["differentiable"]:
+                    sharding.refuse_derivatives(named(index, group))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
@@ -236,11 +248,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._norm = taken.norm
         if taken.left_out is True:
             return
+        rehearsed = not self.state and rehearsal.is_one(self.param_groups)
         first = 0
         for index, (rule, xp) in enumerate(zip(rules, spaces, strict=True)):
             group = self.param_groups[index]
             roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
-            self._update(group, roster, rule, xp, taken, first)
+            roster.names = self.names
+            self._update(group, roster, rule, xp, taken, first, rehearsed=rehearsed)
             first += len(group["params"])
 
     def _step_alone(self, index: int, place: int, roster: Roster) -> None:
@@ -254,6 +268,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         with self._errors_named():
             refuse_sparse([alone])
             _refuse_capture([alone])
+        roster.names = self.names
         before = sum(len(each["params"]) for each in self.param_groups[:index])
         self._update(alone, roster, rule, xp, Intake(), before + place)
 
@@ -265,9 +280,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
         xp: Namespace,
         taken: Intake,
         first: int,
+        *,
+        rehearsed: bool = False,
     ) -> None:
         """Step a group, whose first parameter is the optimizer's number `first`."""
-        for bucket in roster.call(group, self.state, peak=rule.peak, first=first):
+        with self._errors_named():
+            buckets = roster.call(group, self.state, peak=rule.peak, first=first)
+        for bucket in () if rehearsed else buckets:
             bucket.advance(capturable=group["capturable"], left_out=taken.left_out)
             if bucket.params:
                 if isinstance(taken.left_out, Tensor):
@@ -305,7 +324,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 )
             if group["fused"]:
                 for param in group["params"]:
-                    choose(group, param)
+                    choose(group, sharding.local(param))
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
         hyperparameters = {name: group[name] for name in self.recipe.defaults}

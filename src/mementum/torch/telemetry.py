@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mementum.rule import Coefficients, Rule
-from mementum.torch import formats
+from mementum.torch import formats, sharding
 from mementum.torch.state import LOW, SCALE
 
 if TYPE_CHECKING:
@@ -196,9 +196,9 @@ def _nearest(square: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _moment(kept: Mapping[str, Any], name: str) -> Tensor:
     """Return a moment as the numbers that it stands for, float32 at least."""
-    stored = _local(kept[name])
+    stored = sharding.local(kept[name])
     if LOW.get(stored.dtype) == "float8":
-        codes = formats.Float8(stored, _local(kept[name + SCALE]))
+        codes = formats.Float8(stored, sharding.local(kept[name + SCALE]))
         momentum = name == "momentum"
         decoded = formats.decoded_momentum if momentum else formats.decoded_square
         return decoded(codes)
@@ -206,16 +206,10 @@ def _moment(kept: Mapping[str, Any], name: str) -> Tensor:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    local = _local(tensor).detach()
+    local = sharding.local(tensor).detach()
     if local.is_complex():
         return torch.view_as_real(local.resolve_conj().resolve_neg())
     return local
-
-
-def _local(tensor: Tensor) -> Tensor:
-    """Return the part of a tensor that this process holds."""
-    to_local: Any = getattr(tensor, "to_local", None)
-    return tensor if to_local is None else to_local()
 
 
 def _square_sum(tensor: Tensor) -> float:
