@@ -64,8 +64,7 @@ def _tensor_parallel(own: Model, mesh: DeviceMesh | None = None) -> Model:
 def _both(own: Model) -> Model:
     mesh = _two_dimensions("data", "tensor")
     _tensor_parallel(own, mesh["tensor"])
-    # Rows that two cuts into two leave even: torch refuses others here.
-    for layer in (own.few, own.norm):
+    for layer in (own.few, own.wide, own.norm, own.out):
         fully_shard(layer, mesh=mesh["data"])
     return own
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mementum.noise import Key, key
-from mementum.torch import sharding
+from mementum.torch import formats, sharding
 from mementum.torch.formats import Float8, Numbering
 from mementum.torch.state import LOW, MOMENT_DTYPE, SCALE, counter, start
 
@@ -72,6 +72,12 @@ class Bucket:
     def key(self, i: int, purpose: Literal["state", "parameter"]) -> Key:
         """Return the key of the noise that rounds the i-th parameter, or its state."""
         return key(self.seed, self.places[i], self.step, purpose)
+
+    def words(self, i: int, purpose: Literal["state", "parameter"]) -> Tensor:
+        """Return the noise of the i-th parameter's elements, in int64."""
+        param = self.params[i]
+        numbering = self.numberings[i] if self.numberings else None
+        return formats.words(self.key(i, purpose), param.shape, param.device, numbering)
 
     def float8(self, i: int, moment: str) -> Float8:
         """Return a float8 moment of the i-th parameter."""

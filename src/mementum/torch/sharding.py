@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import torch
 from torch import Tensor
 
-from mementum.torch.formats import BLOCK, Numbering, blocks
+from mementum.torch.formats import BLOCK, Numbering, blocks, whole
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -35,8 +35,10 @@ def local(tensor: Tensor) -> Tensor:
     """Return the elements of a tensor that this process holds."""
     if not is_sharded(tensor):
         return tensor
-    with torch.no_grad():
-        here = tensor.to_local()
+    if torch.is_grad_enabled():
+        with torch.no_grad():
+            return local(tensor)
+    here = tensor.to_local()
     # One that is still being communicated waits for itself.
     wait = getattr(here, "wait", None)
     return here if wait is None else wait()
@@ -67,7 +69,7 @@ def refuse_gradient(param: Tensor) -> None:
     grad = param.grad
     if grad is None or not is_sharded(param):
         return
-    if not is_sharded(grad) or grad.device_mesh != param.device_mesh:
+    if not is_sharded(grad) or not _same_mesh(param, grad):
         found = grad.device_mesh if is_sharded(grad) else "one process"
         raise ValueError(
             f"the gradient of a parameter of shape {tuple(param.shape)} is on {found}, "
@@ -80,8 +82,11 @@ def alike(param: Tensor, moment: Tensor) -> bool:
     """Whether a moment is spread over processes as its parameter is."""
     if not is_sharded(param) or not is_sharded(moment):
         return is_sharded(param) == is_sharded(moment)
-    same_mesh = param.device_mesh == moment.device_mesh
-    return same_mesh and param.placements == moment.placements
+    return _same_mesh(param, moment) and param.placements == moment.placements
+
+
+def _same_mesh(a: DTensor, b: DTensor) -> bool:
+    return a.device_mesh is b.device_mesh or a.device_mesh == b.device_mesh
 
 
 def refuse_derivatives(params: Iterable[tuple[str, Tensor]]) -> None:
@@ -158,13 +163,10 @@ def numbering(param: Tensor) -> Numbering:
 
 def numbered(shape: Sequence[int], held: Sequence[range]) -> Numbering:
     """Return the numbering of the elements at these indices of each dimension."""
-    strides = [1]
-    for size in reversed(shape[1:]):
-        strides.append(strides[-1] * size)
-    strides = strides[: len(shape)][::-1]
+    _, strides = whole(torch.Size(shape))
     starts = (indices.start for indices in held)
     first = sum(start * stride for start, stride in zip(starts, strides, strict=True))
-    return Numbering(first if all(held) else 0, tuple(strides))
+    return Numbering(first if all(held) else 0, strides)
 
 
 def refuse_interleaved(

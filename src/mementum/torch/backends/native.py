@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mementum.noise import Key
 from mementum.rule import Coefficients
+from mementum.torch.backends import foreach
 from mementum.torch.bucket import Bucket
 from mementum.torch.state import MOMENTS
 
@@ -113,6 +114,10 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
+    if bucket.numberings:
+        # The kernel numbers elements from the first of its own, and not of a whole.
+        foreach.update(c, bucket)
+        return
     kernel = library()
     assert kernel is not None
     layouts: list[array[int]] = []
