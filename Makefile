@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	@touch $@
 
 test: $(INSTALLED)  ## Run all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 fuzz: $(INSTALLED)  ## Try 20,000 random steps
 	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py

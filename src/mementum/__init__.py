@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         AdaXW,
         AMSGrad,
         Mementum,
+        param_groups,
+        step_in_backward,
     )
 
 __version__ = "0.1.0"
@@ -38,7 +40,9 @@ __all__ = [
     "Memory",
     "Rule",
     "SquareOf",
+    "param_groups",
     "ratio_for_horizon",
+    "step_in_backward",
 ]
 
 

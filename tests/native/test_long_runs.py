@@ -63,7 +63,10 @@ def test_a_million_float32_steps_keep_the_square_of_a_constant_gradient(
     step = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(entry)
     job = np.frombuffer(bytearray(template), dtype=np.uint8).copy()
     # What the template's columns point at lives as long as this list.
-    columns = [(column, ctypes.c_int64(row[i].data_ptr())) for i, column in enumerate("pgmvk"[: len(row)])]
+    columns = [
+        (column, ctypes.c_int64(row[i].data_ptr()))
+        for i, column in enumerate("pgmvk"[: len(row)])
+    ]
     columns.append(("elements", ctypes.c_int64(len(grad))))
     for column, value in columns:
         offset = getattr(native._Job, column).offset

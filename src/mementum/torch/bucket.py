@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from operator import is_, itemgetter
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mementum import noise
-from mementum.torch import formats
+from mementum.torch import formats, sharding
 from mementum.torch.formats import Float8, Numbering
 from mementum.torch.guard import Guard
 from mementum.torch.state import LOW, MOMENT_DTYPE, MOMENTS, SCALE, counter, start
@@ -37,8 +37,10 @@ class Bucket:
 
     Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
     parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
-    parameters' `places`: their names or, without, their places among all of them; where
-    parameters are parts of larger ones, `numberings` say which.
+    parameters' `places`: their names or, without, their places among all of them.
+
+    Of `sharded` parameters the lists hold the elements that are in this process, whose
+    places in the whole parameters `numberings` tell.
 
     `plan` is a backend's: what it has found out from shapes, strides and dtypes, which
     hold as long as the bucket does.
@@ -47,6 +49,8 @@ class Bucket:
     step: Any = None
     seed: int = 0
     rounds_params: bool = False
+    sharded: bool = False
+    numberings: list[Numbering] | None = None
     owners: list[Tensor] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
     places: list[str | int] = field(default_factory=list)
@@ -58,7 +62,6 @@ class Bucket:
     square: list[Tensor] = field(default_factory=list)
     peak: list[Tensor] = field(default_factory=list)
     scales: dict[str, list[Tensor]] = field(default_factory=dict)
-    numberings: list[Numbering] | None = None
     plan: Any = None
     _guard: Guard | None = None
     _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
@@ -123,6 +126,16 @@ class Bucket:
         if self.momentum and self.momentum[0].dtype == torch.uint8:
             for name in MOMENTS if peak else MOMENTS[:2]:
                 self.scales[name] = list(map(itemgetter(name + SCALE), self.states))
+        if self.sharded:
+            self._localize()
+
+    def _localize(self) -> None:
+        """Replace tensors that are spread over processes by what is in this one."""
+        self.grads = list(map(sharding.local_grad, self.owners))
+        for row in ("params", *MOMENTS):
+            setattr(self, row, list(map(sharding.local, getattr(self, row))))
+        for name, scales in self.scales.items():
+            self.scales[name] = list(map(sharding.local, scales))
 
     def stands(self, *, capturable: bool) -> bool:
         """Whether what was gathered is as it was, but for values and addresses."""
@@ -135,8 +148,11 @@ class Bucket:
         return self._guard.holds(self._gathered()) or not self.owners
 
     def learn(self) -> None:
-        """Remember what was gathered, for `stands`."""
-        self._guard = Guard(self._gathered())
+        """Remember what was gathered, for `stands`.
+
+        Of what is spread over processes, it does not show all.
+        """
+        self._guard = None if self.sharded else Guard(self._gathered())
 
     def _gathered(self) -> list[Tensor]:
         rows = (*self.rows(), *self.scales.values())
@@ -154,11 +170,18 @@ class Bucket:
         """Let go of the gradients, whose memory their owner may want back."""
         self.grads = []
 
-    def advance(self, *, capturable: bool) -> None:
-        """Count the step, and bring its number to where the twelve are computed."""
+    def advance(self, *, capturable: bool, left_out: bool | Tensor = False) -> None:
+        """Count the step, and bring its number to where the twelve are computed.
+
+        Where only the device knows whether it is `left_out`, that is asked there.
+        """
         if capturable:
             steps = [state["step"] for state in (*self.states, *self.empty)]
-            torch._foreach_add_(steps, 1)
+            if isinstance(left_out, Tensor):
+                taken = (~left_out).to(device=steps[0].device, dtype=steps[0].dtype)
+                torch._foreach_add_(steps, [taken] * len(steps))
+            else:
+                torch._foreach_add_(steps, 1)
             if self.owners:
                 live = torch.stack(steps[: len(self.owners)])
                 self.step = live.to(torch.float64)
@@ -172,15 +195,22 @@ class Bucket:
 class Roster:
     """The buckets of a group, divided anew only when they no longer describe it.
 
-    The moments in them were begun with `state_dtype`.
+    The moments in them were begun with `state_dtype`. `names` are those of parameters
+    whose group has none.
     """
 
     state_dtype: str | None = None
     params: list[Tensor] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
+    names: Mapping[Tensor, str] = field(default_factory=dict)
 
     def stands(
-        self, group: dict[str, Any], live: list[Tensor], grads: list[Tensor], *, peak: bool
+        self,
+        group: dict[str, Any],
+        live: list[Tensor],
+        grads: list[Tensor],
+        *,
+        peak: bool,
     ) -> bool:
         """Gather the tensors of a step, and say whether the division describes them.
 
@@ -195,6 +225,14 @@ class Roster:
             return False
         capturable = group["capturable"]
         return all(bucket.stands(capturable=capturable) for bucket in self.buckets)
+
+    def knows(self, state: State) -> bool:
+        """Whether the state's entries are those of the division."""
+        return all(
+            state.get(owner) is kept
+            for bucket in self.buckets
+            for owner, kept in zip(bucket.owners, bucket.states, strict=True)
+        )
 
     def divide(
         self,
@@ -213,15 +251,19 @@ class Roster:
         """
         self.state_dtype = group["state_dtype"]
         capturable = group["capturable"]
-        places = _places(group, first)
+        places = _places(group, first) | dict(self.names)
+        for param in live:
+            sharding.refuse_gradient(param)
         divided: dict[tuple[Any, ...], Bucket] = {}
         for index, (param, grad) in enumerate(zip(live, grads, strict=True)):
             kept = state[param]
             self._begin(param, kept, peak=peak, capturable=capturable)
             dtypes = (param.dtype, grad.dtype, kept["momentum"].dtype)
-            key = (param.device, dtypes, None if capturable else kept["step"])
-            bucket = divided.setdefault(key, Bucket())
-            if param.numel():
+            sharded = sharding.is_sharded(param)
+            step = None if capturable else kept["step"]
+            key = (param.device, dtypes, sharded, step)
+            bucket = divided.setdefault(key, Bucket(sharded=sharded))
+            if sharding.local(param).numel():
                 bucket.owners.append(param)
                 bucket.indices.append(index)
                 bucket.places.append(places[param])
@@ -243,6 +285,8 @@ class Roster:
             halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
             bucket.rounds_params = group["stochastic_rounding"] and halves
             bucket.seed = group["seed"]
+            if bucket.sharded and bucket.noisy and bucket.numberings is None:
+                bucket.numberings = list(map(sharding.numbering, bucket.owners))
         return self.buckets
 
     def _begin(
@@ -297,6 +341,12 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
     dtype = MOMENT_DTYPE[param.dtype]
     for name in moments:
         moment = kept[name]
+        if not sharding.alike(param, moment):
+            raise ValueError(
+                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
+                "spread over processes in another way than the parameter; load the "
+                "state with torch.distributed.checkpoint, or begin it anew."
+            )
         if moment.shape != param.shape or moment.device != param.device:
             raise ValueError(
                 f"the {name} kept for a parameter of shape {tuple(param.shape)} on "
@@ -314,12 +364,6 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
                 f"the moments kept for a parameter of shape {tuple(param.shape)} are "
                 f"{' and '.join(kinds)}; begin its state anew."
             )
-
-
-def _grad(param: Tensor) -> Tensor:
-    grad = param.grad
-    assert grad is not None
-    return grad
 
 
 def _real(tensor: Tensor) -> Tensor:

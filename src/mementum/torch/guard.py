@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.nn import Buffer, Parameter
 
+TensorGuards: Any
 try:
     # What compiled code is guarded by: one call for any number of tensors, for the
     # price of asking each of them one question.
-    from torch._C._dynamo.guards import TensorGuards
+    from torch._C._dynamo import guards
 except ImportError:  # a torch that has moved it: every step then looks closely
     TensorGuards = None
+else:
+    TensorGuards = guards.TensorGuards
 
 PLAIN = (Tensor, Parameter, Buffer)
 

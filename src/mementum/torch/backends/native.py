@@ -319,5 +319,5 @@ def _fast_last(dims: list[Dim]) -> list[Dim]:
     """
     votes = dict.fromkeys(dims, 0)
     for operand, weight in enumerate((2, 1, 2, 2, 2, 0)):
-        votes[min(dims, key=lambda dim: dim.steps[operand])] += weight  # noqa: B023
+        votes[min(dims, key=lambda dim: dim.steps[operand])] += weight
     return sorted(dims, key=lambda dim: votes[dim])
