@@ -139,10 +139,11 @@ class Bucket:
 
     def stands(self, *, capturable: bool) -> bool:
         """Whether what was gathered is as it was, but for values and addresses."""
-        if not capturable:
-            steps = [state["step"] for state in (*self.states, *self.empty)]
-            if set(map(type, steps)) != {int} or steps.count(steps[0]) < len(steps):
-                return False
+        steps = [state["step"] for state in (*self.states, *self.empty)]
+        if set(map(type, steps)) != {Tensor if capturable else int}:
+            return False
+        if not capturable and steps.count(steps[0]) < len(steps):
+            return False
         if self._guard is None:
             return False
         return self._guard.holds(self._gathered()) or not self.owners

@@ -190,7 +190,8 @@ def square_sums(grads: list[Tensor]) -> list[float]:
         _address(elements),
         _address(layouts),
     )
-    if kernel.mementum_square_sums(ctypes.byref(reading), _address(sums)):
+    to = ctypes.c_void_p(_address(sums))
+    if kernel.mementum_square_sums(ctypes.byref(reading), to):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     found: list[float] = sums.tolist()
     return found
