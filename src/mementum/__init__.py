@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AdaXW,
         AMSGrad,
         Mementum,
+        convert,
     )
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "Memory",
     "Rule",
     "SquareOf",
+    "convert",
     "ratio_for_horizon",
 ]
 

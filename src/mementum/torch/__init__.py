@@ -1,5 +1,6 @@
 """The family as `torch.optim` optimizers."""
 
+from mementum.torch import convert
 from mementum.torch.members import (
     MEMBERS,
     Adam,
@@ -29,4 +30,5 @@ __all__ = [
     "Execution",
     "FamilyOptimizer",
     "Mementum",
+    "convert",
 ]
