@@ -188,18 +188,18 @@ def _but(index: int, name: str, element: float) -> Callable[[dict[str, Any]], An
 def _regrouped(saved: dict[str, Any]) -> None:
     """Put the last parameter of the first group into the second."""
     first, second = saved["param_groups"]
-    for column in ("params", "param_names", "param_shapes"):
+    for column in ("params", "param_names"):
         second[column].insert(0, first[column].pop())
+    first["param_shapes"], second["param_shapes"] = "[[4]]", "[[2, 3], [4]]"
 
 
 def _swapped(saved: dict[str, Any]) -> None:
     """Save the two parameters in the other order."""
-    group = saved["param_groups"][0]
-    group["param_shapes"].reverse()
+    saved["param_groups"][0]["param_shapes"] = "[[2, 3], [4]]"
     saved["state"] = {0: saved["state"][1], 1: saved["state"][0]}
 
 
-def _all_names(saved: dict[str, Any], names: list[str]) -> None:
+def _all_names(saved: dict[str, Any], names: list[Any]) -> None:
     for group in saved["param_groups"]:
         group["param_names"] = [names.pop(0) for _ in group["params"]]
 
@@ -269,16 +269,19 @@ CASES: dict[str, Case] = {
     ),
     "a group more": Case(
         lambda s: s["param_groups"].append(
-            _first(s) | {"params": [2], "param_shapes": [[4]]}
+            _first(s) | {"params": [2], "param_shapes": "[[4]]"}
         ),
         ("groups of 2, 1 parameters", "named_parameters()"),
     ),
     "a parameter less": Case(
-        lambda s: [_first(s)[each].pop() for each in ("params", "param_shapes")],
+        _both(lambda s: _first(s)["params"].pop(), _group("param_shapes", "[[4]]")),
         ("1 parameter in one group", "2 parameters in one group"),
     ),
     "a parameter more": Case(
-        lambda s: (_first(s)["params"].append(2), _first(s)["param_shapes"].append([])),
+        _both(
+            lambda s: _first(s)["params"].append(2),
+            _group("param_shapes", "[[4], [2, 3], []]"),
+        ),
         ("3 parameters in one group", "2 parameters in one group"),
     ),
     "another order": Case(
@@ -288,11 +291,13 @@ CASES: dict[str, Case] = {
         _both(_swapped, lambda s: s["state"].clear()), ("(2, 3)", "(4,)")
     ),
     "another shape": Case(
-        _group("param_shapes", [[4], [3, 2]]), ("parameter 1", "(3, 2)", "(2, 3)")
+        _group("param_shapes", "[[4], [3, 2]]"), ("parameter 1", "(3, 2)", "(2, 3)")
     ),
     "a shape less": Case(
-        _group("param_shapes", [[4]]), ("2 parameters", "param_shapes")
+        _group("param_shapes", "[[4]]"), ("2 parameters", "param_shapes")
     ),
+    "shapes of words": Case(_group("param_shapes", "small"), ("'small'", "JSON")),
+    "shapes of numbers": Case(_group("param_shapes", "[4, 6]"), ("[4, 6]", "JSON")),
     "a renamed parameter": Case(
         lambda s: _all_names(s, ["a", "weight", "c"]),
         ("without 'b'", "without 'weight'", "mementum.convert.renamed"),
@@ -304,18 +309,18 @@ CASES: dict[str, Case] = {
         named,
     ),
     "a name less": Case(_group("param_names", ["a"]), ("2 parameters", "names"), named),
+    "a name that is a number": Case(
+        lambda s: _all_names(s, ["a", 7, "c"]), ("no words",), named
+    ),
     "a name twice": Case(
         lambda s: _all_names(s, ["a", "b", "a"]), ("the name 'a' to two",), named
     ),
     "a named parameter more": Case(
-        lambda s: [
-            column.append(value)
-            for column, value in (
-                (_first(s)["params"], 3),
-                (_first(s)["param_names"], "d"),
-                (_first(s)["param_shapes"], [1]),
-            )
-        ],
+        _both(
+            lambda s: _first(s)["params"].append(3),
+            lambda s: _first(s)["param_names"].append("d"),
+            _group("param_shapes", "[[4], [2, 3], [1]]"),
+        ),
         ("this optimizer is without 'd'",),
         named,
     ),
@@ -323,7 +328,7 @@ CASES: dict[str, Case] = {
         lambda s: s["param_groups"].pop(), ("the state dict is without 'c'",), named
     ),
     "a named parameter of another shape": Case(
-        _group("param_shapes", [[4], [6]]), ("parameter 'b'", "(6,)", "(2, 3)"), named
+        _group("param_shapes", "[[4], [6]]"), ("parameter 'b'", "(6,)", "(2, 3)"), named
     ),
     "two decays in one group": Case(
         _regrouped,

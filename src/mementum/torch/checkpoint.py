@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -38,7 +39,9 @@ def describe(
         for name, value in plain(group).items():
             group[name] = list(value) if isinstance(value, tuple) else value
         group["format_version"] = FORMAT
-        group["param_shapes"] = [list(param.shape) for param in own["params"]]
+        # One string: torch.distributed takes lists apart, and fails where two differ.
+        shapes = [list(param.shape) for param in own["params"]]
+        group["param_shapes"] = json.dumps(shapes)
     return state_dict
 
 
@@ -208,10 +211,10 @@ def _names(
     """Return a group's names after loading: the saved ones, on which noise is keyed."""
     known = [name for group in groups for name in group.get("param_names") or ()]
     by_bare = dict(zip(matching.unwrapped(known), known, strict=True))
+    bares = matching.unwrapped([str(theirs.key) for _, theirs in pairs])
     names = []
-    for mine, theirs in pairs:
+    for (mine, theirs), bare in zip(pairs, bares, strict=True):
         if theirs.rebuilt:
-            (bare,) = matching.unwrapped([str(theirs.key)])
             names.append(by_bare.get(bare, mine.name))
         else:
             names.append(mine.name if theirs.name is None else theirs.name)

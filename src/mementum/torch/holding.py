@@ -58,11 +58,16 @@ class Holding:
         return admission.steps_taken(where, kept["step"]) if kept else 0
 
     def moments(self, i: int) -> Moments:
-        """Return the moments of the i-th parameter, which has taken a step."""
+        """Return the moments of the i-th parameter, which has taken a step.
+
+        A peak that its rule no longer looks at is left out.
+        """
         kept = self.states[i]
         if self.raw:
             kept = {name: kept.get(RAW[name]) for name in MOMENTS}
         momentum, square, peak = (_wide(name, kept) for name in MOMENTS)
+        if not self.rules[self.entries[i].group].peak:
+            peak = None
         assert momentum is not None
         assert square is not None
         return Moments(self.step(i), momentum, square, peak)

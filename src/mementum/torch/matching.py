@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -54,11 +56,10 @@ def saved(groups: Sequence[Any]) -> list[Entry]:
                 "list 'params'. Load what the optimizer's state_dict() returned."
             )
         entries += _entries(index, group)
-    for what, values in (
-        ("the key", [entry.key for entry in entries]),
-        ("the name", [entry.name for entry in entries if entry.name is not None]),
-    ):
-        repeated = sorted({str(v) for v in values if values.count(v) > 1})
+    names = [entry.name for entry in entries if entry.name is not None]
+    keys = [entry.key for entry in entries]
+    for what, counts in (("the key", Counter(keys)), ("the name", Counter(names))):
+        repeated = [str(value) for value, count in counts.items() if count > 1]
         if repeated:
             raise ValueError(
                 f"the state dict gives {what} {repeated[0]!r} to two parameters, so "
@@ -77,21 +78,32 @@ def _entries(index: int, group: Mapping[str, Any]) -> list[Entry]:
     if keys and all(isinstance(key, str) for key in keys):
         # torch.distributed leaves the other lists in the order they were saved in.
         return [Entry(index, key, key, rebuilt=True) for key in keys]
-    columns: list[list[Any]] = []
-    for option in ("param_names", "param_shapes"):
-        column = group.get(option)
-        if column is None:
-            column = [None] * len(keys)
-        elif not isinstance(column, list) or len(column) != len(keys):
+    names = group.get("param_names") or [None] * len(keys)
+    shapes = _shapes(index, group.get("param_shapes")) or [None] * len(keys)
+    for what, column in (("param_names", names), ("param_shapes", shapes)):
+        if not isinstance(column, list) or len(column) != len(keys):
             raise ValueError(
                 f"parameter group {index} of the state dict has {len(keys)} parameters "
-                f"and other {option} than as many; save it anew."
+                f"and other {what} than as many; save it anew."
             )
-        columns.append(column)
-    return [
-        Entry(index, key, name, None if shape is None else tuple(shape))
-        for key, name, shape in zip(keys, *columns, strict=True)
-    ]
+    if any(not isinstance(name, str | None) for name in names):
+        raise ValueError(
+            f"parameter group {index} of the state dict has param_names that are no "
+            "words; save it anew."
+        )
+    columns = zip(keys, names, shapes, strict=True)
+    return [Entry(index, key, name, shape) for key, name, shape in columns]
+
+
+def _shapes(index: int, text: Any) -> list[tuple[int, ...]]:
+    """Return the shapes that a group says in JSON, or none."""
+    try:
+        return [tuple(shape) for shape in json.loads(text or "[]")]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"parameter group {index} of the state dict has param_shapes {text!r:.60}, "
+            "and wants JSON such as '[[3, 4], [5]]'; save it anew."
+        ) from None
 
 
 def paired(own: list[Entry], other: list[Entry]) -> list[Entry]:
@@ -132,8 +144,8 @@ def _by_place(own: list[Entry], other: list[Entry]) -> list[Entry]:
 
 
 def _sizes(entries: list[Entry]) -> list[int]:
-    last = max((entry.group for entry in entries), default=-1)
-    return [sum(entry.group == index for entry in entries) for index in range(last + 1)]
+    counts = Counter(entry.group for entry in entries)
+    return [counts[index] for index in range(max(counts, default=-1) + 1)]
 
 
 def _counted(sizes: list[int]) -> str:
@@ -152,7 +164,8 @@ def _by_name(own: list[Entry], other: list[Entry]) -> list[Entry]:
     if _rebuilt_for(own, other):
         return other
     missing = [name for name in wanted if name not in by_name]
-    extra = [name for name in by_name if name not in set(wanted)]
+    known = set(wanted)
+    extra = [name for name in by_name if name not in known]
     sides = [
         f"{where} without {_shortened(names)}"
         for where, names in (
