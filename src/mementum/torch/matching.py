@@ -79,7 +79,8 @@ def _entries(index: int, group: Mapping[str, Any]) -> list[Entry]:
         # torch.distributed leaves the other lists in the order they were saved in.
         return [Entry(index, key, key, rebuilt=True) for key in keys]
     names = group.get("param_names") or [None] * len(keys)
-    shapes = _shapes(index, group.get("param_shapes")) or [None] * len(keys)
+    shapes: list[Any] = _shapes(index, group.get("param_shapes"))
+    shapes = shapes or [None] * len(keys)
     for what, column in (("param_names", names), ("param_shapes", shapes)):
         if not isinstance(column, list) or len(column) != len(keys):
             raise ValueError(
