@@ -91,7 +91,7 @@ def of(what: Any) -> Holding:
     Errors: `TypeError` for another kind of thing, `ValueError` for another
     optimizer's state dict.
     """
-    if isinstance(what, FamilyOptimizer | torch.optim.Optimizer):
+    if isinstance(what, torch.optim.Optimizer):
         return _running(what)
     checkpoint.check_form(what)
     return _saved(what)
