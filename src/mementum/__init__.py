@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AdaXW,
         AMSGrad,
         Mementum,
+        convert,
         param_groups,
         step_in_backward,
     )
@@ -40,6 +41,7 @@ __all__ = [
     "Memory",
     "Rule",
     "SquareOf",
+    "convert",
     "param_groups",
     "ratio_for_horizon",
     "step_in_backward",

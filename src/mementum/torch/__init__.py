@@ -1,5 +1,6 @@
 """The family as `torch.optim` optimizers."""
 
+from mementum.torch import convert
 from mementum.torch.backward import StepInBackward, step_in_backward
 from mementum.torch.decay import param_groups
 from mementum.torch.groups import Execution
@@ -36,6 +37,7 @@ __all__ = [
     "Reading",
     "StepInBackward",
     "Telemetry",
+    "convert",
     "param_groups",
     "step_in_backward",
 ]

@@ -209,12 +209,26 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 if group["differentiable"]:
                     sharding.refuse_derivatives(named(index, group))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state and the groups, as tensors and plain values alone.
+
+        Beside torch's keys each group says its rule, its parameters' shapes, and the
+        version of the format. Like torch's, it shares the moments with the optimizer.
+        """
+        handle = self.register_state_dict_post_hook(checkpoint.describe, prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            handle.remove()
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
 
-        Moments keep the dtype they were saved in. Errors: `ValueError` if the state
-        is another rule's, or does not fit the parameters, or holds a bad
-        hyperparameter; the optimizer is then unchanged.
+        Parameters are matched by name where both sides have names, whatever their
+        order and groups, and by place otherwise. Moments keep the dtype they were
+        saved in. Errors: `ValueError` or `TypeError` if the state is another rule's,
+        or does not fit the parameters, or holds a bad hyperparameter; the optimizer
+        is then unchanged.
         """
         with self._errors_named():
             checkpoint.load(self, state_dict)
