@@ -12,7 +12,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 def program(page: str) -> str:
     """Return the Python of a page, its blocks one after another."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.M))
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    )
 
 
 def run(page: str, **names: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tests.torch.cases import (
     Member,
     Options,
     bits_of,
+    kinds,
     members,
     paths,
     same_bits,
@@ -35,6 +36,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning"),
     # It would rather have the one core's batches loaded by processes of their own.
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    # The scaler of float16 leaves out the first step, and the schedule goes on.
+    pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step"),
 ]
 
 
@@ -119,13 +122,14 @@ def test_the_steps_are_the_optimizers_own(member: Member, precision: str) -> Non
     skipped = precision == "16-mixed"
     norms = made.recording.norms()
     assert len(norms) == BATCHES - skipped
-    # torch adds 1e-6 to the norm; each rounded product is off by half an ulp at most.
-    ulp = 2.0**-8 if precision == "bf16-true" else 1e-5
-    assert norms == pytest.approx([LIMIT] * len(norms), rel=ulp)
+    # torch adds 1e-6 to the norm. Each tensor's norm, theirs together, the sum, the
+    # quotient and the products are rounded, in bfloat16 by a 2**-9 at most.
+    off = 5 * 2.0**-9 if precision == "bf16-true" else 1e-5
+    assert norms == pytest.approx([LIMIT] * len(norms), rel=off)
     assert same_bits(ends(made.optimizer), made.recording.replayed())
 
 
-@members
+@kinds
 @paths(EAGER)
 @pytest.mark.parametrize("precision", MIXED)
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
@@ -154,7 +158,7 @@ def test_gradients_are_accumulated_between_steps(member: Member) -> None:
     assert same_bits(ends(made.optimizer), made.recording.replayed())
 
 
-@members
+@kinds
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_manual_optimization_takes_the_same_steps(
     member: Member, precision: str
@@ -176,16 +180,21 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     clipped = {"precision": precision, "gradient_clip_val": LIMIT}
     whole, stopped, again = (module(member, options) for _ in range(3))
     trainer(**clipped, max_epochs=2).fit(whole, loader())
-    saves = ModelCheckpoint(tmp_path, filename="last")
-    saving = {"enable_checkpointing": True, "callbacks": [saves]}
-    trainer(**clipped, max_epochs=1, **saving).fit(stopped, loader())
+    path = None
+    for made, epochs, kept in ((stopped, 1, 1), (again, 2, 0)):
+        saves = ModelCheckpoint(tmp_path, filename="last", save_top_k=kept)
+        saving = {"enable_checkpointing": True, "callbacks": [saves]}
+        fitting = {"ckpt_path": path, "weights_only": True}
+        run = trainer(**clipped, max_epochs=epochs, **saving)
+        run.fit(made, loader(), **fitting)
+        path = tmp_path / "last.ckpt"
     assert not same_bits(bits_of(whole.optimizer), bits_of(stopped.optimizer))
-    trainer(**clipped, max_epochs=2).fit(
-        again, loader(), ckpt_path=tmp_path / "last.ckpt", weights_only=True
-    )
     assert same_bits(bits_of(whole.optimizer), bits_of(again.optimizer))
 
 
+# The page leaves Lightning its default logger and its summary of the model.
+@pytest.mark.filterwarnings("ignore:Precision bf16-mixed is not supported by the model")
+@pytest.mark.filterwarnings("ignore:Starting from v1.9.0, `tensorboardX`")
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = network()

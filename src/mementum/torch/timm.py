@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mementum.torch.members import MEMBERS, FamilyOptimizer
+from mementum.torch.members import MEMBERS
+from mementum.torch.optimizer import FamilyOptimizer
 
 PREFIX = "mementum-"
 
