@@ -192,7 +192,9 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     assert same_bits(bits_of(whole.optimizer), bits_of(again.optimizer))
 
 
-# The page leaves Lightning its default logger and its summary of the model.
+# The page leaves Lightning its default logger, whose interval is longer than the run,
+# and its summary of the model.
+@pytest.mark.filterwarnings("ignore:The number of training batches .8. is smaller")
 @pytest.mark.filterwarnings("ignore:Precision bf16-mixed is not supported by the model")
 @pytest.mark.filterwarnings("ignore:Starting from v1.9.0, `tensorboardX`")
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
