@@ -89,6 +89,15 @@ def test_lookahead_goes_around_it(member: Member, facts: dict[str, Any]) -> None
     assert facts[member.__name__]["looked ahead"]
 
 
+@members
+def test_what_lookahead_wrote_into_the_state_is_refused(
+    member: Member, facts: dict[str, Any]
+) -> None:
+    refusal = facts[member.__name__]["refusal"]
+    assert refusal.startswith(member.__name__)
+    assert "lookahead_slow_buff" in refusal
+
+
 def test_the_page_runs(facts: dict[str, Any]) -> None:
     assert facts["page"] == "AdaXW"
     assert facts["page names"] == facts["names"]

@@ -130,6 +130,20 @@ def looked_ahead(name: str, kind: type[torch.optim.Optimizer]) -> bool:
     return all(map(torch.allclose, found, mean))
 
 
+def refusal(name: str) -> str:
+    """Return what is said to the state that Lookahead has written into."""
+    from timm.optim import create_optimizer_v2
+
+    model = network()
+    optimizer = create_optimizer_v2(model, opt=f"lookahead_{name}", lr=1e-2)
+    steps(model, optimizer, 6)
+    try:
+        optimizer.load_state_dict(optimizer.state_dict())
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def facts(page: str) -> dict[str, Any]:
     import timm
     from timm.optim import get_optimizer_class, list_optimizers
@@ -158,6 +172,7 @@ def facts(page: str) -> dict[str, Any]:
                 "long": created(f"mementum-{member.__name__.lower()}", member),
                 "scheduled": scheduled(names[member.__name__]),
                 "looked ahead": looked_ahead(names[member.__name__], member),
+                "refusal": refusal(names[member.__name__]),
             }
             for member in MEMBERS
         },
