@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tests.trainers.replay import ends, recorded
 from tests.trainers.work import BATCHES, FORMATS, ROWS, network, rows, scheduled
 from torch.utils.data import DataLoader
 
-from mementum.torch import AdaXW
+from mementum.torch import AdaXW, FamilyOptimizer
 
 LIMIT = 0.5
 
@@ -122,9 +123,8 @@ def test_a_loaded_state_continues_as_if_never_left(
     assert same_bits(bits_of(again.inner), bits_of(whole.inner))
 
 
-@members
-@paths(EAGER)
-def test_a_skipped_step_is_reported_as_skipped(member: Member, flags: Options) -> None:
+def overflowing(member: Member, flags: Options) -> tuple[FamilyOptimizer, list[bool]]:
+    """Take three steps of which the second overflows; return what Accelerate says."""
     from accelerate import Accelerator
     from accelerate.optimizer import AcceleratedOptimizer
 
@@ -141,8 +141,24 @@ def test_a_skipped_step_is_reported_as_skipped(member: Member, flags: Options) -
             param.grad = torch.full_like(param, grad)
         optimizer.step()
         skipped.append(optimizer.step_was_skipped)
-        assert same_bits(before, bits_of(inner)) == skipped[-1]
+        assert same_bits(before, bits_of(inner)) == math.isinf(grad)
+    return inner, skipped
+
+
+@members
+@paths(EAGER)
+def test_a_skipped_step_is_reported_as_skipped(member: Member, flags: Options) -> None:
+    _, skipped = overflowing(member, flags)
     assert skipped == [False, True, False]
+
+
+@members
+def test_a_captured_step_counts_those_it_left_out(member: Member) -> None:
+    inner, skipped = overflowing(member, {"capturable": True})
+    # Accelerate asks whether the step was called, and a captured one is always.
+    assert skipped == [False, False, False]
+    assert inner.skipped_steps == 1
+    assert {int(kept["step"]) for kept in inner.state.values()} == {2}
 
 
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.torch.cases import Member, Options, kinds, members, same_bits
 from tests.trainers import pages
 from tests.trainers.replay import ends, recorded
 
-from mementum.torch import AdaXW, FamilyOptimizer
+from mementum.torch import AdaXW, FamilyOptimizer, param_groups
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -122,6 +122,24 @@ def test_the_trainer_makes_the_optimizer(member: Member, tmp_path: Path) -> None
     assert same_bits(ends(optimizer), recording.replayed())
 
 
+@members
+def test_groups_that_carry_names_resume(member: Member, tmp_path: Path) -> None:
+    def groups(model: Any) -> Any:
+        return param_groups(model, weight_decay=0.01)
+
+    whole, stopped, again = resumed(tmp_path, member, torch.float32, {}, groups)
+    assert not same_bits(whole, stopped)
+    assert same_bits(whole, again)
+    kept = torch.load(tmp_path / "stopped" / "checkpoint-3" / "optimizer.pt")
+    decays = {
+        name: group["weight_decay"]
+        for group in kept["param_groups"]
+        for name in group["param_names"]
+    }
+    assert decays["model.embed_tokens.weight"] == 0.01
+    assert decays["model.norm.weight"] == 0.0
+
+
 def test_gradients_are_clipped_before_the_step(tmp_path: Path) -> None:
     norms = {}
     for limit in (0.0, 0.5):
@@ -169,7 +187,11 @@ def test_autocast_to_bfloat16_leaves_the_step_alone(
 
 
 def resumed(
-    folder: Path, member: Member, dtype: torch.dtype, options: Options
+    folder: Path,
+    member: Member,
+    dtype: torch.dtype,
+    options: Options,
+    groups: Callable[[Any], Any] = lambda model: model.parameters(),
 ) -> list[list[torch.Tensor]]:
     """Return the weights after a whole run, one stopped half-way, and its other half."""
     from transformers import TrainerCallback
@@ -185,7 +207,7 @@ def resumed(
         ("resumed", [], str(folder / "stopped" / f"checkpoint-{STEPS // 2}")),
     ):
         model = language_model(dtype)
-        optimizer = member(model.parameters(), lr=5e-3, **options)
+        optimizer = member(groups(model), lr=5e-3, **options)
         saves = {"save_strategy": "steps", "save_steps": STEPS // 2}
         run = trainer(
             folder / name,

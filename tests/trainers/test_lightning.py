@@ -142,6 +142,19 @@ def test_clipping_is_refused_on_no_path(
     assert same_bits(ends(made.optimizer), made.recording.replayed())
 
 
+@kinds
+@pytest.mark.parametrize("precision", MIXED)
+def test_a_captured_step_clips_by_itself(member: Member, precision: str) -> None:
+    made = module(member, {"capturable": True})
+    with pytest.raises(RuntimeError, match="does not allow for gradient clipping"):
+        trainer(precision, gradient_clip_val=LIMIT).fit(made, loader())
+    made = module(member, {"capturable": True, "clip_norm": LIMIT})
+    trainer(precision).fit(made, loader())
+    skipped = int(precision == "16-mixed")
+    assert made.optimizer.skipped_steps == skipped
+    assert made.optimizer.clipped_steps == BATCHES - skipped
+
+
 @pytest.mark.parametrize("precision", MIXED)
 def test_clipping_is_refused_to_torchs_fused_optimizer(precision: str) -> None:
     # What the test above would meet, were Lightning to think the same of ours.
