@@ -18,6 +18,10 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[lab,test]'
+# timm needs torchvision, whose wheels are built for CUDA: beside torch for CPUs, any
+# library that looks for torchvision fails. Both lie apart, for timm's test alone.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--constraint constraints.txt --upgrade --target .venv/timm timm torchvision
 	@touch $@
 
 test: $(INSTALLED)  ## Run all tests
