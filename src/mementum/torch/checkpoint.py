@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mementum.torch import admission, matching
-from mementum.torch.groups import plain
+from mementum.torch.groups import COUNTS, plain
 from mementum.torch.matching import Entry
 from mementum.torch.state import LOW, MOMENT_DTYPE, counter
 
@@ -38,6 +38,9 @@ def describe(
     for group, own in pairs:
         for name, value in plain(group).items():
             group[name] = list(value) if isinstance(value, tuple) else value
+        for count in COUNTS:
+            # A captured step counts on its device, in a tensor that it changes.
+            group[count] = int(group[count])
         group["format_version"] = FORMAT
         # One string: torch.distributed takes lists apart, and fails where two differ.
         shapes = [list(param.shape) for param in own["params"]]

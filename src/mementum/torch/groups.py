@@ -58,6 +58,10 @@ EXECUTION: dict[str, Any] = {
 }
 
 
+# What a group counts.
+COUNTS = "skipped_steps", "clipped_steps"
+
+
 def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Yield a group's parameters with their names, or their places without."""
     names = group.get("param_names")

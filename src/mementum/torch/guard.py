@@ -31,9 +31,9 @@ class Guard:
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._count = len(tensors)
         plain = all(type(tensor) in PLAIN for tensor in tensors)
-        self._check = None
+        self._learnt = None
         if TensorGuards is not None and plain and tensors:
-            self._check = TensorGuards(
+            self._learnt = TensorGuards(
                 *tensors,
                 dynamic_dims_sizes=[list(tensor.shape) for tensor in tensors],
                 dynamic_dims_strides=[list(tensor.stride()) for tensor in tensors],
@@ -41,6 +41,6 @@ class Guard:
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
         """Whether these tensors are, one by one, what the first ones were."""
-        if self._check is None or len(tensors) != self._count:
+        if self._learnt is None or len(tensors) != self._count:
             return False
-        return bool(self._check.check(*tensors))
+        return bool(self._learnt.check(*tensors))

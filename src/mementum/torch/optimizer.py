@@ -30,13 +30,19 @@ from mementum.torch.backends import choose
 from mementum.torch.bucket import Entries, Roster
 from mementum.torch.coefficients import namespace, numbers, widened
 from mementum.torch.gradients import refuse_sparse
-from mementum.torch.groups import EXECUTION, Execution, check_flags, named, plain
+from mementum.torch.groups import (
+    COUNTS,
+    EXECUTION,
+    Execution,
+    check_flags,
+    named,
+    plain,
+)
 from mementum.torch.intake import Intake, held
 from mementum.torch.layout import refuse_kinds, refuse_shared_memory, refuse_storage
 from mementum.torch.telemetry import Telemetry
 
 Number = float | Tensor
-COUNTS = "skipped_steps", "clipped_steps"
 OURS = (
     FloatingPointError,
     NotImplementedError,
