@@ -71,21 +71,40 @@ def test_a_step_in_the_parent_and_then_in_a_child_ends_within_a_second() -> None
     assert all(moved and own_kept for _, moved, own_kept in results)
 
 
-# The other policies read the gradients with torch's threads, which a child lacks.
-@pytest.mark.parametrize("policy", ["propagate"])
-def test_the_first_step_of_all_may_be_a_childs(policy: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"nonfinite": "skip"}, {"nonfinite": "raise"}, {"clip_norm": 1.0}],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_first_step_of_all_may_be_a_childs(
+    options: dict[str, object], dtype: str
+) -> None:
     """Its moments have yet to be made, and its gradients to be looked at."""
     script = (
         PREPARE
         + f"""
     (large @ large).sum().item(), (large * 2).exp().sum().item()
-    optimizer = AdaX([param], nonfinite={policy!r})
-    print(json.dumps(child(lambda: optimizer.step())))
+    param.data, param.grad = param.data.to(torch.{dtype}), None
+    param.grad = torch.linspace(1, 2, 1_000_000, dtype=torch.{dtype})
+    if "nonfinite" in {options!r}:
+        param.grad[7] = torch.inf
+    optimizer = AdaX([param], **{options!r})
+    def work():
+        try:
+            optimizer.step()
+        except FloatingPointError:
+            return "refused"
+        return optimizer.skipped_steps
+    print(json.dumps(child(work)))
     """
     )
     ended = json.loads(kernel.output_of(script))
     assert ended is not None
     assert ended[0] < 1
+    assert ended[1] == {"skip": 1, "raise": "refused"}.get(
+        str(options.get("nonfinite")), 0
+    )
 
 
 def test_a_loader_that_forks_its_workers_runs_beside_steps() -> None:

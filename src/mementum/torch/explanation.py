@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from mementum import explain
 from mementum.rule import Rule
 from mementum.torch import sharding
 from mementum.torch.backends import choose
+from mementum.torch.state import LOW, storage
 
 if TYPE_CHECKING:
     from mementum.torch.optimizer import FamilyOptimizer
@@ -48,16 +50,22 @@ def _runs(optimizer: FamilyOptimizer, group: dict[str, Any]) -> Iterator[str]:
     alike: dict[tuple[Any, ...], list[Tensor]] = {}
     for param in group["params"]:
         step = int(optimizer.state[param]["step"]) if param in optimizer.state else 0
-        kind = (param.device, param.dtype, type(param), step)
+        stored = storage(param, group["state_dtype"])
+        kind = (param.device, param.dtype, stored, type(param), step)
         alike.setdefault(kind, []).append(param)
-    for (device, dtype, _, step), params in alike.items():
+    for (device, dtype, stored, _, step), params in alike.items():
         choice = choose(group, sharding.local(params[0]))
+        moments = LOW.get(stored, _short(stored))
         yield (
-            f"{_plural(len(params), 'parameter')}, {dtype} on {device}, "
-            f"{step:,} steps taken: run by {choice.backend.name}"
+            f"{_plural(len(params), 'parameter')}, {_short(dtype)} on {device}, "
+            f"moments in {moments}, {step:,} steps taken: run by {choice.backend.name}"
         )
         for name, reason in choice.refusals.items():
             yield f"    not by {name}: {reason}"
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _plural(count: int, noun: str) -> str:
