@@ -78,9 +78,14 @@ class Bucket:
         return LOW.get(self.momentum[0].dtype)
 
     @property
+    def noise(self) -> tuple[bool, str | None]:
+        """Return what is rounded with noise: parameters, and moments of a format."""
+        return self.rounds_params, self.low
+
+    @property
     def noisy(self) -> bool:
         """Whether anything is rounded with noise."""
-        return self.rounds_params or self.low is not None
+        return any(self.noise)
 
     def keys(self, purpose: Purpose) -> NDArray[np.uint64]:
         """Return the keys of the noise that rounds the parameters, or their states."""

@@ -59,7 +59,10 @@ def of(groups: list[dict[str, Any]], grad_scale: Any, found_inf: Any) -> Intake:
 
 def _meets_policy(groups: list[dict[str, Any]]) -> bool:
     """Whether a gradient that is watched is bad; raises if that is the policy."""
+    policies = {group["nonfinite"] for group in groups}
     for policy in ("raise", "skip"):
+        if policy not in policies:
+            continue
         watched = (
             pair
             for index, group in enumerate(groups)

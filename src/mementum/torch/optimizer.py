@@ -89,6 +89,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
             )
         self._rosters: dict[int, Roster] = {}
         self._entries = Entries()
+        self._rules: dict[int, tuple[list[Any], Rule]] = {}
         self._in_backward = False
         self._norm: float | Tensor | None = None
         self.names: dict[Tensor, str] = {}
@@ -104,6 +105,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         self._rosters = {}
         self._entries = Entries()
+        self._rules = {}
         self._enrol()
         self._norm = None
         self._in_backward = self.__dict__.get("_in_backward", False)
@@ -341,37 +343,55 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def _rule(
         self, index: int, xp: Namespace, part: dict[str, Any] | None = None
     ) -> Rule:
-        """Return the rule of a group, or of a part of it, or refuse what it says."""
+        """Return the rule of a group, or of a part of it, or refuse what it says.
+
+        What a group says is looked at again only when it says something else.
+        """
         group = part or self.param_groups[index]
         where = f"parameter group {index}: " if len(self.param_groups) > 1 else ""
+        said = [group[name] for name in (*EXECUTION, *self.recipe.defaults)]
+        said.append(self.param_groups[0]["clip_norm"])
+        known = self._rules.get(index)
+        if xp is math and known is not None and _same(said, known[0]):
+            with self._errors_named(where):
+                limits.learning_rate(group["lr"])
+            return known[1]
         with self._errors_named(where):
-            check_flags(group)
-            if group["differentiable"] != self.defaults["differentiable"]:
-                raise ValueError(
-                    f"differentiable is {group['differentiable']} in a group of an "
-                    f"optimizer made with {self.defaults['differentiable']}; set it "
-                    "for the whole optimizer."
-                )
-            agreed = self.param_groups[0]["clip_norm"]
-            if group["clip_norm"] != agreed:
-                raise ValueError(
-                    f"clip_norm is {group['clip_norm']} here and {agreed} in parameter "
-                    "group 0, but there is one norm, over all groups; set it to one "
-                    "value in all of them."
-                )
-            roster = self._rosters.get(index)
-            if roster is not None and roster.state_dtype != group["state_dtype"]:
-                raise ValueError(
-                    f"state_dtype has become {group['state_dtype']!r}, and the moments "
-                    f"are stored in {roster.state_dtype!r}; set it back."
-                )
-            if group["fused"]:
-                for param in group["params"]:
-                    choose(group, sharding.local(param))
+            self._check_group(index, group)
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
         hyperparameters = {name: group[name] for name in self.recipe.defaults}
-        return self.recipe.rule(widened(hyperparameters, xp), xp, where)
+        rule = self.recipe.rule(widened(hyperparameters, xp), xp, where)
+        # A mapping, a list or a tensor may come to say something else by itself.
+        if xp is math and not group["fused"] and all(map(_is_settled, said)):
+            self._rules[index] = said, rule
+        return rule
+
+    def _check_group(self, index: int, group: dict[str, Any]) -> None:
+        """Refuse flags that are bad, or at odds with those of the optimizer."""
+        check_flags(group)
+        if group["differentiable"] != self.defaults["differentiable"]:
+            raise ValueError(
+                f"differentiable is {group['differentiable']} in a group of an "
+                f"optimizer made with {self.defaults['differentiable']}; set it "
+                "for the whole optimizer."
+            )
+        agreed = self.param_groups[0]["clip_norm"]
+        if group["clip_norm"] != agreed:
+            raise ValueError(
+                f"clip_norm is {group['clip_norm']} here and {agreed} in parameter "
+                "group 0, but there is one norm, over all groups; set it to one "
+                "value in all of them."
+            )
+        roster = self._rosters.get(index)
+        if roster is not None and roster.state_dtype != group["state_dtype"]:
+            raise ValueError(
+                f"state_dtype has become {group['state_dtype']!r}, and the moments "
+                f"are stored in {roster.state_dtype!r}; set it back."
+            )
+        if group["fused"]:
+            for param in group["params"]:
+                choose(group, sharding.local(param))
 
     @contextlib.contextmanager
     def _errors_named(self, where: str = "") -> Iterator[None]:
@@ -396,6 +416,20 @@ def _update(
             backend = choose(group, bucket.params[0]).backend
             backend.update(numbers(rule, group, bucket, xp, taken), bucket)
         bucket.release()
+
+
+def _same(said: list[Any], known: list[Any]) -> bool:
+    """Whether a group says what it said, in values of the same types."""
+    if not all(map(_is_settled, said)):
+        return False
+    return list(map(type, said)) == list(map(type, known)) and said == known
+
+
+def _is_settled(value: Any) -> bool:
+    """Whether a value cannot change, and equals nothing that means something else."""
+    if type(value) is tuple:
+        return all(type(each) is float for each in value)
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _live(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -135,12 +135,13 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     kernel = library()
     assert kernel is not None
-    if bucket.plan is None or bucket.plan.noisy != bucket.noisy:
+    if bucket.plan is None or bucket.plan.noise != bucket.noise:
         bucket.plan = _plan(bucket)
     plan: Plan = bucket.plan
-    columns = dict(plan.columns)
+    job = plan.job
+    columns: dict[str, Array] = {}
     for column, row in zip("pgmvk", bucket.rows(), strict=False):
-        columns[column] = array("q", map(Tensor.data_ptr, row))
+        columns[column] = array("q", list(map(Tensor.data_ptr, row)))
     for moment, scales in bucket.scales.items():
         column = COLUMN_OF[moment] + "_scales"
         columns[column] = array("q", map(Tensor.data_ptr, scales))
@@ -148,15 +149,10 @@ def update(c: Coefficients, bucket: Bucket) -> None:
         columns["state_keys"] = bucket.keys("state")
     if bucket.rounds_params:
         columns["param_keys"] = bucket.keys("parameter")
-    job = _Job(
-        (ctypes.c_double * len(c))(*c),
-        *plan.types,
-        isa(),
-        torch.get_num_threads(),
-        bucket.rounds_params,
-        len(bucket.params),
-        *(_address(columns.get(column)) for column in COLUMNS),
-    )
+    for column, values in columns.items():
+        setattr(job, column, _address(values))
+    job.numbers[:] = c
+    job.isa, job.threads = isa(), torch.get_num_threads()
     if kernel.mementum_step(ctypes.byref(job)):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     torch.autograd.graph.increment_version(bucket.params)
@@ -208,13 +204,12 @@ def _address(column: Array | None) -> int:
 class Plan(NamedTuple):
     """What a bucket's shapes, strides and dtypes say: they hold as long as it does.
 
-    `types` are those of parameters, gradients and moments; `kept` are the layouts that
-    a column points at.
+    `job` has them, and waits for what is new at every step; `kept` are the arrays that
+    it points at.
     """
 
-    types: tuple[int, int, int]
-    noisy: bool
-    columns: dict[str, Array]
+    noise: tuple[bool, str | None]
+    job: _Job
     kept: list[Array]
 
 
@@ -239,7 +234,11 @@ def _plan(bucket: Bucket) -> Plan:
             _refuse_strides(
                 bucket.float8(i, moment_name) for i in range(len(bucket.params))
             )
-    return Plan((param, grad, moment), bucket.noisy, columns, kept)
+    job = _Job(param=param, grad=grad, state=moment, count=len(bucket.params))
+    job.rounds_param = bucket.rounds_params
+    for column, values in columns.items():
+        setattr(job, column, _address(values))
+    return Plan(bucket.noise, job, [*columns.values(), *kept])
 
 
 def _strides(
