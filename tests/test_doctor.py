@@ -224,3 +224,16 @@ def test_a_result_is_right_only_if_all_of_it_is() -> None:
     assert not good._replace(errors={"native": 2.5}).right
     assert not good._replace(errors={"native": "OSError: no"}).right
     assert not good._replace(alike={"float32": False}).right
+
+
+@pytest.mark.skipif(native.library() is None, reason="the kernel is not built")
+def test_a_kernel_of_another_version_is_told_and_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native, "fits", lambda kernel: False)
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+        assert "another version's" in finding().problem
+    finally:
+        native.library.cache_clear()

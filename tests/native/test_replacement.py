@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.native import kernel
 from tests.native.cases import REAL
 from torch import Tensor, nn
 
@@ -316,3 +317,38 @@ def test_a_step_under_inference_mode_is_a_step(flags: dict[str, Any]) -> None:
         return torch.cat([param.detach().abs() for param in params])
 
     assert torch.equal(train(torch.inference_mode), train(torch.no_grad))
+
+
+def repeated(tensor: Tensor) -> Tensor:
+    """Return a tensor of the same shape, all of whose elements are one."""
+    return torch.zeros(1, dtype=tensor.dtype).expand(tensor.shape)
+
+
+@paths
+@pytest.mark.parametrize(
+    "change", [data(repeated), moment("momentum", repeated), moment("peak", repeated)]
+)
+def test_memory_that_repeats_is_refused(change: Change, flags: dict[str, Any]) -> None:
+    param = nn.Parameter(torch.ones(4, 5))
+    optimizer = AMSGrad([param], **flags)
+    for step in range(4):
+        param.grad = torch.arange(20.0).view(4, 5) + step
+        if step == 3:
+            change(optimizer, param)
+            with pytest.raises(
+                RuntimeError, match=r"one place in memory|single memory"
+            ):
+                optimizer.step()
+        else:
+            optimizer.step()
+
+
+@kernel.needed
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 1.0}], ids=str)
+def test_a_gradient_without_memory_is_refused(options: dict[str, Any]) -> None:
+    param = nn.Parameter(torch.ones(50))
+    optimizer = AdamW([param], **options)
+    param.grad = torch._efficientzerotensor((50,))
+    with pytest.raises(RuntimeError, match="no memory"):
+        optimizer.step()
+    assert torch.equal(param.detach(), torch.ones(50))

@@ -246,3 +246,46 @@ def test_a_forked_child_steps(flags: Options) -> None:
         assert os.waitpid(child, 0)[1] == 0
     finally:
         torch.set_num_threads(before)
+
+
+def _renamed(optimizer: FamilyOptimizer, params: list[torch.Tensor]) -> None:
+    optimizer.param_groups[0]["param_names"] = ["x", "y"]
+
+
+def _renamed_in_place(optimizer: FamilyOptimizer, params: list[torch.Tensor]) -> None:
+    optimizer.param_groups[0]["param_names"][1] = "y"
+
+
+def _longer_list_before(optimizer: FamilyOptimizer, params: list[torch.Tensor]) -> None:
+    optimizer.param_groups[0]["params"].append(params[2])
+
+
+@pytest.mark.parametrize("change", [_renamed, _renamed_in_place, _longer_list_before])
+def test_noise_follows_the_names_and_places_there_are(
+    change: Callable[[FamilyOptimizer, list[torch.Tensor]], None],
+) -> None:
+    """A remembered division gives the bits of one that is made anew."""
+    start = parameters(shapes=[(300,)] * 3)
+    grads = gradients(start, 7)
+
+    def walk(*, forget: bool) -> list[Any]:
+        params = twins(start)
+        named = change is not _longer_list_before
+        groups = (
+            [[("a", params[0]), ("b", params[1])]]
+            if named
+            else [[p] for p in params[:2]]
+        )
+        optimizer = Adam(
+            [{"params": group} for group in groups], state_dtype="bfloat16"
+        )
+        drive(optimizer, params[:2], [step[:2] for step in grads[:4]])
+        change(optimizer, params)
+        for step in grads[4:]:
+            if forget:
+                optimizer.__setstate__(optimizer.__getstate__())
+            give(params[:2], step[:2])
+            optimizer.step()
+        return bits_of(optimizer)
+
+    assert same_bits(walk(forget=False), walk(forget=True))

@@ -96,6 +96,11 @@ def _of_file(path: Path) -> Finding | None:
             "The compiled kernel is not this package's: it has no mementum_step.",
             f"Build it again: run {REINSTALL}.",
         )
+    if not native.fits(kernel):
+        return Finding(
+            "The compiled kernel is another version's, and steps do without it.",
+            f"Build it again: run {REINSTALL}.",
+        )
     return None
 
 

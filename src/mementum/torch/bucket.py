@@ -209,6 +209,7 @@ class Roster:
     params: list[Tensor] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     names: Mapping[Tensor, str] = field(default_factory=dict)
+    _called: tuple[list[str] | None, int] = (None, 0)
 
     def stands(
         self,
@@ -217,12 +218,16 @@ class Roster:
         grads: list[Tensor],
         *,
         peak: bool,
+        first: int,
     ) -> bool:
         """Gather the tensors of a step, and say whether the division describes them.
 
         `live` are the group's parameters that have a gradient, `grads` the gradients.
+        The group's first parameter is the optimizer's number `first`.
         """
         if len(live) != len(self.params) or not all(map(is_, live, self.params)):
+            return False
+        if self._called != (group.get("param_names"), first):
             return False
         try:
             for bucket in self.buckets:
@@ -279,6 +284,8 @@ class Roster:
         # A set of parameters that changes at every step is not worth remembering.
         again = len(live) == len(self.params) and all(map(is_, live, self.params))
         self.params, self.buckets = list(live), list(divided.values())
+        names = group.get("param_names")
+        self._called = names and list(names), first
         for bucket in self.buckets:
             bucket.gather(grads, peak=peak)
             if again:

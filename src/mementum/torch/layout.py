@@ -64,7 +64,7 @@ def refuse_shared_memory(params: Iterable[tuple[str, Tensor]]) -> None:
         extent for name, param in params if (extent := _extent(name, param)) is not None
     ]
     for extent in extents:
-        if _repeats(extent.param):
+        if repeats(extent.param):
             raise ValueError(
                 f"{extent.name} has several elements at one place in memory (it is "
                 "expanded, or has overlapping strides); pass a clone() of it."
@@ -105,7 +105,7 @@ def _extent(name: str, param: Tensor) -> Extent | None:
     return Extent(str(param.device), start, end, name, param)
 
 
-def _repeats(param: Tensor) -> bool:
+def repeats(param: Tensor) -> bool:
     """Whether two indices of a parameter lead to the same element."""
     dims = [(stride, size) for stride, size in _dims(param) if size > 1]
     reach = 0

@@ -305,7 +305,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
             roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
             roster.names = self.names
             live, grads = _live(group["params"])
-            if not (same and roster.stands(group, live, grads, peak=rule.peak)):
+            if not same or not roster.stands(
+                group, live, grads, peak=rule.peak, first=first
+            ):
                 unknown.append(Unknown(roster, group, live, grads, rule.peak, first))
             rosters.append(roster)
             first += len(group["params"])
@@ -332,11 +334,12 @@ class FamilyOptimizer(torch.optim.Optimizer):
         live, grads = _live(alone["params"])
         with self._errors_named():
             _refuse_capture([alone])
-            same = roster.knows(self.state)
-            if not (same and roster.stands(alone, live, grads, peak=rule.peak)):
+            before = self.param_groups[:index]
+            first = place + sum(len(each["params"]) for each in before)
+            if not roster.knows(self.state) or not roster.stands(
+                alone, live, grads, peak=rule.peak, first=first
+            ):
                 refuse_sparse([alone])
-                before = self.param_groups[:index]
-                first = place + sum(len(each["params"]) for each in before)
                 self._divide([Unknown(roster, alone, live, grads, rule.peak, first)])
         _update(alone, roster, rule, xp, Intake())
 

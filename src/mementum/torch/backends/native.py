@@ -24,6 +24,7 @@ from mementum.rule import Coefficients
 from mementum.torch import formats
 from mementum.torch.bucket import Bucket
 from mementum.torch.formats import Float8
+from mementum.torch.layout import repeats
 
 name = "native"
 Array: TypeAlias = "array[int] | NDArray[Any]"
@@ -92,10 +93,19 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
     """Return a kernel, or None if it does not load or is another version's."""
     try:
         kernel = ctypes.CDLL(os.fspath(path))
-        size: int = kernel.mementum_job_size()
-    except (AttributeError, OSError):
+    except OSError:
         return None
-    return kernel if size == ctypes.sizeof(_Job) else None
+    return kernel if fits(kernel) else None
+
+
+def fits(kernel: ctypes.CDLL) -> bool:
+    """Whether a kernel is of this package's version."""
+    try:
+        size: int = kernel.mementum_job_size()
+        kernel.mementum_square_sums  # noqa: B018
+    except AttributeError:
+        return False
+    return size == ctypes.sizeof(_Job)
 
 
 @functools.cache
@@ -141,7 +151,7 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     job = plan.job
     columns: dict[str, Array] = {}
     for column, row in zip("pgmvk", bucket.rows(), strict=False):
-        columns[column] = array("q", list(map(Tensor.data_ptr, row)))
+        columns[column] = _pointers(row)
     for moment, scales in bucket.scales.items():
         column = COLUMN_OF[moment] + "_scales"
         columns[column] = array("q", map(Tensor.data_ptr, scales))
@@ -166,7 +176,7 @@ def square_sums(grads: list[Tensor]) -> list[float]:
     """
     kernel = library()
     assert kernel is not None
-    pointers = array("q", map(Tensor.data_ptr, grads))
+    pointers = _pointers(grads)
     elements = array("q", map(Tensor.numel, grads))
     kept: list[Array] = []
     layouts = array("q")
@@ -191,6 +201,18 @@ def square_sums(grads: list[Tensor]) -> list[float]:
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     found: list[float] = sums.tolist()
     return found
+
+
+def _pointers(tensors: list[Tensor]) -> array[int]:
+    pointers = list(map(Tensor.data_ptr, tensors))
+    if not all(pointers):
+        i = pointers.index(0)
+        if tensors[i].numel():
+            raise RuntimeError(
+                f"a tensor of shape {tuple(tensors[i].shape)} that the step wants has "
+                "no memory: its storage was freed, or it is a lazy zero; clone() it."
+            )
+    return array("q", pointers)
 
 
 def _address(column: Array | None) -> int:
@@ -246,6 +268,12 @@ def _strides(
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """Return a parameter's shape, and the strides of its operands and numbers."""
     p, g, m, v, *k = (row[i] for row in bucket.rows())
+    for written in (p, m, v, *k):
+        if not written.is_contiguous() and repeats(written):
+            raise RuntimeError(
+                f"a parameter of shape {tuple(p.shape)}, or a moment of it, has "
+                "several elements at one place in memory; replace it by its clone()."
+            )
     moments = (m, v, k[0] if k else v)
     if bucket.low == "float8":
         moments = (p, p, p)
