@@ -254,6 +254,21 @@ def test_groups_may_be_edited(
 
 
 @members
+@pytest.mark.parametrize("trained", [False, True], ids=["new", "trained"])
+def test_another_storage_is_refused(member: Member, trained: bool) -> None:
+    model = built()
+    steps = step_in_backward(model, make(member))
+    if trained:
+        loss_of(model, batches(1)[0]).backward()
+    before = bits_of(steps.optimizer)
+    steps.optimizer.param_groups[0]["state_dtype"] = "bfloat16"
+    message = rf"^{member.__name__}: state_dtype has become 'bfloat16', and the moments"
+    with pytest.raises(ValueError, match=message):
+        loss_of(model, batches(1)[0]).backward()
+    assert same_bits(bits_of(steps.optimizer), before)
+
+
+@members
 def test_a_parameter_that_has_left_keeps_its_gradient(member: Member) -> None:
     model = built()
     steps = step_in_backward(model, make(member))
