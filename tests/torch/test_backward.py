@@ -210,6 +210,81 @@ def test_what_needs_all_gradients_is_refused(
         assert same_bits(bits_of(steps.optimizer), before)
 
 
+def regroup(optimizer: FamilyOptimizer) -> None:
+    """Move the first parameter into a group of its own, ahead of the others."""
+    (group,) = optimizer.param_groups
+    first = {**group, "params": [group["params"].pop(0)]}
+    if "param_names" in group:
+        first["param_names"] = [group["param_names"].pop(0)]
+    optimizer.param_groups.insert(0, first)
+
+
+def reorder(optimizer: FamilyOptimizer) -> None:
+    for option in {"params", "param_names"} & optimizer.param_groups[0].keys():
+        optimizer.param_groups[0][option].reverse()
+
+
+@kinds
+@forms
+@pytest.mark.parametrize("named", [True, False], ids=["named", ""])
+@pytest.mark.parametrize("edit", [reorder, regroup], ids=lambda edit: edit.__name__)
+def test_groups_may_be_edited(
+    member: Member,
+    flags: Options,
+    named: bool,
+    edit: Callable[[FamilyOptimizer], None],
+) -> None:
+    def made(params: Any) -> FamilyOptimizer:
+        given = params if named else [param for _, param in params]
+        return member(given, lr=0.01, **flags)
+
+    plain, model = built(), built()
+    optimizer = made(plain.named_parameters())
+    steps = step_in_backward(model, made)
+    for number, batch in enumerate(batches(3)):
+        if number == 1:
+            edit(optimizer)
+            edit(steps.optimizer)
+        optimizer.zero_grad()
+        loss_of(plain, batch).backward()
+        optimizer.step()
+        loss_of(model, batch).backward()
+        assert all(param.grad is None for param in model.parameters())
+    assert same_bits(bits_of(steps.optimizer), bits_of(optimizer))
+
+
+@members
+@pytest.mark.parametrize("trained", [False, True], ids=["new", "trained"])
+def test_another_storage_is_refused(member: Member, trained: bool) -> None:
+    model = built()
+    steps = step_in_backward(model, make(member))
+    if trained:
+        loss_of(model, batches(1)[0]).backward()
+    before = bits_of(steps.optimizer)
+    steps.optimizer.param_groups[0]["state_dtype"] = "bfloat16"
+    message = rf"^{member.__name__}: state_dtype has become 'bfloat16', and the moments"
+    with pytest.raises(ValueError, match=message):
+        loss_of(model, batches(1)[0]).backward()
+    assert same_bits(bits_of(steps.optimizer), before)
+
+
+@members
+def test_a_parameter_that_has_left_keeps_its_gradient(member: Member) -> None:
+    model = built()
+    steps = step_in_backward(model, make(member))
+    group = steps.optimizer.param_groups[0]
+    gone, *others = list(group["params"])
+    group["params"].pop(0)
+    group["param_names"].pop(0)
+    before = gone.detach().clone(), [each.detach().clone() for each in others]
+    loss_of(model, batches(1)[0]).backward()
+    assert gone.grad is not None
+    assert torch.equal(gone, before[0])
+    for each, old in zip(others, before[1], strict=True):
+        assert each.grad is None
+        assert not torch.equal(each, old)
+
+
 @kinds
 def test_a_scaler_is_refused(member: Member) -> None:
     model = built()

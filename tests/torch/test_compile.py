@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -250,6 +251,25 @@ def test_steps_and_rates_recompile_nothing(member: Member) -> None:
         scheduler.step()
         counts.append(compilations.frame_count)
     assert counts[-1] == counts[1]
+
+
+@kinds
+def test_schedulers_know_that_a_compiled_step_was_taken(member: Member) -> None:
+    torch.compiler.reset()
+    param = torch.nn.Parameter(torch.ones(3))
+    optimizer = member([param], lr=0.01)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def step() -> None:
+        optimizer.step()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            param.grad = torch.ones(3)
+            step()
+            scheduler.step()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")

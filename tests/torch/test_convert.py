@@ -554,3 +554,35 @@ def test_a_memory_is_reported_as_its_ratio() -> None:
     optimizer = Mementum(params, memory=Memory.adax(1e-3))
     report = convert.adopt(optimizer, theirs, dry_run=True)
     assert ("memory ratio", "0.999", "1.001") in report.options
+
+
+@torchs
+@members
+@pytest.mark.parametrize("saved", [False, True], ids=["running", "saved"])
+@pytest.mark.parametrize("dry_run", [False, True], ids=["", "dry"])
+def test_a_source_without_steps_takes_no_moments_away(
+    member: Member,
+    build: Callable[..., torch.optim.Optimizer],
+    saved: bool,
+    dry_run: bool,
+) -> None:
+    start = parameters(shapes=SHAPES)
+    for kind, other in ((build, member), (member, build)):
+        params = twins(start)
+        trained, fresh = kind(params, lr=0.01), other(params, lr=0.01)
+        # A fresh source begins a fresh optimizer, and says so.
+        assert convert.adopt(kind(params, lr=0.01), fresh, dry_run=True).steps == (0, 0)
+        drive(trained, params, gradients(start, 2))
+        before = deepcopy(trained.state_dict()["state"])
+        source = fresh.state_dict() if saved else fresh
+        name = type(trained).__name__
+        message = rf"^{name} cannot adopt this: the source has taken no step .*swapped"
+        with pytest.raises(ValueError, match=message):
+            convert.adopt(trained, source, dry_run=dry_run)
+        after = trained.state_dict()["state"]
+        assert before.keys() == after.keys()
+        for key, kept in before.items():
+            for each, value in kept.items():
+                assert torch.equal(
+                    torch.as_tensor(value), torch.as_tensor(after[key][each])
+                )

@@ -29,6 +29,20 @@ def test_the_theory_is_imported_without_torch() -> None:
     subprocess.run([sys.executable, "-c", QUIET], check=True)
 
 
+IMPORTED = """
+from mementum.convert import Report, adopt, renamed
+import mementum
+from mementum.torch import convert
+assert mementum.convert.adopt is convert.adopt is adopt
+assert mementum.convert.renamed is convert.renamed is renamed
+assert mementum.convert.Report is convert.Report is Report
+"""
+
+
+def test_what_converts_is_a_module_to_import_from() -> None:
+    subprocess.run([sys.executable, "-c", IMPORTED], check=True)
+
+
 # What torch gives no public way to: its multi-tensor operations, and the hooks that its
 # own load_state_dict runs.
 PRIVATE = {

@@ -61,6 +61,27 @@ def _groups(optimizer: FamilyOptimizer) -> list[Any]:
     )
 
 
+@kinds
+@pytest.mark.parametrize("name", ["skipped_steps", "clipped_steps"])
+@pytest.mark.parametrize(
+    "count",
+    ["x", None, [], nan, 1.0, True, -5]
+    + [torch.tensor(each) for each in ([1, 2], -1, 1.5, True)],
+    ids=repr,
+)
+def test_a_count_of_steps_that_is_none_is_refused(
+    member: Member, name: str, count: Any
+) -> None:
+    optimizer = trained(member)
+    state_dict = deepcopy(optimizer.state_dict())
+    state_dict["param_groups"][0][name] = count
+    assert_refused(optimizer, state_dict, f"has {name} {count!r:.60};", "damaged")
+    for fine in (3, torch.tensor(3)):
+        state_dict["param_groups"][0][name] = fine
+        optimizer.load_state_dict(state_dict)
+        assert getattr(optimizer, name) == 3
+
+
 SAME_RULE = [{Adam, AdamW}, {AdaX, AdaXW}]
 
 

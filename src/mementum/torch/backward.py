@@ -103,18 +103,47 @@ class StepInBackward:
             self._accumulates = before
 
     def _hook(self, index: int, place: int) -> Callable[[Tensor], None]:
+        """Return what steps a parameter that stands at a place of a group.
+
+        Groups may be edited: it is looked for when it is stepped. One that has left
+        the optimizer keeps its gradient.
+        """
         optimizer = self.optimizer
+        seat = index, place
         roster = Roster(optimizer.param_groups[index]["state_dtype"])
 
         def step(param: Tensor) -> None:
+            nonlocal seat, roster
             if self._accumulates:
                 return
-            _refuse(optimizer, optimizer.param_groups[index])
+            found = _seat(optimizer, param, seat)
+            if found is None:
+                return
+            if found != seat:
+                # Places without names key the noise, so they are noted anew.
+                seat, roster = found, Roster(roster.state_dtype)
+            _refuse(optimizer, optimizer.param_groups[seat[0]])
             with torch.no_grad():
-                optimizer._step_alone(index, place, roster)
+                optimizer._step_alone(*seat, roster)
             param.grad = None
 
         return step
+
+
+def _seat(
+    optimizer: FamilyOptimizer, param: Tensor, last: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Return the group and the place of a parameter, which may be where it was."""
+    groups, (index, place) = optimizer.param_groups, last
+    if index < len(groups):
+        params = groups[index]["params"]
+        if place < len(params) and params[place] is param:
+            return last
+    for index, group in enumerate(groups):
+        for place, each in enumerate(group["params"]):
+            if each is param:
+                return index, place
+    return None
 
 
 def _strangers(model: Module, optimizer: FamilyOptimizer) -> list[str]:

@@ -105,6 +105,7 @@ def _check_origin(
     """Refuse a group that another rule saved: its moments mean something else."""
     where = f"parameter group {index} of the state dict"
     check_version(where, group)
+    _check_counts(where, group)
     rule, own = group.get("rule"), optimizer.recipe.kind
     if rule is None:
         found = _stranger(group, states)
@@ -135,6 +136,22 @@ def check_version(where: str, group: Mapping[str, Any]) -> None:
             f"{where} is in format {version}, which a newer mementum wrote, and this "
             f"one reads formats up to {FORMAT}; update mementum."
         )
+
+
+def _check_counts(where: str, group: Mapping[str, Any]) -> None:
+    """Refuse counts of steps that are none; a group saved without them has none."""
+    for name in COUNTS:
+        count = group.get(name, 0)
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        if isinstance(count, Tensor) and not count.dim():
+            kind = count.dtype
+            whole = not (kind.is_floating_point or kind.is_complex)
+            whole = whole and kind != torch.bool
+        if not whole or count < 0:
+            raise ValueError(
+                f"{where} has {name} {count!r:.60}; it counts steps, from 0 up. The "
+                "file is damaged; load what state_dict() returned."
+            )
 
 
 def _stranger(group: Mapping[str, Any], states: Mapping[Any, Any]) -> str:

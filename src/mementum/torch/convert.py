@@ -65,6 +65,7 @@ def adopt(
         pairs, how = _paired(target, origin)
         for mine, theirs in pairs:
             origin.check(theirs, target.entries[mine].key)
+        _refuse_loss(target, origin, pairs)
         groups = _groups(optimizer, target, origin, pairs, tuple(carry))
         report = reported(target, origin, pairs, how, groups, dry_run=dry_run)
         if not dry_run:
@@ -123,6 +124,17 @@ def _paired(target: Holding, origin: Holding) -> tuple[Pairs, str]:
     named = all(entry.name is not None for entry in (*own, *other))
     pairs = [(i, places[id(entry)]) for i, entry in enumerate(matched)]
     return pairs, "by name" if named else "by place"
+
+
+def _refuse_loss(target: Holding, origin: Holding, pairs: Pairs) -> None:
+    """Refuse to put nothing in the place of moments that there are."""
+    if any(origin.step(theirs) for _, theirs in pairs):
+        return
+    if any(target.states[mine] and target.step(mine) for mine, _ in pairs):
+        raise ValueError(
+            "the source has taken no step and this optimizer has, so all its moments "
+            "would be lost; are the arguments swapped? The source is the second one."
+        )
 
 
 def _groups(

@@ -333,6 +333,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         roster.names = self.names
         live, grads = _live(alone["params"])
         with self._errors_named():
+            _refuse_other_storage(roster, alone)
             _refuse_capture([alone])
             before = self.param_groups[:index]
             first = place + sum(len(each["params"]) for each in before)
@@ -387,11 +388,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 "value in all of them."
             )
         roster = self._rosters.get(index)
-        if roster is not None and roster.state_dtype != group["state_dtype"]:
-            raise ValueError(
-                f"state_dtype has become {group['state_dtype']!r}, and the moments "
-                f"are stored in {roster.state_dtype!r}; set it back."
-            )
+        if roster is not None:
+            _refuse_other_storage(roster, group)
         if group["fused"]:
             for param in group["params"]:
                 choose(group, sharding.local(param))
@@ -442,6 +440,15 @@ def _live(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     if len(present) < len(grads):
         params = [param for param in params if param.grad is not None]
     return params, present
+
+
+def _refuse_other_storage(roster: Roster, group: dict[str, Any]) -> None:
+    """Refuse a storage that is not the one in which the moments are."""
+    if roster.state_dtype != group["state_dtype"]:
+        raise ValueError(
+            f"state_dtype has become {group['state_dtype']!r}, and the moments are "
+            f"stored in {roster.state_dtype!r}; set it back."
+        )
 
 
 def _refuse_capture(groups: list[dict[str, Any]]) -> None:

@@ -64,6 +64,8 @@ def _step(
     and they take its values last.
     """
     optimizer = _optimizers[number]
+    # What schedulers look at; an attribute set inside a graph may not outlive it.
+    optimizer._opt_called = True
     every = [param for group in optimizer.param_groups for param in group["params"]]
     if len(every) != len(optimizer._every) or not all(
         map(is_, every, optimizer._every)

@@ -1,0 +1,5 @@
+"""Take over the state of a running optimizer; see `mementum.torch.convert`."""
+
+from mementum.torch.convert import Report, adopt, renamed
+
+__all__ = ["Report", "adopt", "renamed"]
