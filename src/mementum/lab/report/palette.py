@@ -45,14 +45,14 @@ OTHERS = (
     Look("#0072B2", "dashdot", "x"),
     Look("#8A8A8A", "dot", "star"),
 )
-MATCHED_DASH = "2px,3px"
+MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
 MATCHED_SYMBOLS = ("hexagon", "pentagon")
 
 
 def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
     """A look for every contender; the reference is black and dashed.
 
-    A matched contender has the colour of its original, dotted.
+    A matched contender has the colour of its original, dashed and dotted.
     """
     rivals = [name for name in contenders if name != reference]
     plain = [name for name in rivals if not name.endswith(MATCHED)]
