@@ -31,6 +31,8 @@ SMALL = [
     "2",
     "--lrs",
     "3",
+    "--widen",
+    "0",
 ]
 """SGD and the reference at three rates with two seeds, each run under half a second."""
 

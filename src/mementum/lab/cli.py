@@ -74,6 +74,24 @@ def add_compare(
         default="AdamW",
         help="whom to compare with; it always takes part (default: AdamW)",
     )
+    add(
+        "--trials",
+        metavar="N",
+        default="0",
+        help="tune all hyperparameters as well, over so many settings more (default: "
+        "0; 24 make a full arm)",
+    )
+    add(
+        "--widen",
+        metavar="N",
+        default="2",
+        help="how often a grid may be widened whose end was chosen (default: 2)",
+    )
+    add(
+        "--log",
+        choices=("trackio", "wandb", "tensorboard"),
+        help="hand every finished run to this tracker as well",
+    )
     add("--workers", metavar="N", help="processes at a time (default: one a core)")
     add(
         "--out",

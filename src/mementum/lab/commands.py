@@ -14,6 +14,7 @@ from mementum.lab.console import PatientConsole
 from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
+from mementum.lab.interface import Comparison, pursue
 from mementum.lab.progress import display
 from mementum.lab.request import Request, RequestError, names, odd, place, whole
 from mementum.lab.request import page as page_path
@@ -21,6 +22,8 @@ from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.store import Store
 from mementum.lab.training import versions
+from mementum.lab.watching import watched
+from mementum.lab.widen import grown
 
 INTERRUPTED = 130
 ONE_SEED = (
@@ -36,15 +39,21 @@ def compare(arguments: argparse.Namespace) -> int:
     store = Store(request.folder)
     console = PatientConsole(stderr=True, highlight=False)
     if arguments.dry_run:
+        plan = grown(plan, store.records(), request.widen)
         kept = of_plan(plan, store.records())
         return foretell(plan, kept, request, as_json=arguments.json)
     if request.seeds == 1 and not all(task.deterministic for task in plan.tasks):
         console.print(ONE_SEED)
+    seen = watched(request)
+
+    def carry(wider: Plan, store: Store) -> bool:
+        return carry_out(wider, store, request, console, seen)
+
     with store:
-        store.write_plan(plan)
-        if not carry_out(plan, store, request, console):
-            return INTERRUPTED
-    return show(plan, store, request.page, as_json=arguments.json)
+        finished = pursue(plan, store, request.widen, carry)
+    if finished is None:
+        return INTERRUPTED
+    return show(finished, store, request.page, as_json=arguments.json)
 
 
 def requested(arguments: argparse.Namespace) -> Request:
@@ -66,6 +75,9 @@ def requested(arguments: argparse.Namespace) -> Request:
         else whole("--workers", arguments.workers),
         folder=folder,
         page=page_path(arguments.report, folder),
+        trials=whole("--trials", arguments.trials, least=0),
+        widen=whole("--widen", arguments.widen, least=0),
+        log=arguments.log,
     )
 
 
@@ -78,6 +90,7 @@ def planned(request: Request) -> Plan:
         grid=Grid(points=request.rates),
         reference=request.reference,
         versions=versions(),
+        trials=request.trials,
     )
 
 
@@ -101,6 +114,7 @@ def carry_out(
     store: Store,
     request: Request,
     console: PatientConsole,
+    also: Callable[[RunRecord], None],
 ) -> bool:
     """Run what is left; return whether it came to its end."""
     kept = of_plan(plan, store.records())
@@ -116,6 +130,7 @@ def carry_out(
     def seen(record: RunRecord) -> None:
         forecast.count(record)
         shown.update()
+        also(record)
 
     try:
         with shown:
@@ -142,23 +157,23 @@ def report(arguments: argparse.Namespace) -> int:
 
 def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
     """Print the table, or JSON alone; write the page; return the exit code."""
-    from mementum.lab.report import page, terminal
-    from mementum.lab.statistics import analyse
+    from mementum.lab.report import terminal
 
-    records = of_plan(plan, store.records())
-    analysis = analyse(records, plan)
+    found = Comparison(plan, of_plan(plan, store.records()))
     if as_json:
-        text = json.dumps(analysis.to_dict(), indent=1, allow_nan=False)
+        text = json.dumps(found.analysis.to_dict(), indent=1, allow_nan=False)
         PatientConsole().out(text, highlight=False)
     else:
-        PatientConsole().print(terminal.table(analysis))
+        PatientConsole().print(terminal.table(found.analysis))
     try:
-        page.write(analysis, records, path)
+        found.report(path)
     except OSError as error:
         raise RequestError(
-            f"{path} cannot be written ({error.strerror}). The runs are kept; "
-            f"`mementum report {store.folder} --report FILE` writes the page elsewhere."
+            f"{error.filename or path} cannot be written ({error.strerror}). The runs "
+            f"are kept; `mementum report {store.folder} --report FILE` writes the page "
+            "elsewhere."
         ) from error
+    records = found.records
     failed = [record for record in records if record.status is Status.FAILED]
     say = PatientConsole(stderr=as_json, highlight=False, soft_wrap=True)
     for record in failed[:1]:

@@ -28,16 +28,19 @@ class Request:
     workers: int
     folder: Path
     page: Path
+    trials: int = 0
+    widen: int = 0
+    log: str | None = None
 
 
-def whole(option: str, text: str) -> int:
-    """Return the number of a counting option, 1 or more."""
+def whole(option: str, text: str, *, least: int = 1) -> int:
+    """Return the number of a counting option, 1 or more unless told."""
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise RequestError(f"{option} is {text}; give a whole number, 1 or more.")
+        number = least - 1
+    if number < least:
+        raise RequestError(f"{option} is {text}; give a whole number, {least} or more.")
     return number
 
 

@@ -52,6 +52,8 @@ class Task:
     margin: float
     """Differences up to this are equivalent: a share of the score on the log scale,
     units of the metric on the linear one."""
+    target: float | None = None
+    """The value of the metric whose first crossing is timed, set once and kept."""
     limit: float = math.inf
     """A training loss above this ends the run as diverged."""
     seconds: float
