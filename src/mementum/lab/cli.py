@@ -60,13 +60,19 @@ def add_compare(
     add = parser.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
-    add("--seeds", metavar="N", default="4", help="how many seeds (default: 4)")
+    add(
+        "--tier",
+        metavar="NAME",
+        default="quick",
+        help="how much to spend: smoke, quick, standard or paper, which fetches real "
+        "data (default: quick)",
+    )
+    add("--seeds", metavar="N", help="how many seeds (default: the tier's, quick 4)")
     add(
         "--lrs",
         metavar="N",
-        default="5",
-        help="learning rates of each contender, half a decade apart around its "
-        "published default; an odd number (default: 5)",
+        help="learning rates of each contender around its published default; an odd "
+        "number (default: the tier's, quick 5, half a decade apart)",
     )
     add(
         "--reference",

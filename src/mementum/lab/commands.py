@@ -7,15 +7,23 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from mementum.lab import contender, tasks
 from mementum.lab.console import PatientConsole
 from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.progress import display
-from mementum.lab.request import Request, RequestError, names, odd, place, whole
+from mementum.lab.request import (
+    SPENDING,
+    Request,
+    RequestError,
+    names,
+    odd,
+    place,
+    task_names,
+    tier,
+    whole,
+)
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
@@ -50,17 +58,22 @@ def compare(arguments: argparse.Namespace) -> int:
 def requested(arguments: argparse.Namespace) -> Request:
     """Return the command line's options, or raise for the first that is impossible."""
     known = [each.name for each in contender.CONTENDERS]
+    chosen = tier("--tier", arguments.tier)
+    spending = SPENDING[chosen]
     reference = names("--reference", arguments.reference, known)
     if len(reference) > 1:
         raise RequestError(f"--reference is {arguments.reference}; give one name.")
     rivals = names("--contenders", arguments.contenders, known)
     folder = place("--out", arguments.out)
     return Request(
-        tasks=names("--tasks", arguments.tasks, [task.name for task in tasks.TASKS]),
+        tier=chosen,
+        tasks=task_names(arguments.tasks, chosen),
         contenders=tuple(name for name in known if name in {*rivals, *reference}),
         reference=reference[0],
-        seeds=whole("--seeds", arguments.seeds),
-        rates=odd("--lrs", arguments.lrs),
+        seeds=spending.seeds
+        if arguments.seeds is None
+        else whole("--seeds", arguments.seeds),
+        rates=spending.rates if arguments.lrs is None else odd("--lrs", arguments.lrs),
         workers=cores()
         if arguments.workers is None
         else whole("--workers", arguments.workers),
@@ -72,10 +85,12 @@ def requested(arguments: argparse.Namespace) -> Request:
 def planned(request: Request) -> Plan:
     """Return the plan that the options ask for."""
     return factorial(
-        tasks=[tasks.find(name) for name in request.tasks],
+        tasks=[
+            task for task in tasks.of_tier(request.tier) if task.name in request.tasks
+        ],
         contenders=[contender.find(name) for name in request.contenders],
         seeds=range(request.seeds),
-        grid=Grid(points=request.rates),
+        grid=Grid(points=request.rates, factor=SPENDING[request.tier].factor),
         reference=request.reference,
         versions=versions(),
     )
@@ -175,19 +190,12 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
 
 def listing(_: argparse.Namespace) -> int:
     """Print the tasks and the contenders."""
-    from mementum.lab.report.methods import plain
+    from mementum.lab.report import listing as page
 
     console = PatientConsole(highlight=False)
-    table = Table("task", "what it is", "steps", "seconds a run", box=None)
-    for task in tasks.TASKS:
-        table.add_row(task.name, task.title, f"{task.steps:,}", f"{task.seconds:g}")
-    console.print(table)
-    console.print()
-    table = Table("contender", "learning rate", "other hyperparameters", box=None)
-    for each in contender.CONTENDERS:
-        others = ", ".join(f"{name} {plain(v)}" for name, v in each.options.items())
-        table.add_row(each.name, f"{each.lr:g}", others)
-    console.print(table)
+    for table in (page.tasks(), page.sizes(), page.tiers(cores()), page.contenders()):
+        console.print(table)
+        console.print()
     return 0
 
 

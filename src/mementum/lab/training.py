@@ -84,7 +84,7 @@ def execute(spec: RunSpec) -> RunRecord:
 
 def checked(spec: RunSpec) -> Task:
     """Return the spec's task, after comparing version, steps and data."""
-    task = tasks.find(spec.task)
+    task = tasks.find(spec.task, spec.steps)
     asked = spec.task_version, spec.steps, spec.data
     if asked != (task.version, task.steps, task.data()):
         raise ValueError(
