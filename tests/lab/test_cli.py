@@ -359,6 +359,21 @@ def test_every_task_is_listed_with_its_sizes_and_every_tier_with_its_time(
         assert any(line.split()[:1] == [tier] for line in shown)
 
 
+def test_offline_the_papers_data_is_not_fetched_and_one_line_says_what_is_missing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MEMENTUM_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MEMENTUM_OFFLINE", "0")
+    options = ["--tier", "paper", "--tasks", "mnist-mlp", "--offline", "--dry-run"]
+    assert main(["compare", *options, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "train-images-idx3-ubyte.gz is missing" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
 def test_the_smoke_tier_runs_every_task_to_its_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

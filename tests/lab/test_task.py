@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from mementum.lab.task import Problem, Task, stream
+from mementum.lab.task import Problem, Task, Tier, stream
 from mementum.lab.tasks import TASKS, find
 from mementum.lab.tasks import bytes as lm
 from mementum.lab.tasks.digits import Digits
 from mementum.lab.tasks.logreg import objective, optimum, table
 from mementum.lab.tasks.reddi import LARGE, PERIOD, SMALL, Periodic
 
-every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+HERE = [task for task in TASKS if task.tier is not Tier.PAPER]
+"""Tasks whose data needs no fetching."""
+
+every_task = pytest.mark.parametrize("task", HERE, ids=lambda task: task.name)
 
 
 def values(problem: Problem) -> list[torch.Tensor]:

@@ -59,6 +59,13 @@ def add_compare(
     )
     add = parser.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--task",
+        metavar="FILE",
+        action="append",
+        help="a Python file with a task of your own; may be given again. Without "
+        "--tasks, no other task is run",
+    )
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
     add(
         "--tier",
@@ -88,6 +95,7 @@ def add_compare(
         help=f"where results are kept and found again (default: {FOLDER})",
     )
     add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add("--offline", action="store_true", help="fetch no data")
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
     parser.set_defaults(run=run, lab="compare")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mementum.lab import contender, tasks
 from mementum.lab.console import PatientConsole
+from mementum.lab.data.source import OFFLINE
 from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
@@ -19,6 +21,7 @@ from mementum.lab.request import (
     RequestError,
     names,
     odd,
+    own_tasks,
     place,
     task_names,
     tier,
@@ -39,6 +42,8 @@ ONE_SEED = (
 
 def compare(arguments: argparse.Namespace) -> int:
     """Run what is missing of the comparison, then show what was found."""
+    if arguments.offline:
+        os.environ[OFFLINE] = "1"
     request = requested(arguments)
     plan = planned(request)
     store = Store(request.folder)
@@ -67,7 +72,10 @@ def requested(arguments: argparse.Namespace) -> Request:
     folder = place("--out", arguments.out)
     return Request(
         tier=chosen,
-        tasks=task_names(arguments.tasks, chosen),
+        tasks=()
+        if arguments.task and arguments.tasks is None
+        else task_names(arguments.tasks, chosen),
+        own=own_tasks(arguments.task),
         contenders=tuple(name for name in known if name in {*rivals, *reference}),
         reference=reference[0],
         seeds=spending.seeds
@@ -86,7 +94,12 @@ def planned(request: Request) -> Plan:
     """Return the plan that the options ask for."""
     return factorial(
         tasks=[
-            task for task in tasks.of_tier(request.tier) if task.name in request.tasks
+            *(
+                task
+                for task in tasks.of_tier(request.tier)
+                if task.name in request.tasks
+            ),
+            *request.own,
         ],
         contenders=[contender.find(name) for name in request.contenders],
         seeds=range(request.seeds),
@@ -196,6 +209,8 @@ def listing(_: argparse.Namespace) -> int:
     for table in (page.tasks(), page.sizes(), page.tiers(cores()), page.contenders()):
         console.print(table)
         console.print()
+    for complaint in tasks.complaints():
+        console.print(complaint, soft_wrap=True)
     return 0
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mementum.lab import LabError, tasks
-from mementum.lab.task import Tier
+from mementum.lab.task import Task, Tier
+from mementum.lab.tasks import own
 from mementum.names import resolve
 from mementum.recipes import RECIPES
 
@@ -23,6 +24,9 @@ class Request:
 
     tier: Tier
     tasks: tuple[str, ...]
+    """Names of the tier's tasks."""
+    own: tuple[Task, ...]
+    """The tasks of the user's files."""
     contenders: tuple[str, ...]
     """The reference among them."""
     reference: str
@@ -83,6 +87,12 @@ def odd(option: str, text: str) -> int:
     return number
 
 
+def own_tasks(paths: Sequence[str] | None) -> tuple[Task, ...]:
+    """Return the tasks of the files given, each tried out."""
+    known = {task.name for task in tasks.offered()}
+    return own.register(paths or (), known.__contains__)
+
+
 def names(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a comma-separated option in the lab's order; None means all.
 
@@ -104,7 +114,7 @@ def task_names(text: str | None, tier: Tier) -> tuple[str, ...]:
     One that has no part in it is answered with the tiers it has a part in.
     """
     listed = [task.name for task in tasks.of_tier(tier)]
-    others = {task.name.lower(): task for task in tasks.TASKS}
+    others = {task.name.lower(): task for task in tasks.offered()}
     for name in (text or "").split(","):
         task = others.get(name.strip().lower())
         if task is not None and task.name not in listed:

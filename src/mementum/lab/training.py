@@ -76,7 +76,8 @@ def execute(spec: RunSpec) -> RunRecord:
         train(run, spec, checked(spec))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
         run.status = Status.FAILED
-        run.error = f"{type(error).__name__}: {error}"
+        told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
+        run.error = f"{told}{error}"
     finally:
         torch.set_num_threads(threads)
     return run.record(spec, time.perf_counter() - began)

@@ -9,13 +9,13 @@ from mementum.lab.forecast import START, clock
 from mementum.lab.report.methods import plain
 from mementum.lab.request import SPENDING
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import TASKS, of_tier
+from mementum.lab.tasks import of_tier, offered
 
 
 def tasks() -> Table:
     """Return the tasks and what they are."""
     table = Table("task", "what it is", box=None)
-    for task in TASKS:
+    for task in offered():
         table.add_row(task.name, task.title)
     return table
 
@@ -23,7 +23,7 @@ def tasks() -> Table:
 def sizes() -> Table:
     """Return the steps of every task in every tier, and the seconds of a run."""
     table = Table("task", *(f"{tier}" for tier in Tier), box=None)
-    for task in TASKS:
+    for task in offered():
         table.add_row(task.name, *(size(task.at(tier)) for tier in Tier))
     return table
 

@@ -10,6 +10,9 @@ from mementum.lab.tasks.chain import CHAIN
 from mementum.lab.tasks.digits import DIGITS
 from mementum.lab.tasks.factors import FACTORS
 from mementum.lab.tasks.logreg import LOGREG
+from mementum.lab.tasks.own import registered
+from mementum.lab.tasks.paper import PAPER
+from mementum.lab.tasks.plugged import plugged
 from mementum.lab.tasks.poisson import POISSON
 from mementum.lab.tasks.quadratic import QUAD, QUAD_TURNED
 from mementum.lab.tasks.reddi import REDDI
@@ -39,12 +42,23 @@ TASKS: tuple[Task, ...] = (
     DIABETES,
     POISSON,
     RING,
+    *PAPER,
 )
+
+
+def offered() -> tuple[Task, ...]:
+    """Return the lab's tasks and those of installed packages."""
+    return TASKS + plugged(tuple(task.name for task in TASKS)).tasks
+
+
+def complaints() -> tuple[str, ...]:
+    """Return a sentence for each package whose task is left out."""
+    return plugged(tuple(task.name for task in TASKS)).complaints
 
 
 def of_tier(tier: Tier) -> tuple[Task, ...]:
     """Return the tasks that take part in a tier, in its sizes."""
-    sized = (task.at(tier) for task in TASKS)
+    sized = (task.at(tier) for task in offered())
     return tuple(task for task in sized if task is not None)
 
 
@@ -54,9 +68,10 @@ def find(name: str, steps: int | None = None) -> Task:
     A name the lab does not know, or a size that the task does not have, is a
     LookupError.
     """
-    for task in TASKS:
-        if task.name == name:
-            return task if steps in (None, task.steps) else sized(task, steps)
+    for source in (offered, registered):
+        for task in source():
+            if task.name == name:
+                return task if steps in (None, task.steps) else sized(task, steps)
     raise LookupError(f"the lab knows no task named {name!r}")
 
 
