@@ -50,6 +50,19 @@ def test_every_task_and_contender_takes_part_unless_told() -> None:
     assert everything.reference == "AdamW"
 
 
+def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
+    chosen = {"tasks": ["logreg-cancer"], "contenders": ["AdamW"]}
+    smoke = lab.plan(tier="smoke", **chosen)
+    assert {spec.steps for spec in smoke.specs()} == {smoke.tasks[0].steps} == {100}
+    assert len(smoke.runs) == 2
+    standard = lab.plan(tier="standard", seeds=1, **chosen)
+    assert standard.factor == 10**0.25
+    assert len(standard.runs) == 9
+    assert len(standard.trials) == 24
+    with pytest.raises(LookupError, match="logreg-cancer has no part in tier paper"):
+        lab.plan(tier="paper", **chosen)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -59,14 +59,27 @@ def add_compare(
     )
     add = parser.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--task",
+        metavar="FILE",
+        action="append",
+        help="a Python file with a task of your own; may be given again. Without "
+        "--tasks, no other task is run",
+    )
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
-    add("--seeds", metavar="N", default="4", help="how many seeds (default: 4)")
+    add(
+        "--tier",
+        metavar="NAME",
+        default="quick",
+        help="how much to spend: smoke, quick, standard or paper, which fetches real "
+        "data (default: quick)",
+    )
+    add("--seeds", metavar="N", help="how many seeds (default: the tier's, quick 4)")
     add(
         "--lrs",
         metavar="N",
-        default="5",
-        help="learning rates of each contender, half a decade apart around its "
-        "published default; an odd number (default: 5)",
+        help="learning rates of each contender around its published default; an odd "
+        "number (default: the tier's, quick 5, half a decade apart)",
     )
     add(
         "--reference",
@@ -77,15 +90,14 @@ def add_compare(
     add(
         "--trials",
         metavar="N",
-        default="0",
         help="tune all hyperparameters as well, over so many settings more (default: "
-        "0; 24 make a full arm)",
+        "the tier's: quick 0, standard and paper 24)",
     )
     add(
         "--widen",
         metavar="N",
-        default="2",
-        help="how often a grid may be widened whose end was chosen (default: 2)",
+        help="how often a grid may be widened whose end was chosen (default: the "
+        "tier's: quick 0, which keeps to its time; standard and paper 2)",
     )
     add(
         "--log",
@@ -100,6 +112,7 @@ def add_compare(
         help=f"where results are kept and found again (default: {FOLDER})",
     )
     add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add("--offline", action="store_true", help="fetch no data")
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
     parser.set_defaults(run=run, lab="compare")

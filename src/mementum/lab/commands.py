@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from mementum.lab import contender, tasks
 from mementum.lab.console import PatientConsole
+from mementum.lab.data.source import OFFLINE
 from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.interface import Comparison, pursue
 from mementum.lab.progress import display
-from mementum.lab.request import Request, RequestError, names, odd, place, whole
+from mementum.lab.request import (
+    SPENDING,
+    Request,
+    RequestError,
+    names,
+    odd,
+    own_tasks,
+    place,
+    task_names,
+    tier,
+    whole,
+)
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
@@ -34,6 +45,8 @@ ONE_SEED = (
 
 def compare(arguments: argparse.Namespace) -> int:
     """Run what is missing of the comparison, then show what was found."""
+    if arguments.offline:
+        os.environ[OFFLINE] = "1"
     request = requested(arguments)
     plan = planned(request)
     store = Store(request.folder)
@@ -59,24 +72,36 @@ def compare(arguments: argparse.Namespace) -> int:
 def requested(arguments: argparse.Namespace) -> Request:
     """Return the command line's options, or raise for the first that is impossible."""
     known = [each.name for each in contender.CONTENDERS]
+    chosen = tier("--tier", arguments.tier)
+    spending = SPENDING[chosen]
     reference = names("--reference", arguments.reference, known)
     if len(reference) > 1:
         raise RequestError(f"--reference is {arguments.reference}; give one name.")
     rivals = names("--contenders", arguments.contenders, known)
     folder = place("--out", arguments.out)
     return Request(
-        tasks=names("--tasks", arguments.tasks, [task.name for task in tasks.TASKS]),
+        tier=chosen,
+        tasks=()
+        if arguments.task and arguments.tasks is None
+        else task_names(arguments.tasks, chosen),
+        own=own_tasks(arguments.task),
         contenders=tuple(name for name in known if name in {*rivals, *reference}),
         reference=reference[0],
-        seeds=whole("--seeds", arguments.seeds),
-        rates=odd("--lrs", arguments.lrs),
+        seeds=spending.seeds
+        if arguments.seeds is None
+        else whole("--seeds", arguments.seeds),
+        rates=spending.rates if arguments.lrs is None else odd("--lrs", arguments.lrs),
         workers=cores()
         if arguments.workers is None
         else whole("--workers", arguments.workers),
         folder=folder,
         page=page_path(arguments.report, folder),
-        trials=whole("--trials", arguments.trials, least=0),
-        widen=whole("--widen", arguments.widen, least=0),
+        trials=spending.trials
+        if arguments.trials is None
+        else whole("--trials", arguments.trials, least=0),
+        widen=spending.widen
+        if arguments.widen is None
+        else whole("--widen", arguments.widen, least=0),
         log=arguments.log,
     )
 
@@ -84,10 +109,17 @@ def requested(arguments: argparse.Namespace) -> Request:
 def planned(request: Request) -> Plan:
     """Return the plan that the options ask for."""
     return factorial(
-        tasks=[tasks.find(name) for name in request.tasks],
+        tasks=[
+            *(
+                task
+                for task in tasks.of_tier(request.tier)
+                if task.name in request.tasks
+            ),
+            *request.own,
+        ],
         contenders=[contender.find(name) for name in request.contenders],
         seeds=range(request.seeds),
-        grid=Grid(points=request.rates),
+        grid=Grid(points=request.rates, factor=SPENDING[request.tier].factor),
         reference=request.reference,
         versions=versions(),
         trials=request.trials,
@@ -190,19 +222,14 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
 
 def listing(_: argparse.Namespace) -> int:
     """Print the tasks and the contenders."""
-    from mementum.lab.report.methods import plain
+    from mementum.lab.report import listing as page
 
     console = PatientConsole(highlight=False)
-    table = Table("task", "what it is", "steps", "seconds a run", box=None)
-    for task in tasks.TASKS:
-        table.add_row(task.name, task.title, f"{task.steps:,}", f"{task.seconds:g}")
-    console.print(table)
-    console.print()
-    table = Table("contender", "learning rate", "other hyperparameters", box=None)
-    for each in contender.CONTENDERS:
-        others = ", ".join(f"{name} {plain(v)}" for name, v in each.options.items())
-        table.add_row(each.name, f"{each.lr:g}", others)
-    console.print(table)
+    for table in (page.tasks(), page.sizes(), page.tiers(cores()), page.contenders()):
+        console.print(table)
+        console.print()
+    for complaint in tasks.complaints():
+        console.print(complaint, soft_wrap=True)
     return 0
 
 

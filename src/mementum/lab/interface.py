@@ -25,10 +25,13 @@ from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor import Executor
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.frames import Frame, frames
+from mementum.lab.request import SPENDING
+from mementum.lab.request import tier as tier_named
 from mementum.lab.run import RunRecord, RunSpec
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.statistics import Analysis, analyse
 from mementum.lab.store import Store
+from mementum.lab.task import Task, Tier
 from mementum.lab.training import execute, versions
 from mementum.lab.trajectories import controls
 from mementum.lab.widen import TIMES, grown
@@ -71,16 +74,18 @@ def plan(
     tasks: Iterable[str] | None = None,
     contenders: Iterable[str] | None = None,
     *,
-    seeds: int = 4,
-    rates: int = 5,
+    tier: str = "quick",
+    seeds: int | None = None,
+    rates: int | None = None,
     reference: str = "AdamW",
-    trials: int = 0,
+    trials: int | None = None,
 ) -> Plan:
     """Return the plan of a comparison: every contender on every task, tuned alike.
 
     Args:
-        tasks: Names, as `mementum tasks` lists them; all if not given.
+        tasks: Names, as `mementum tasks` lists them; all of the tier if not given.
         contenders: Names; all if not given. The reference always takes part.
+        tier: How much to spend; it sets the sizes of tasks and what is not given.
         seeds: How many seeds every setting is trained with.
         rates: Learning rates on each grid, an odd number.
         reference: Whom to compare with.
@@ -90,6 +95,11 @@ def plan(
         LookupError: A name is not known.
         LabError: A number is not possible.
     """
+    size = tier_named("tier", tier)
+    spending = SPENDING[size]
+    seeds = spending.seeds if seeds is None else seeds
+    rates = spending.rates if rates is None else rates
+    trials = spending.trials if trials is None else trials
     for name, number, least in (
         ("seeds", seeds, 1),
         ("rates", rates, 1),
@@ -103,18 +113,31 @@ def plan(
         )
     names = {contender.find(name).name for name in (*(contenders or ()), reference)}
     return factorial(
-        tasks=known.TASKS if tasks is None else [known.find(name) for name in tasks],
+        tasks=chosen_tasks(tasks, size),
         contenders=[
             each
             for each in contender.CONTENDERS
             if contenders is None or each.name in names
         ],
         seeds=range(seeds),
-        grid=Grid(points=rates),
+        grid=Grid(points=rates, factor=spending.factor),
         reference=reference,
         versions=versions(),
         trials=trials,
     )
+
+
+def chosen_tasks(names: Iterable[str] | None, tier: Tier) -> list[Task]:
+    """Return the named tasks in the size of a tier, or all that take part in it."""
+    if names is None:
+        return list(known.of_tier(tier))
+    found = []
+    for name in names:
+        sized = known.find(name).at(tier)
+        if sized is None:
+            raise LookupError(f"{name} has no part in tier {tier}")
+        found.append(sized)
+    return found
 
 
 def compare(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from mementum.lab import LabError
+from mementum.lab import LabError, tasks
+from mementum.lab.task import Task, Tier
+from mementum.lab.tasks import own
 from mementum.names import resolve
 from mementum.recipes import RECIPES
 
@@ -19,7 +22,11 @@ class RequestError(LabError):
 class Request:
     """The options of ``mementum compare``, all of them possible."""
 
+    tier: Tier
     tasks: tuple[str, ...]
+    """Names of the tier's tasks."""
+    own: tuple[Task, ...]
+    """The tasks of the user's files."""
     contenders: tuple[str, ...]
     """The reference among them."""
     reference: str
@@ -31,6 +38,38 @@ class Request:
     trials: int = 0
     widen: int = 0
     log: str | None = None
+
+
+class Spending(NamedTuple):
+    """What a tier spends unless told otherwise."""
+
+    seeds: int
+    rates: int
+    """How many learning rates."""
+    factor: float
+    """The ratio of neighbouring learning rates."""
+    trials: int
+    """How many settings of all hyperparameters are tried besides."""
+    widen: int
+    """How often a grid may be widened whose end was chosen."""
+
+
+SPENDING = {
+    Tier.SMOKE: Spending(2, 1, 10**0.5, 0, 0),
+    Tier.QUICK: Spending(4, 5, 10**0.5, 0, 0),
+    Tier.STANDARD: Spending(10, 9, 10**0.25, 24, 2),
+    Tier.PAPER: Spending(5, 5, 10**0.5, 24, 2),
+}
+
+
+def tier(option: str, text: str) -> Tier:
+    """Return the tier of this name."""
+    known = [each.value for each in Tier]
+    try:
+        return Tier(resolve("tier", text, known))
+    except ValueError as error:
+        answer = str(error)
+    raise RequestError(f"{option}: {answer}")
 
 
 def whole(option: str, text: str, *, least: int = 1) -> int:
@@ -55,6 +94,12 @@ def odd(option: str, text: str) -> int:
     return number
 
 
+def own_tasks(paths: Sequence[str] | None) -> tuple[Task, ...]:
+    """Return the tasks of the files given, each tried out."""
+    known = {task.name for task in tasks.offered()}
+    return own.register(paths or (), known.__contains__)
+
+
 def names(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a comma-separated option in the lab's order; None means all.
 
@@ -68,6 +113,24 @@ def names(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...
         raise RequestError(f"{option} names nothing; choose from {', '.join(known)}.")
     chosen = {known_name(option, name, known) for name in sorted(asked)}
     return tuple(name for name in known if name in chosen)
+
+
+def task_names(text: str | None, tier: Tier) -> tuple[str, ...]:
+    """Return the asked tasks of a tier.
+
+    One that has no part in it is answered with the tiers it has a part in.
+    """
+    listed = [task.name for task in tasks.of_tier(tier)]
+    others = {task.name.lower(): task for task in tasks.offered()}
+    for name in (text or "").split(","):
+        task = others.get(name.strip().lower())
+        if task is not None and task.name not in listed:
+            sizes = ", ".join(each for each in Tier if task.at(each) is not None)
+            raise RequestError(
+                f"--tasks: {task.name} has no part in tier {tier}; give --tier with "
+                f"one of its own: {sizes}."
+            )
+    return names("--tasks", text, listed)
 
 
 def known_name(option: str, name: str, known: Sequence[str]) -> str:

@@ -76,7 +76,8 @@ def execute(spec: RunSpec) -> RunRecord:
         train(run, spec, checked(spec))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
         run.status = Status.FAILED
-        run.error = f"{type(error).__name__}: {error}"
+        told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
+        run.error = f"{told}{error}"
     finally:
         torch.set_num_threads(threads)
     return run.record(spec, time.perf_counter() - began)
@@ -84,7 +85,7 @@ def execute(spec: RunSpec) -> RunRecord:
 
 def checked(spec: RunSpec) -> Task:
     """Return the spec's task, after comparing version, steps and data."""
-    task = tasks.find(spec.task)
+    task = tasks.find(spec.task, spec.steps)
     asked = spec.task_version, spec.steps, spec.data
     if asked != (task.version, task.steps, task.data()):
         raise ValueError(
