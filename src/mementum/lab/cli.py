@@ -79,6 +79,11 @@ def add_compare(
     )
     add("--workers", metavar="N", help="processes at a time (default: one a core)")
     add(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the Dask cluster of this scheduler (its address, or its file)",
+    )
+    add(
         "--out",
         metavar="FOLDER",
         default=FOLDER,

@@ -12,10 +12,19 @@ from rich.table import Table
 from mementum.lab import contender, tasks
 from mementum.lab.console import PatientConsole
 from mementum.lab.driver import complete, missing, of_plan
+from mementum.lab.executor import Executor
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.progress import display
-from mementum.lab.request import Request, RequestError, names, odd, place, whole
+from mementum.lab.request import (
+    Request,
+    RequestError,
+    cluster,
+    names,
+    odd,
+    place,
+    whole,
+)
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
@@ -40,9 +49,10 @@ def compare(arguments: argparse.Namespace) -> int:
         return foretell(plan, kept, request, as_json=arguments.json)
     if request.seeds == 1 and not all(task.deterministic for task in plan.tasks):
         console.print(ONE_SEED)
+    executor = workforce(request)
     with store:
         store.write_plan(plan)
-        if not carry_out(plan, store, request, console):
+        if not carry_out(plan, store, executor, request, console):
             return INTERRUPTED
     return show(plan, store, request.page, as_json=arguments.json)
 
@@ -64,6 +74,7 @@ def requested(arguments: argparse.Namespace) -> Request:
         workers=cores()
         if arguments.workers is None
         else whole("--workers", arguments.workers),
+        dask=cluster(arguments.dask, arguments.workers),
         folder=folder,
         page=page_path(arguments.report, folder),
     )
@@ -79,6 +90,19 @@ def planned(request: Request) -> Plan:
         reference=request.reference,
         versions=versions(),
     )
+
+
+def workforce(request: Request) -> Executor:
+    """Return what carries the runs out: this machine, or the Dask cluster named."""
+    if request.dask is None:
+        return LocalExecutor(request.workers)
+    try:
+        from mementum.lab.executor.dask import DaskExecutor
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            '--dask needs the dask extra: pip install "mementum[dask]".'
+        ) from error
+    return DaskExecutor(request.dask)
 
 
 def foretell(
@@ -99,13 +123,14 @@ def foretell(
 def carry_out(
     plan: Plan,
     store: Store,
+    executor: Executor,
     request: Request,
     console: PatientConsole,
 ) -> bool:
     """Run what is left; return whether it came to its end."""
     kept = of_plan(plan, store.records())
     left = missing(plan, kept)
-    forecast = Forecast(plan, left, request.workers, kept=kept)
+    forecast = Forecast(plan, left, executor.workers, kept=kept)
     over, total = forecast.runs()
     console.print(
         f"{total} runs, {over} done before. Results are kept in {request.folder}.",
@@ -119,7 +144,7 @@ def carry_out(
 
     try:
         with shown:
-            complete(left, store, LocalExecutor(request.workers), seen)
+            complete(left, store, executor, seen)
     except KeyboardInterrupt:
         rest = len(missing(plan, store.records()))
         console.print(

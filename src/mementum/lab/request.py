@@ -26,6 +26,8 @@ class Request:
     seeds: int
     rates: int
     workers: int
+    dask: str | None
+    """The scheduler's address; None means the processes of this machine."""
     folder: Path
     page: Path
 
@@ -89,6 +91,20 @@ def place(option: str, text: str) -> Path:
     if not text.strip():
         raise RequestError(f"{option} is empty; name a folder, or . for this one.")
     return Path(text)
+
+
+def cluster(address: str | None, workers: str | None) -> str | None:
+    """Return the address of the Dask cluster, which counts its workers itself."""
+    if address is None:
+        return None
+    if not address.strip():
+        raise RequestError("--dask is empty; give the scheduler's address.")
+    if workers is not None:
+        raise RequestError(
+            f"--workers is {workers} and --dask {address}; --workers is for this "
+            "machine, and a cluster has the workers it has."
+        )
+    return address
 
 
 def page(text: str | None, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import os
@@ -25,6 +26,12 @@ def database() -> duckdb.DuckDBPyConnection:
     )
 
 
+@functools.cache
+def engine() -> duckdb.DuckDBPyConnection:
+    """Return the database through which segments pass; opening one takes a while."""
+    return database()
+
+
 def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
     """Keep the lines, each with its run's id, and wait until the disk has them.
 
@@ -34,8 +41,8 @@ def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{digest(lines)}{SUFFIX}"
     fresh = path.with_name(path.name + UNFINISHED)
-    with database() as base:
-        base.execute("CREATE TABLE segment (run_id VARCHAR, record VARCHAR)")
+    with engine().cursor() as base:
+        base.execute("CREATE TEMP TABLE segment (run_id VARCHAR, record VARCHAR)")
         base.execute(
             "INSERT INTO segment SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[])",
             [list(ids), list(lines)],
@@ -50,7 +57,7 @@ def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
 def read(path: Path) -> list[str]:
     """Return the lines of a segment, or raise ``SegmentError``."""
     try:
-        with database() as base:
+        with engine().cursor() as base:
             rows = base.read_parquet(glob.escape(str(path))).project("record")
             lines = [str(line) for (line,) in rows.fetchall()]
     except duckdb.Error as error:
