@@ -1,6 +1,7 @@
 """Laws of runs on a Dask cluster: the same results, from the workers that fit."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -94,6 +95,9 @@ def test_a_worker_with_other_software_is_left_out(
     with pytest.raises(ExecutorError, match=r"torch is 2\.12 there and right here"):
         list(executor.results(SPECS))
     idle.hire()
+    deadline = time.monotonic() + 30
+    while DaskExecutor(idle.address, brief, software).workers < 3:
+        assert time.monotonic() < deadline
     with caplog.at_level(logging.WARNING):
         records = list(executor.results(SPECS))
     assert seeded(records) == seeded([instant(each) for each in SPECS])
