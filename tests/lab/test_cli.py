@@ -43,6 +43,7 @@ class Instantly:
     """Carries out runs in no time, in this process."""
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         assert workers >= 1
 
     def results(self, specs: list) -> Iterator[RunRecord]:
@@ -188,6 +189,9 @@ def test_a_dry_run_counts_and_makes_nothing(
         (["--seeds", "0"], ["--seeds is 0", "1 or more"]),
         (["--seeds", "two"], ["--seeds is two", "whole number"]),
         (["--workers", "-1"], ["--workers is -1", "1 or more"]),
+        (["--dask", " "], ["--dask is empty"]),
+        (["--dask", "tcp://a:1", "--workers", "2"], ["--workers is for this machine"]),
+        (["--dask", "tcp://a:1", "--task", __file__], ["as a package"]),
         (["--lrs", "2"], ["--lrs is 2", "odd"]),
         (["--lrs", "1.5"], ["--lrs is 1.5", "whole number"]),
         (["--tier", "quik"], ["--tier: no tier is named 'quik'", "quick"]),

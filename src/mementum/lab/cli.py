@@ -1,7 +1,7 @@
-"""The lab's commands: compare, report and tasks.
+"""The lab's commands: compare, report, tasks, and those on what is kept.
 
-What takes time to import stands in `commands`, which is imported once a command runs:
-help comes at once.
+What takes time to import stands in `commands` and `archive`, which are imported once a
+command runs: help comes at once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from importlib import import_module
 
 from mementum.lab import LabError
+from mementum.lab.archive_options import add_archive
 
 FOLDER = "mementum-compare"
 PAGE = "report.html"
-EXTRA = ("scipy", "sklearn", "rich", "jinja2", "plotly")
+EXTRA = ("duckdb", "scipy", "sklearn", "rich", "jinja2", "plotly")
 
 
 def add_commands(
@@ -37,6 +39,7 @@ def add_commands(
         description="List the tasks and the contenders that `mementum compare` knows.",
     )
     tasks.set_defaults(run=run, lab="tasks")
+    add_archive(commands, run, FOLDER)
 
 
 REPORT = (
@@ -106,6 +109,11 @@ def add_compare(
     )
     add("--workers", metavar="N", help="processes at a time (default: one a core)")
     add(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the Dask cluster of this scheduler (its address, or its file)",
+    )
+    add(
         "--out",
         metavar="FOLDER",
         default=FOLDER,
@@ -132,9 +140,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 2
     try:
-        from mementum.lab import commands
-
-        return commands.COMMANDS[arguments.lab](arguments)
+        module = import_module(getattr(arguments, "module", "mementum.lab.commands"))
+        return int(module.COMMANDS[arguments.lab](arguments))
     except LabError as error:
         print(f"mementum {arguments.lab}: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from mementum.lab import contender, tasks
 from mementum.lab.console import PatientConsole
 from mementum.lab.data.source import OFFLINE
 from mementum.lab.driver import complete, missing, of_plan
+from mementum.lab.executor import Executor
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.interface import Comparison, pursue
@@ -20,6 +21,7 @@ from mementum.lab.request import (
     SPENDING,
     Request,
     RequestError,
+    cluster,
     names,
     odd,
     own_tasks,
@@ -57,10 +59,11 @@ def compare(arguments: argparse.Namespace) -> int:
         return foretell(plan, kept, request, as_json=arguments.json)
     if request.seeds == 1 and not all(task.deterministic for task in plan.tasks):
         console.print(ONE_SEED)
+    executor = workforce(request)
     seen = watched(request)
 
     def carry(wider: Plan, store: Store) -> bool:
-        return carry_out(wider, store, request, console, seen)
+        return carry_out(wider, store, executor, request, console, seen)
 
     with store:
         finished = pursue(plan, store, request.widen, carry)
@@ -79,6 +82,7 @@ def requested(arguments: argparse.Namespace) -> Request:
         raise RequestError(f"--reference is {arguments.reference}; give one name.")
     rivals = names("--contenders", arguments.contenders, known)
     folder = place("--out", arguments.out)
+    dask = cluster(arguments.dask, arguments.workers, arguments.task)
     return Request(
         tier=chosen,
         tasks=()
@@ -94,6 +98,7 @@ def requested(arguments: argparse.Namespace) -> Request:
         workers=cores()
         if arguments.workers is None
         else whole("--workers", arguments.workers),
+        dask=dask,
         folder=folder,
         page=page_path(arguments.report, folder),
         trials=spending.trials
@@ -126,6 +131,19 @@ def planned(request: Request) -> Plan:
     )
 
 
+def workforce(request: Request) -> Executor:
+    """Return what carries the runs out: this machine, or the Dask cluster named."""
+    if request.dask is None:
+        return LocalExecutor(request.workers)
+    try:
+        from mementum.lab.executor.dask import DaskExecutor
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            '--dask needs the dask extra: pip install "mementum[dask]".'
+        ) from error
+    return DaskExecutor(request.dask)
+
+
 def foretell(
     plan: Plan, kept: Sequence[RunRecord], request: Request, *, as_json: bool
 ) -> int:
@@ -144,6 +162,7 @@ def foretell(
 def carry_out(
     plan: Plan,
     store: Store,
+    executor: Executor,
     request: Request,
     console: PatientConsole,
     also: Callable[[RunRecord], None],
@@ -151,7 +170,7 @@ def carry_out(
     """Run what is left; return whether it came to its end."""
     kept = of_plan(plan, store.records())
     left = missing(plan, kept)
-    forecast = Forecast(plan, left, request.workers, kept=kept)
+    forecast = Forecast(plan, left, executor.workers, kept=kept)
     over, total = forecast.runs()
     console.print(
         f"{total} runs, {over} done before. Results are kept in {request.folder}.",
@@ -166,7 +185,7 @@ def carry_out(
 
     try:
         with shown:
-            complete(left, store, LocalExecutor(request.workers), seen)
+            complete(left, store, executor, seen)
     except KeyboardInterrupt:
         rest = len(missing(plan, store.records()))
         console.print(

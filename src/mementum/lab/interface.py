@@ -64,6 +64,8 @@ class Comparison:
 class Here:
     """Carries out runs one after the other in this process."""
 
+    workers = 1
+
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs in order."""
         for spec in specs:

@@ -33,6 +33,8 @@ class Request:
     seeds: int
     rates: int
     workers: int
+    dask: str | None
+    """The scheduler's address; None means the processes of this machine."""
     folder: Path
     page: Path
     trials: int = 0
@@ -155,6 +157,27 @@ def place(option: str, text: str) -> Path:
     if not text.strip():
         raise RequestError(f"{option} is empty; name a folder, or . for this one.")
     return Path(text)
+
+
+def cluster(
+    address: str | None, workers: str | None, files: Sequence[str] | None
+) -> str | None:
+    """Return the address of the Dask cluster, which counts its workers itself."""
+    if address is None:
+        return None
+    if not address.strip():
+        raise RequestError("--dask is empty; give the scheduler's address.")
+    if workers is not None:
+        raise RequestError(
+            f"--workers is {workers} and --dask {address}; --workers is for this "
+            "machine, and a cluster has the workers it has."
+        )
+    if files:
+        raise RequestError(
+            f"--task is {files[0]} and --dask {address}; the workers do not have the "
+            "file. Install the task on them as a package: docs/tasks.md says how."
+        )
+    return address
 
 
 def page(text: str | None, folder: Path) -> Path:
