@@ -15,7 +15,15 @@ from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.progress import display
-from mementum.lab.request import Request, RequestError, names, odd, place, whole
+from mementum.lab.request import (
+    Errand,
+    Request,
+    RequestError,
+    names,
+    odd,
+    place,
+    whole,
+)
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
@@ -82,7 +90,7 @@ def planned(request: Request) -> Plan:
 
 
 def foretell(
-    plan: Plan, kept: Sequence[RunRecord], request: Request, *, as_json: bool
+    plan: Plan, kept: Sequence[RunRecord], request: Errand, *, as_json: bool
 ) -> int:
     """Print how many runs the comparison needs, and how long they should take."""
     total, left = len(plan.specs()), missing(plan, kept)
@@ -99,7 +107,7 @@ def foretell(
 def carry_out(
     plan: Plan,
     store: Store,
-    request: Request,
+    request: Errand,
     console: PatientConsole,
 ) -> bool:
     """Run what is left; return whether it came to its end."""
@@ -136,6 +144,11 @@ def carry_out(
 def report(arguments: argparse.Namespace) -> int:
     """Show again what the comparison in a folder found."""
     store = Store(place("the folder", arguments.folder))
+    if not store.read_plan().reference:
+        raise RequestError(
+            f"{store.folder} holds claims, not a comparison. "
+            f"`mementum reproduce all --out {store.folder}` shows them."
+        )
     path = page_path(arguments.report, store.folder)
     return show(store.read_plan(), store, path, as_json=arguments.json)
 
@@ -191,8 +204,16 @@ def listing(_: argparse.Namespace) -> int:
     return 0
 
 
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Run the claims of the papers and show the ledger."""
+    from mementum.lab.claims.commands import reproduce
+
+    return reproduce(arguments)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": compare,
     "report": report,
     "tasks": listing,
+    "reproduce": reproduce,
 }
