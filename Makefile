@@ -18,10 +18,14 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[lab,test]'
+# timm needs torchvision, whose wheels are built for CUDA: beside torch for CPUs, any
+# library that looks for torchvision fails. Both lie apart, for timm's test alone.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--constraint constraints.txt --upgrade --target .venv/timm timm torchvision
 	@touch $@
 
 test: $(INSTALLED)  ## Run all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 fuzz: $(INSTALLED)  ## Try 20,000 random steps
 	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py

@@ -338,3 +338,29 @@ def test_the_theory_imports_the_standard_library_alone() -> None:
         check=True,
     )
     assert answer.stdout.split() == ["mementum"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 50, 3_000])
+@pytest.mark.parametrize(
+    "average",
+    [
+        Memory.adam(0.999),
+        Memory.adam(0.0),
+        Memory.adamnc(),
+        Memory.adax(1e-4),
+        Memory.adamnx(0.99),
+        Fixed(0.9),
+        Fixed(0.0),
+        Memory(1e-9),
+    ],
+    ids=str,
+)
+def test_the_length_counts_the_weights(average: Average, steps: int) -> None:
+    weights = average.profile(steps)
+    counted = math.fsum(weights) ** 2 / math.fsum(w * w for w in weights)
+    assert average.length(steps) == pytest.approx(counted, rel=1e-10)
+
+
+def test_a_growing_memory_stops_growing() -> None:
+    assert Memory.adax(1e-4).length(10**9) == pytest.approx(20_000, rel=1e-3)
+    assert Memory.adamnc().length(10**9) == 10**9

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         AdaXW,
         AMSGrad,
         Mementum,
+        convert,
+        param_groups,
+        step_in_backward,
     )
 
 __version__ = "0.1.0"
@@ -38,7 +41,10 @@ __all__ = [
     "Memory",
     "Rule",
     "SquareOf",
+    "convert",
+    "param_groups",
     "ratio_for_horizon",
+    "step_in_backward",
 ]
 
 

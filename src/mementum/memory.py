@@ -58,6 +58,9 @@ class Average(Protocol):
     def profile(self, steps: int) -> list[float]:
         """Return the weight that each of `steps` samples has in the mean."""
 
+    def length(self, t: int) -> float:
+        """Return how many samples the mean holds in effect after `t` of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -153,6 +156,19 @@ class Memory:
         ]
         return newest_first if self.log_ratio > 0 else newest_first[::-1]
 
+    def length(self, t: int) -> float:
+        """Return how many samples the mean holds in effect after `t` of them.
+
+        The square of the sum of their weights over the sum of the squares: as many
+        alike would give a mean that varies as much.
+
+            length(t) = tanh(t d / 2) / tanh(d / 2),   d = abs(log_ratio)
+
+        >>> Memory.adamnc().length(10), round(Memory.adam(0.999).length(10**6))
+        (10.0, 1999)
+        """
+        return _length(abs(self.log_ratio), t)
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -178,6 +194,19 @@ class Fixed:
         """Return the weight each of `steps` samples has in the mean, oldest first."""
         return [(1 - self.beta) * self.beta**age for age in reversed(range(steps))]
 
+    def length(self, t: int) -> float:
+        """Return how many samples the mean holds in effect after `t` of them.
+
+        The square of the sum of their weights over the sum of the squares: as many
+        alike would give a mean that varies as much.
+
+            length(t) = tanh(t d / 2) / tanh(d / 2),   d = -log(beta)
+
+        >>> round(Fixed(0.9).length(10**6), 6)
+        19.0
+        """
+        return _length(-math.log(self.beta + TINY), t)
+
 
 def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
     """Return the memory ratio that has the published shape over a run of `steps`.
@@ -201,6 +230,12 @@ def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
             f"kappa is {kappa} over {steps} steps; the ratio leaves the floats. "
             "The published runs have a kappa of 7."
         ) from None
+
+
+def _length(decay: float, t: int) -> float:
+    if decay < 1e-12:
+        return float(t)
+    return math.tanh(0.5 * decay * t) / math.tanh(0.5 * decay)
 
 
 def suited(number: Any, xp: Namespace) -> Namespace:

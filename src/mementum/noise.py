@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import blake2b
-from struct import unpack
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +19,9 @@ from numpy.typing import NDArray
 STRIDE = 0x9E3779B9
 MULTIPLIERS = 0x7FEB352D, 0x846CA68B
 
+# The same for 64 bits: shifts and multipliers.
+JOIN = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+
 
 class Key(NamedTuple):
     """What the words of one parameter in one step have in common: two 32-bit words."""
@@ -28,31 +30,55 @@ class Key(NamedTuple):
     second: int
 
 
+@cache
+def identity(
+    seed: int,
+    parameter: str | int,
+    purpose: Literal["state", "parameter"] = "state",
+) -> int:
+    """Return 64 bits that stand for a parameter in a run.
+
+    `parameter` is its name or, without one, its place among all parameters; `purpose`
+    is what is rounded, the moments or the parameter itself.
+    """
+    kind = "name" if isinstance(parameter, str) else "place"
+    return _hashed(f"{purpose}\n{seed}\n{kind}\n{parameter}\n")
+
+
+def keys(identities: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
+    """Return the keys of parameters in one step: `first` below, `second` above.
+
+    Both hashes are strong; what joins them is a bijection that spreads each bit over
+    all others, so two keys are alike only if the joined hashes are.
+    """
+    x = identities ^ np.uint64(_hashed(f"step\n{step}\n"))
+    for shift, multiplier in JOIN:
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(multiplier)
+    return x ^ (x >> np.uint64(31))
+
+
 def key(
     seed: int,
     parameter: str | int,
     step: int,
     purpose: Literal["state", "parameter"] = "state",
 ) -> Key:
-    """Return the key of a parameter's words in one step.
-
-    `parameter` is its name or, without one, its place among all parameters; `purpose`
-    is what is rounded, the moments or the parameter itself.
+    """Return the key of one parameter's words in one step.
 
     >>> key(0, "weight", 1) == key(0, "weight", 1), key(0, "3", 1) == key(0, 3, 1)
     (True, False)
     """
-    hashed = _begun(seed, parameter, purpose).copy()
-    hashed.update(b"%d" % step)
-    return Key(*unpack("<II", hashed.digest()))
+    one = np.array([identity(seed, parameter, purpose)], dtype=np.uint64)
+    return unpacked(keys(one, step)[0])
 
 
-@cache
-def _begun(seed: int, parameter: str | int, purpose: str) -> blake2b:
-    """Return the hash of all but the step, which is all that is new at every step."""
-    kind = "name" if isinstance(parameter, str) else "place"
-    text = f"{purpose}\n{seed}\n{kind}\n{parameter}\n"
-    return blake2b(text.encode(), digest_size=8)
+def unpacked(packed: np.uint64) -> Key:
+    """Return one of `keys` as its two words."""
+    return Key(int(packed) & 0xFFFFFFFF, int(packed) >> 32)
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def words(key: Key, start: int, count: int) -> NDArray[np.uint32]:

@@ -67,6 +67,7 @@ struct Item {
   std::vector<Memory> scales;
   mementum_key state, param;
   bool dense = false;
+  int64_t first = 0;
 
   int64_t elements() const {
     int64_t n = 1;
@@ -141,6 +142,7 @@ std::vector<int64_t> shape(bool large, Random& random) {
 
 Item item(const Job& job, bool large, bool odd, Random& random) {
   Item made{shape(large, random), {}, {}, {}, {}, chance(random, 50)};
+  if (chance(random, 50)) made.first = int64_t(random() >> 24);
   made.state = {uint32_t(random()), uint32_t(random())};
   made.param = {uint32_t(random()), uint32_t(random())};
   const bool codes = job.state == MEMENTUM_FLOAT8;
@@ -177,32 +179,52 @@ Job draw(bool large, Random& random) {
   return job;
 }
 
-int32_t run(Job& job, int32_t threads, int32_t isa) {
-  std::vector<mementum_item> items;
-  std::vector<mementum_rounding> roundings;
-  std::vector<std::vector<int64_t>> layouts(job.items.size());
-  for (size_t i = 0; i < job.items.size(); i++) {
-    Item& own = job.items[i];
-    std::vector<Operand>& of = own.operands;
-    if (!own.dense) {
-      layouts[i] = {int64_t(own.sizes.size())};
-      layouts[i].insert(layouts[i].end(), own.sizes.begin(), own.sizes.end());
-      for (int place = 0; place < 5; place++) {
-        const std::vector<int64_t>& strides = of[size_t(place == 4 && !job.peak ? 3 : place)].strides;
-        layouts[i].insert(layouts[i].end(), strides.begin(), strides.end());
-      }
-    }
-    items.push_back({of[0].data(), of[1].data(), of[2].data(), of[3].data(),
-                     job.peak ? of[4].data() : nullptr, own.elements(),
-                     own.dense ? nullptr : layouts[i].data()});
-    mementum_rounding rounding{own.state, own.param, nullptr, nullptr, nullptr, own.row()};
-    if (!own.scales.empty()) {
-      rounding.m_scale = own.scales[0].bytes.get();
-      rounding.v_scale = own.scales[1].bytes.get();
-      rounding.k_scale = own.scales[2].bytes.get();
-    }
-    roundings.push_back(rounding);
+// The columns of a call, which point into a job.
+struct Columns {
+  std::vector<void*> p, g, m, v, k;
+  std::vector<int64_t> elements, first, rows;
+  std::vector<std::vector<int64_t>> described;
+  std::vector<const int64_t*> layouts;
+  std::vector<mementum_key> state_keys, param_keys;
+  std::vector<uint8_t*> m_scales, v_scales, k_scales;
+};
+
+std::vector<int64_t> layout_of(const Item& own, bool peak, bool codes) {
+  std::vector<int64_t> layout{int64_t(own.sizes.size())};
+  layout.insert(layout.end(), own.sizes.begin(), own.sizes.end());
+  for (size_t place = 0; place < 5; place++) {
+    const size_t known = place == 4 && !peak ? 3 : codes && place > 1 ? 0 : place;
+    const std::vector<int64_t>& strides = own.operands[known].strides;
+    layout.insert(layout.end(), strides.begin(), strides.end());
   }
+  std::vector<int64_t> numbers(own.sizes.size(), 1);
+  for (size_t d = numbers.size(); d-- > 1;) numbers[d - 1] = numbers[d] * own.sizes[d];
+  layout.insert(layout.end(), numbers.begin(), numbers.end());
+  return layout;
+}
+
+int32_t run(Job& job, int32_t threads, int32_t isa) {
+  Columns to;
+  const bool codes = job.state == MEMENTUM_FLOAT8;
+  for (Item& own : job.items) {
+    std::vector<Operand>& of = own.operands;
+    to.p.push_back(of[0].data());
+    to.g.push_back(of[1].data());
+    to.m.push_back(of[2].data());
+    to.v.push_back(of[3].data());
+    if (job.peak) to.k.push_back(of[4].data());
+    to.elements.push_back(own.elements());
+    to.first.push_back(own.first);
+    to.rows.push_back(own.row());
+    to.described.push_back(layout_of(own, job.peak, codes));
+    to.state_keys.push_back(own.state);
+    to.param_keys.push_back(own.param);
+    for (size_t i = 0; i < own.scales.size(); i++)
+      (i == 0 ? to.m_scales : i == 1 ? to.v_scales : to.k_scales)
+          .push_back(own.scales[i].bytes.get());
+  }
+  for (size_t i = 0; i < job.items.size(); i++)
+    to.layouts.push_back(job.items[i].dense ? nullptr : to.described[i].data());
   mementum_job call{};
   call.numbers = job.numbers;
   call.param = job.param;
@@ -211,10 +233,54 @@ int32_t run(Job& job, int32_t threads, int32_t isa) {
   call.isa = isa;
   call.threads = threads;
   call.rounds_param = job.rounds;
-  call.count = int64_t(items.size());
-  call.items = items.data();
-  call.roundings = roundings.data();
+  call.count = int64_t(job.items.size());
+  call.p = to.p.data();
+  call.g = to.g.data();
+  call.m = to.m.data();
+  call.v = to.v.data();
+  call.k = job.peak ? to.k.data() : nullptr;
+  call.elements = to.elements.data();
+  call.layouts = to.layouts.data();
+  call.first = to.first.data();
+  call.state_keys = codes || job.state == MEMENTUM_BFLOAT16 ? to.state_keys.data() : nullptr;
+  call.param_keys = to.param_keys.data();
+  if (codes) {
+    call.m_scales = to.m_scales.data();
+    call.v_scales = to.v_scales.data();
+    call.k_scales = to.k_scales.data();
+    call.rows = to.rows.data();
+  }
   return mementum_step(&call);
+}
+
+// The sums of squares of all gradients.
+std::vector<double> sums(Job& job, int32_t threads, int32_t isa) {
+  std::vector<void*> g;
+  std::vector<int64_t> elements;
+  std::vector<std::vector<int64_t>> described;
+  std::vector<const int64_t*> layouts;
+  for (Item& own : job.items) {
+    g.push_back(own.operands[1].data());
+    elements.push_back(own.elements());
+    described.push_back({int64_t(own.sizes.size())});
+    described.back().insert(described.back().end(), own.sizes.begin(), own.sizes.end());
+    const std::vector<int64_t>& strides = own.operands[1].strides;
+    described.back().insert(described.back().end(), strides.begin(), strides.end());
+  }
+  for (size_t i = 0; i < job.items.size(); i++)
+    layouts.push_back(job.items[i].dense ? nullptr : described[i].data());
+  std::vector<double> found(job.items.size());
+  const mementum_reading reading{job.grad, isa, threads, int64_t(g.size()), g.data(),
+                                 elements.data(), layouts.data()};
+  if (mementum_square_sums(&reading, found.data())) found.clear();
+  return found;
+}
+
+bool same(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); i++)
+    if (!(a[i] == b[i] || (a[i] != a[i] && b[i] != b[i]))) return false;
+  return true;
 }
 
 bool is_nan(const Operand& operand, int64_t i) {
@@ -292,9 +358,13 @@ void one(int64_t number, uint64_t seed, bool large) {
   Job expected = given;
   check(!run(expected, 1, MEMENTUM_BASELINE), "refused", number);
   check(kept(given, expected), "wrote where it must not", number);
+  Job read = given;
+  const std::vector<double> squares = sums(read, 1, MEMENTUM_BASELINE);
+  check(!squares.empty(), "refused", number);
   for (int32_t isa = MEMENTUM_BASELINE; isa <= mementum_best_isa(); isa++) {
     Job other = given;
     check(!run(other, 1 + int32_t(below(random, 5)), isa), "refused", number);
+    check(same(squares, sums(read, 1 + int32_t(below(random, 5)), isa)), "sums differ", number);
     check(same(expected, other), "threads or instruction sets differ", number);
   }
 }

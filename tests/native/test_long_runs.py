@@ -61,23 +61,25 @@ def test_a_million_float32_steps_keep_the_square_of_a_constant_gradient(
     own = kernel.bucket([row])
     template, entry = captured_job(own, monkeypatch)
     step = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(entry)
-    # The items that the template points at live as long as this list.
-    items = (ctypes.c_int64 * 7)(
-        p.data_ptr(), grad.data_ptr(), m.data_ptr(), v.data_ptr(),
-        k.data_ptr() if rule.peak else 0, len(grad), 0,
-    )  # fmt: skip
     job = np.frombuffer(bytearray(template), dtype=np.uint8).copy()
-    offset = native._Job.items.offset
-    job[offset : offset + 8] = np.frombuffer(
-        ctypes.c_int64(ctypes.addressof(items)), dtype=np.uint8
-    )
+    # What the template's columns point at lives as long as this list.
+    columns = [
+        (column, ctypes.c_int64(row[i].data_ptr()))
+        for i, column in enumerate("pgmvk"[: len(row)])
+    ]
+    columns.append(("elements", ctypes.c_int64(len(grad))))
+    for column, value in columns:
+        offset = getattr(native._Job, column).offset
+        job[offset : offset + 8] = np.frombuffer(
+            ctypes.c_int64(ctypes.addressof(value)), dtype=np.uint8
+        )
     chunk = 10_000
     jobs = np.tile(job, (chunk, 1))
     places = [jobs.ctypes.data + i * job.size for i in range(chunk)]
     for first in range(1, STEPS + 1, chunk):
         t = np.arange(first, first + chunk, dtype=np.float64)
-        columns = np.broadcast_arrays(*rule.at(t, 1e-6, np), t)[:-1]
-        jobs[:, :96] = np.ascontiguousarray(np.stack(columns, 1)).view(np.uint8)
+        numbers = np.broadcast_arrays(*rule.at(t, 1e-6, np), t)[:-1]
+        jobs[:, :96] = np.ascontiguousarray(np.stack(numbers, 1)).view(np.uint8)
         for place in places:
             step(place)
     g = real(grad)

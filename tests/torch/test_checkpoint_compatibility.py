@@ -71,7 +71,7 @@ def test_names_are_saved_and_loaded_as_torch_does(member: Member) -> None:
         return optimizer
 
     for saved, loading, expected in (
-        ("a", "b", ["a0", "a1"]),
+        ("a", "a", ["a0", "a1"]),
         ("a", None, ["a0", "a1"]),
         (None, "b", ["b0", "b1"]),
         (None, None, None),

@@ -39,7 +39,6 @@ PRIVATE = {
     "_foreach_maximum_",
     "_foreach_mul",
     "_foreach_mul_",
-    "_foreach_norm",
     "_foreach_sqrt",
     "_foreach_sub",
     "_foreach_sub_",

@@ -51,10 +51,9 @@ def stepped(
 ) -> list[Tensor]:
     """Return the tensors after a step of this kernel."""
     p, g, m, v, *k = [tensor.clone() for tensor in tensors]
-    p.grad = g
     state = {"step": 0, "momentum": m, "square": v, **({"peak": k[0]} if k else {})}
-    bucket = Bucket(step=1, owners=[p], states=[state])
-    bucket.gather(peak=peak)
+    bucket = Bucket(step=1, owners=[p], indices=[0], states=[state])
+    bucket.gather([g], peak=peak)
     kernel.update(c, bucket)
     assert same_bits(g, tensors[1])
     return [p, m, v, *k]

@@ -43,6 +43,8 @@ OTHERS: dict[str, Any] = {
 }
 # Arguments that say how a step is run, and must not change its result.
 EXECUTION = {"foreach", "fused", "capturable", "differentiable", "nonfinite"}
+# Its laws are in test_clipping.py.
+EXECUTION |= {"clip_norm"}
 # Arguments that say how numbers are stored; test_formats.py holds their laws.
 EXECUTION |= {"state_dtype", "stochastic_rounding", "seed"}
 

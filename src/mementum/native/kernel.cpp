@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -12,47 +13,53 @@ namespace mementum {
 
 using Step = void(const mementum_job&, int64_t, int64_t);
 using Words = void(mementum_key, int64_t, int64_t, uint32_t*);
+using Square = double(const mementum_reading&, int64_t, int64_t, int64_t);
 
 // What kernel.inc defines for each instruction set.
-namespace baseline { Step step; Words words; }
-namespace avx2 { Step step; Words words; }
-namespace avx512 { Step step; Words words; }
+namespace baseline { Step step; Words words; Square square; }
+namespace avx2 { Step step; Words words; Square square; }
+namespace avx512 { Step step; Words words; Square square; }
 
 struct Build {
   Step* step;
   Words* words;
+  Square* square;
 };
 
 static Build build_for(int32_t isa) {
-  if (isa == MEMENTUM_BASELINE) return {baseline::step, baseline::words};
+  if (isa == MEMENTUM_BASELINE) return {baseline::step, baseline::words, baseline::square};
 #ifdef MEMENTUM_X86
-  if (isa == MEMENTUM_AVX2) return {avx2::step, avx2::words};
-  if (isa == MEMENTUM_AVX512) return {avx512::step, avx512::words};
+  if (isa == MEMENTUM_AVX2) return {avx2::step, avx2::words, avx2::square};
+  if (isa == MEMENTUM_AVX512) return {avx512::step, avx512::words, avx512::square};
 #endif
-  return {nullptr, nullptr};
+  return {nullptr, nullptr, nullptr};
 }
 
 // Below this many elements a thread costs more than it saves.
 constexpr int64_t WORTH_A_THREAD = 1 << 17;
 // Threads part at multiples of this, so that no two write to one cache line often.
 constexpr int64_t GRAIN = 1024;
+// What is summed in one piece, whatever the number of threads.
+constexpr int64_t PIECE = 1 << 16;
 
-static void split(Step* step, const mementum_job& job, int64_t total) {
-  const int64_t threads = std::clamp<int64_t>(total / WORTH_A_THREAD, 1, std::max(job.threads, 1));
-  const int64_t share = (total / threads + GRAIN - 1) / GRAIN * GRAIN;
+// Calls work(begin, end) for shares of [0, total), each on a thread of its own. Threads
+// live for one call: none is left to spin, nor to be missing after a fork.
+template <class Work>
+static void split(int64_t total, int64_t worth, int64_t grain, int32_t most, Work work) {
+  const int64_t threads = std::clamp<int64_t>(total / worth, 1, std::max(most, 1));
+  const int64_t share = (total / threads + grain - 1) / grain * grain;
   std::vector<std::thread> others;
   int64_t begin = share;
-  // Threads live for one call: none is left to spin, nor to be missing after a fork.
   for (; begin < total; begin += share) {
     const int64_t end = std::min(total, begin + share);
     try {
-      others.emplace_back([=, &job] { step(job, begin, end); });
+      others.emplace_back([=] { work(begin, end); });
     } catch (const std::system_error&) {
       break;
     }
   }
-  step(job, 0, std::min(share, total));
-  if (begin < total) step(job, begin, total);
+  work(0, std::min(share, total));
+  if (begin < total) work(begin, total);
   for (std::thread& other : others) other.join();
 }
 
@@ -64,7 +71,13 @@ static bool known(int32_t type) {
 static bool keeps(const mementum_job& job) {
   const bool exact = job.state == MEMENTUM_FLOAT32 || job.state == MEMENTUM_FLOAT64;
   const bool rounded = job.state == MEMENTUM_BFLOAT16 || job.state == MEMENTUM_FLOAT8;
-  return (exact && !job.rounds_param) || ((exact || rounded) && job.roundings);
+  const bool scaled = job.m_scales && job.v_scales && job.rows && (job.k_scales || !job.k);
+  return (exact || (rounded && job.state_keys)) &&
+         (job.state != MEMENTUM_FLOAT8 || scaled) && (!job.rounds_param || job.param_keys);
+}
+
+static int64_t total(const int64_t* elements, int64_t count) {
+  return std::accumulate(elements, elements + count, int64_t(0));
 }
 
 }  // namespace mementum
@@ -90,12 +103,37 @@ extern "C" int32_t mementum_words(int32_t isa, mementum_key key, int64_t first,
 }
 
 extern "C" int32_t mementum_step(const mementum_job* job) {
-  mementum::Step* const step = mementum::build_for(job->isa).step;
-  if (!step || !mementum::keeps(*job) || !mementum::known(job->param) ||
-      !mementum::known(job->grad))
-    return 1;
-  int64_t total = 0;
-  for (int64_t i = 0; i < job->count; i++) total += job->items[i].elements;
-  if (total) mementum::split(step, *job, total);
+  using namespace mementum;
+  Step* const step = build_for(job->isa).step;
+  if (!step || !keeps(*job) || !known(job->param) || !known(job->grad)) return 1;
+  if (const int64_t elements = total(job->elements, job->count))
+    split(elements, WORTH_A_THREAD, GRAIN, job->threads,
+          [=](int64_t begin, int64_t end) { step(*job, begin, end); });
+  return 0;
+}
+
+extern "C" int32_t mementum_square_sums(const mementum_reading* reading, double* to) {
+  using namespace mementum;
+  Square* const square = build_for(reading->isa).square;
+  if (!square || !known(reading->type)) return 1;
+  // The pieces of gradient i are [first[i], first[i + 1]).
+  std::vector<int64_t> first{0};
+  for (int64_t i = 0; i < reading->count; i++)
+    first.push_back(first.back() + (reading->elements[i] + PIECE - 1) / PIECE);
+  std::vector<double> sums(size_t(first.back()));
+  const auto work = [&](int64_t begin, int64_t end) {
+    int64_t i = std::upper_bound(first.begin(), first.end(), begin) - first.begin() - 1;
+    for (int64_t piece = begin; piece < end; piece++) {
+      while (piece >= first[size_t(i) + 1]) i++;
+      const int64_t at = (piece - first[size_t(i)]) * PIECE;
+      sums[size_t(piece)] = square(*reading, i, at, std::min(PIECE, reading->elements[i] - at));
+    }
+  };
+  const int64_t elements = total(reading->elements, reading->count);
+  const int64_t pieces = first.back();
+  const int64_t worth = std::max<int64_t>(1, pieces * 2 * WORTH_A_THREAD / std::max<int64_t>(elements, 1));
+  if (pieces) split(pieces, worth, 1, reading->threads, work);
+  for (int64_t i = 0; i < reading->count; i++)
+    to[i] = std::accumulate(sums.begin() + first[size_t(i)], sums.begin() + first[size_t(i) + 1], 0.0);
   return 0;
 }

@@ -33,47 +33,56 @@ struct mementum_numbers {
       shrink, step_g, step_m;
 };
 
-// One parameter: where its elements lie, and how many there are. `k` is null where the
-// rule keeps no peak. `layout` is null where all operands are dense and lie alike; else
-// it points at rank, sizes[rank], and the strides[rank] of p, g, m, v, k in elements.
-struct mementum_item {
-  void* p;
-  void* g;
-  void* m;
-  void* v;
-  void* k;
-  int64_t elements;
-  const int64_t* layout;
-};
-
 // The key of the words that round one parameter's moments, or the parameter itself:
 // see mementum.noise.
 struct mementum_key {
   uint32_t first, second;
 };
 
-// What rounding needs to know of one parameter. The scales are null, and `row` (the
-// elements in a row of dimension 0) is unused, unless the moments are FLOAT8; their
-// codes are then dense, in row-major order.
-struct mementum_rounding {
-  mementum_key state, param;
-  uint8_t* m_scale;
-  uint8_t* v_scale;
-  uint8_t* k_scale;
-  int64_t row;
-};
-
-// What every item of a call has in common. The step is computed in float64 where
-// `state` says so, else in float32. Moments of BFLOAT16 and FLOAT8 are rounded with
-// noise, and so is the parameter where `rounds_param` is not zero; `roundings` has then
-// one entry an item, and layouts must run through the dimensions in their order. Else
-// it is null.
+// A step of `count` parameters. What they have in common stands here; the rest in
+// columns with one entry a parameter.
+//
+// The step is computed in float64 where `state` says so, else in float32. Moments of
+// BFLOAT16 and FLOAT8 are rounded with noise, keyed by `state_keys`; so is the
+// parameter where `rounds_param` is not zero, keyed by `param_keys`.
 struct mementum_job {
   mementum_numbers numbers;
   int32_t param, grad, state, isa, threads, rounds_param;
   int64_t count;
-  const mementum_item* items;
-  const mementum_rounding* roundings;
+  // Where the elements lie, and how many there are. `k` is null where the rule keeps no
+  // peak.
+  void* const* p;
+  void* const* g;
+  void* const* m;
+  void* const* v;
+  void* const* k;
+  const int64_t* elements;
+  // Null, or null for a parameter, where all operands are dense, lie alike, and are
+  // numbered as they lie. Else an entry points at rank, sizes[rank], and the
+  // strides[rank] of p, g, m, v, k and of the elements' numbers. The last dimension is
+  // best one where most operands have stride 1, the one before it where the others do.
+  const int64_t* const* layouts;
+  // The number that the noise knows the first element by; null for zeros.
+  const int64_t* first;
+  const mementum_key* state_keys;
+  const mementum_key* param_keys;
+  // For FLOAT8: the exponents of the blocks, and the elements in a row of dimension 0.
+  // The codes are dense, in row-major order; a layout keeps dimension 0 first and by
+  // itself, and the elements of a row are numbered one after another.
+  uint8_t* const* m_scales;
+  uint8_t* const* v_scales;
+  uint8_t* const* k_scales;
+  const int64_t* rows;
+};
+
+// Gradients to be read: their type, and columns as above. An entry of `layouts` points at
+// rank, sizes[rank], strides[rank].
+struct mementum_reading {
+  int32_t type, isa, threads;
+  int64_t count;
+  void* const* g;
+  const int64_t* elements;
+  const int64_t* const* layouts;
 };
 
 // The newest instruction set that this processor and this build have in common.
@@ -86,6 +95,11 @@ MEMENTUM_PUBLIC int32_t mementum_words(int32_t isa, mementum_key key, int64_t fi
 
 // The size of a mementum_job, by which a caller knows the version it was written for.
 MEMENTUM_PUBLIC int32_t mementum_job_size(void);
+
+// Writes the sum of the squares of each gradient, in float64 and in an order that
+// depends on its elements alone. Returns 0, or 1 where a type or instruction set is
+// unknown here.
+MEMENTUM_PUBLIC int32_t mementum_square_sums(const mementum_reading* reading, double* to);
 
 // Takes one step. Returns 0, or 1 where a type or instruction set is unknown here.
 MEMENTUM_PUBLIC int32_t mementum_step(const mementum_job* job);

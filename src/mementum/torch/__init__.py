@@ -1,5 +1,9 @@
 """The family as `torch.optim` optimizers."""
 
+from mementum.torch import convert
+from mementum.torch.backward import StepInBackward, step_in_backward
+from mementum.torch.decay import param_groups
+from mementum.torch.groups import Execution
 from mementum.torch.members import (
     MEMBERS,
     Adam,
@@ -12,8 +16,9 @@ from mementum.torch.members import (
     AMSGrad,
     Mementum,
 )
-from mementum.torch.optimizer import Execution, FamilyOptimizer
+from mementum.torch.optimizer import FamilyOptimizer
 from mementum.torch.state import FORMATS
+from mementum.torch.telemetry import Reading, Telemetry
 
 __all__ = [
     "FORMATS",
@@ -29,4 +34,10 @@ __all__ = [
     "Execution",
     "FamilyOptimizer",
     "Mementum",
+    "Reading",
+    "StepInBackward",
+    "Telemetry",
+    "convert",
+    "param_groups",
+    "step_in_backward",
 ]

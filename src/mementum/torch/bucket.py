@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mementum.noise import Key, key
-from mementum.torch.formats import Float8
-from mementum.torch.state import LOW, MOMENT_DTYPE, SCALE, counter, start
+from mementum import noise
+from mementum.torch import formats, sharding
+from mementum.torch.formats import Float8, Numbering
+from mementum.torch.guard import Guard
+from mementum.torch.state import LOW, MOMENT_DTYPE, MOMENTS, SCALE, counter, start
 
 State = MutableMapping[Tensor, dict[str, Any]]
 HALVES = torch.bfloat16, torch.float16
+Purpose = Literal["state", "parameter"]
 
 
 @dataclass(slots=True)
 class Bucket:
     """Parameters of a group that share their device, dtypes and step.
 
-    `owners` are the parameters and `states` what is kept for each; the other lists
-    hold their tensors as they are in this step, complex ones as views of their real
-    and imaginary parts. `peak` is empty where the rule keeps none. `step` is the
-    number of the step being taken: an int, or, where steps are captured, a float64
-    tensor with one element a parameter. Parameters without elements have nothing to
-    update: their states only count, in `empty`.
+    `owners` are the parameters, `indices` their places among those of the group that
+    have a gradient, and `states` what is kept for each; the other lists hold their
+    tensors as they are in this step, complex ones as views of their real and imaginary
+    parts. `peak` is empty where the rule keeps none. `step` is the number of the step
+    being taken: an int, or, where steps are captured, a float64 tensor with one element
+    a parameter. Parameters without elements have nothing to update: their states only
+    count, in `empty`.
 
     Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
     parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
     parameters' `places`: their names or, without, their places among all of them.
+
+    Of `sharded` parameters the lists hold the elements that are in this process, whose
+    places in the whole parameters `numberings` tell.
+
+    `plan` is a backend's: what it has found out from shapes, strides and dtypes, which
+    hold as long as the bucket does.
     """
 
     step: Any = None
     seed: int = 0
     rounds_params: bool = False
+    sharded: bool = False
+    numberings: list[Numbering] | None = None
     owners: list[Tensor] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
     places: list[str | int] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
     empty: list[dict[str, Any]] = field(default_factory=list)
@@ -46,6 +61,10 @@ class Bucket:
     momentum: list[Tensor] = field(default_factory=list)
     square: list[Tensor] = field(default_factory=list)
     peak: list[Tensor] = field(default_factory=list)
+    scales: dict[str, list[Tensor]] = field(default_factory=dict)
+    plan: Any = None
+    _guard: Guard | None = None
+    _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -63,30 +82,87 @@ class Bucket:
         """Whether anything is rounded with noise."""
         return self.rounds_params or self.low is not None
 
-    def key(self, i: int, purpose: Literal["state", "parameter"]) -> Key:
-        """Return the key of the noise that rounds the i-th parameter, or its state."""
-        return key(self.seed, self.places[i], self.step, purpose)
+    def keys(self, purpose: Purpose) -> NDArray[np.uint64]:
+        """Return the keys of the noise that rounds the parameters, or their states."""
+        known = self._identities.get((self.seed, purpose))
+        if known is None:
+            known = np.array(
+                [noise.identity(self.seed, place, purpose) for place in self.places],
+                dtype=np.uint64,
+            )
+            self._identities[self.seed, purpose] = known
+        return noise.keys(known, self.step)
+
+    def words(self, i: int, purpose: Purpose) -> Tensor:
+        """Return the noise of the i-th parameter's elements, in int64."""
+        param = self.params[i]
+        numbering = self.numberings[i] if self.numberings else None
+        key = noise.unpacked(self.keys(purpose)[i])
+        return formats.words(key, param.shape, param.device, numbering)
 
     def float8(self, i: int, moment: str) -> Float8:
         """Return a float8 moment of the i-th parameter."""
-        state = self.states[i]
-        return Float8(state[moment], state[moment + SCALE])
+        codes: list[Tensor] = getattr(self, moment)
+        return Float8(codes[i], self.scales[moment][i])
 
     def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
         """Return the lists that run in parallel, with the peak's where there is one."""
         rows = (self.params, self.grads, self.momentum, self.square)
         return (*rows, self.peak) if (self.peak if peak is None else peak) else rows
 
-    def gather(self, *, peak: bool) -> None:
-        """Fetch the tensors of this step: gradients, state and data may be new."""
-        states = self.states
+    def gather(self, grads: list[Tensor], *, peak: bool) -> None:
+        """Fetch the tensors of this step: gradients, state and data may be new.
+
+        `grads` are those of all the group's parameters that have one. Errors:
+        `KeyError` if a moment is missing.
+        """
         self.params = self.owners
-        self.grads = [_grad(owner) for owner in self.owners]
-        if any(grad.is_neg() for grad in self.grads):
+        self.grads = [grads[i] for i in self.indices]
+        for name in MOMENTS if peak else MOMENTS[:2]:
+            setattr(self, name, list(map(itemgetter(name), self.states)))
+        if not peak:
+            self.peak = []
+        self.scales = {}
+        if self.momentum and self.momentum[0].dtype == torch.uint8:
+            for name in MOMENTS if peak else MOMENTS[:2]:
+                self.scales[name] = list(map(itemgetter(name + SCALE), self.states))
+        if self.sharded:
+            self._localize()
+
+    def _localize(self) -> None:
+        """Replace tensors that are spread over processes by what is in this one."""
+        self.grads = list(map(sharding.local_grad, self.owners))
+        for row in ("params", *MOMENTS):
+            setattr(self, row, list(map(sharding.local, getattr(self, row))))
+        for name, scales in self.scales.items():
+            self.scales[name] = list(map(sharding.local, scales))
+
+    def stands(self, *, capturable: bool) -> bool:
+        """Whether what was gathered is as it was, but for values and addresses."""
+        steps = [state["step"] for state in (*self.states, *self.empty)]
+        if set(map(type, steps)) != {Tensor if capturable else int}:
+            return False
+        if not capturable and steps.count(steps[0]) < len(steps):
+            return False
+        if self._guard is None:
+            return False
+        return self._guard.holds(self._gathered()) or not self.owners
+
+    def learn(self) -> None:
+        """Remember what was gathered, for `stands`.
+
+        Of what is spread over processes, it does not show all.
+        """
+        self._guard = None if self.sharded else Guard(self._gathered())
+
+    def _gathered(self) -> list[Tensor]:
+        rows = (*self.rows(), *self.scales.values())
+        return [tensor for row in rows for tensor in row]
+
+    def resolve(self) -> None:
+        """Undo what torch does lazily, and take complex numbers apart."""
+        if any(map(Tensor.is_neg, self.grads)):
             self.grads = [grad.resolve_neg() for grad in self.grads]
-        self.momentum = [state["momentum"] for state in states]
-        self.square = [state["square"] for state in states]
-        self.peak = [state["peak"] for state in states] if peak else []
         if self.owners and self.owners[0].is_complex():
             for row in ("params", "grads", "momentum", "square", "peak"):
                 setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
@@ -95,28 +171,18 @@ class Bucket:
         """Let go of the gradients, whose memory their owner may want back."""
         self.grads = []
 
-    def agrees(self, *, capturable: bool) -> bool:
-        """Whether the tensors still belong together, and have taken as many steps."""
-        rows = self.rows()
-        if len({tensor.device for row in rows for tensor in row}) > 1:
-            return False
-        if any(len({tensor.dtype for tensor in row}) > 1 for row in rows):
-            return False
-        if len({row[0].dtype for row in rows[2:] if row}) > 1:
-            return False
-        shapes = [[tensor.shape for tensor in row] for row in rows]
-        if shapes.count(shapes[0]) < len(shapes):
-            return False
-        if capturable:
-            return True
-        steps = [state["step"] for state in (*self.states, *self.empty)]
-        return steps.count(steps[0]) == len(steps)
+    def advance(self, *, capturable: bool, left_out: bool | Tensor = False) -> None:
+        """Count the step, and bring its number to where the twelve are computed.
 
-    def advance(self, *, capturable: bool) -> None:
-        """Count the step, and bring its number to where the twelve are computed."""
+        Where only the device knows whether it is `left_out`, that is asked there.
+        """
         if capturable:
             steps = [state["step"] for state in (*self.states, *self.empty)]
-            torch._foreach_add_(steps, 1)
+            if isinstance(left_out, Tensor):
+                taken = (~left_out).to(device=steps[0].device, dtype=steps[0].dtype)
+                torch._foreach_add_(steps, [taken] * len(steps))
+            else:
+                torch._foreach_add_(steps, 1)
             if self.owners:
                 live = torch.stack(steps[: len(self.owners)])
                 self.step = live.to(torch.float64)
@@ -130,94 +196,134 @@ class Bucket:
 class Roster:
     """The buckets of a group, divided anew only when they no longer describe it.
 
-    The moments in them were begun with `state_dtype`.
+    The moments in them were begun with `state_dtype`. `names` are those of parameters
+    whose group has none.
     """
 
     state_dtype: str | None = None
     params: list[Tensor] = field(default_factory=list)
-    states: list[dict[str, Any]] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
+    names: Mapping[Tensor, str] = field(default_factory=dict)
 
-    def call(
-        self, group: dict[str, Any], state: State, *, peak: bool, first: int = 0
-    ) -> list[Bucket]:
-        """Return the parameters that have a gradient, by what one launch can update.
+    def stands(
+        self,
+        group: dict[str, Any],
+        live: list[Tensor],
+        grads: list[Tensor],
+        *,
+        peak: bool,
+    ) -> bool:
+        """Gather the tensors of a step, and say whether the division describes them.
 
-        Moments that are missing start at zero. The group's first parameter is the
-        optimizer's number `first`.
+        `live` are the group's parameters that have a gradient, `grads` the gradients.
         """
-        params = [param for param in group["params"] if param.grad is not None]
+        if len(live) != len(self.params) or not all(map(is_, live, self.params)):
+            return False
+        try:
+            for bucket in self.buckets:
+                bucket.gather(grads, peak=peak)
+        except KeyError:
+            return False
         capturable = group["capturable"]
-        if not self._knows(params, state) or not self._gathers(peak, capturable):
-            self.state_dtype = group["state_dtype"]
-            places = _places(group, first)
-            self._divide(params, places, state, peak=peak, capturable=capturable)
-        for bucket in self.buckets:
-            halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
-            bucket.rounds_params = group["stochastic_rounding"] and halves
-            bucket.seed = group["seed"]
-        return self.buckets
+        return all(bucket.stands(capturable=capturable) for bucket in self.buckets)
 
-    def _knows(self, params: list[Tensor], state: State) -> bool:
-        return (
-            len(params) == len(self.params)
-            and all(map(is_, params, self.params))
-            and all(map(is_, map(state.get, params), self.states))
+    def knows(self, state: State) -> bool:
+        """Whether the state's entries are those of the division."""
+        return all(
+            state.get(owner) is kept
+            for bucket in self.buckets
+            for owner, kept in zip(bucket.owners, bucket.states, strict=True)
         )
 
-    def _gathers(self, peak: bool, capturable: bool) -> bool:
-        """Fetch every bucket's tensors, and say whether the division still holds."""
-        for kept in self.states:
-            if isinstance(kept["step"], Tensor) != capturable:
-                return False
-            if peak and "peak" not in kept:
-                return False
-        for bucket in self.buckets:
-            bucket.gather(peak=peak)
-            if not bucket.agrees(capturable=capturable):
-                return False
-        return True
-
-    def _divide(
+    def divide(
         self,
-        params: list[Tensor],
-        places: dict[Tensor, str | int],
+        group: dict[str, Any],
+        live: list[Tensor],
+        grads: list[Tensor],
         state: State,
         *,
         peak: bool,
-        capturable: bool,
+        first: int = 0,
     ) -> None:
+        """Divide parameters that have a gradient by what one launch can update.
+
+        Moments that are missing start at zero. The group's first parameter is the
+        optimizer's number `first`. Errors: `ValueError` for moments that do not fit.
+        """
+        self.state_dtype = group["state_dtype"]
+        capturable = group["capturable"]
+        places = _places(group, first) | dict(self.names)
+        for param in live:
+            sharding.refuse_gradient(param)
         divided: dict[tuple[Any, ...], Bucket] = {}
-        for param in params:
+        for index, (param, grad) in enumerate(zip(live, grads, strict=True)):
             kept = state[param]
-            if not kept:
-                kept |= start(
-                    param,
-                    peak=peak,
-                    capturable=capturable,
-                    state_dtype=self.state_dtype,
-                )
-            elif peak and "peak" not in kept:
-                kept["peak"] = kept["square"].clone()
-                if "square" + SCALE in kept:
-                    kept["peak" + SCALE] = kept["square" + SCALE].clone()
-            _settle(param, kept)
-            step = kept["step"]
-            if isinstance(step, Tensor) != capturable:
-                step = kept["step"] = counter(step, param, capturable=capturable)
-            dtypes = (param.dtype, _grad(param).dtype, kept["momentum"].dtype)
-            key = (param.device, dtypes, None if capturable else step)
-            bucket = divided.setdefault(key, Bucket())
-            if param.numel():
+            self._begin(param, kept, peak=peak, capturable=capturable)
+            dtypes = (param.dtype, grad.dtype, kept["momentum"].dtype)
+            sharded = sharding.is_sharded(param)
+            step = None if capturable else kept["step"]
+            key = (param.device, dtypes, sharded, step)
+            bucket = divided.setdefault(key, Bucket(sharded=sharded))
+            if sharding.local(param).numel():
                 bucket.owners.append(param)
+                bucket.indices.append(index)
                 bucket.places.append(places[param])
                 bucket.states.append(kept)
             else:
                 bucket.empty.append(kept)
-        self.params, self.states = params, [state[param] for param in params]
-        self.buckets = list(divided.values())
+        # A set of parameters that changes at every step is not worth remembering.
+        again = len(live) == len(self.params) and all(map(is_, live, self.params))
+        self.params, self.buckets = list(live), list(divided.values())
         for bucket in self.buckets:
-            bucket.gather(peak=peak)
+            bucket.gather(grads, peak=peak)
+            if again:
+                bucket.learn()
+
+    def call(self, group: dict[str, Any]) -> list[Bucket]:
+        """Return the buckets, ready for a step."""
+        for bucket in self.buckets:
+            bucket.resolve()
+            halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
+            bucket.rounds_params = group["stochastic_rounding"] and halves
+            bucket.seed = group["seed"]
+            if bucket.sharded and bucket.noisy and bucket.numberings is None:
+                bucket.numberings = list(map(sharding.numbering, bucket.owners))
+        return self.buckets
+
+    def _begin(
+        self, param: Tensor, kept: dict[str, Any], *, peak: bool, capturable: bool
+    ) -> None:
+        """Bring what is kept for a parameter into the form a step wants."""
+        if not kept:
+            dtype = self.state_dtype
+            kept |= start(param, peak=peak, capturable=capturable, state_dtype=dtype)
+        elif peak and "peak" not in kept:
+            kept["peak"] = kept["square"].clone()
+            if "square" + SCALE in kept:
+                kept["peak" + SCALE] = kept["square" + SCALE].clone()
+        _settle(param, kept)
+        if capturable or type(kept["step"]) is not int:
+            kept["step"] = counter(kept["step"], param, capturable=capturable)
+
+
+class Entries:
+    """Remembers which parameters an optimizer has state for, and which dictionaries."""
+
+    def __init__(self) -> None:
+        self._params: list[Tensor] = []
+        self._states: list[dict[str, Any]] = []
+
+    def same(self, state: State) -> bool:
+        """Whether the state has the entries it had, in their order."""
+        return (
+            len(state) == len(self._params)
+            and all(map(is_, state, self._params))
+            and all(map(is_, state.values(), self._states))
+        )
+
+    def note(self, state: State) -> None:
+        """Remember the entries there are."""
+        self._params, self._states = list(state), list(state.values())
 
 
 def _places(group: dict[str, Any], first: int) -> dict[Tensor, str | int]:
@@ -236,6 +342,12 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
     dtype = MOMENT_DTYPE[param.dtype]
     for name in moments:
         moment = kept[name]
+        if not sharding.alike(param, moment):
+            raise ValueError(
+                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
+                "spread over processes in another way than the parameter; load the "
+                "state with torch.distributed.checkpoint, or begin it anew."
+            )
         if moment.shape != param.shape or moment.device != param.device:
             raise ValueError(
                 f"the {name} kept for a parameter of shape {tuple(param.shape)} on "
@@ -253,12 +365,6 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
                 f"the moments kept for a parameter of shape {tuple(param.shape)} are "
                 f"{' and '.join(kinds)}; begin its state anew."
             )
-
-
-def _grad(param: Tensor) -> Tensor:
-    grad = param.grad
-    assert grad is not None
-    return grad
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mementum import explain
 from mementum.rule import Rule
+from mementum.torch import sharding
 from mementum.torch.backends import choose
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _runs(optimizer: FamilyOptimizer, group: dict[str, Any]) -> Iterator[str]:
         kind = (param.device, param.dtype, type(param), step)
         alike.setdefault(kind, []).append(param)
     for (device, dtype, _, step), params in alike.items():
-        choice = choose(group, params[0])
+        choice = choose(group, sharding.local(params[0]))
         yield (
             f"{_plural(len(params), 'parameter')}, {dtype} on {device}, "
             f"{step:,} steps taken: run by {choice.backend.name}"

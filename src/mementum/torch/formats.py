@@ -32,13 +32,40 @@ INFINITE, NAN = 0x7F8, 0x7FC
 SQUARE_OCTAVES, MOMENTUM_OCTAVES = 31, 15
 
 
-def words(key: Key, shape: torch.Size, device: torch.device) -> Tensor:
-    """Return `mementum.noise.words` for a whole parameter, in int64."""
-    index = torch.arange(shape.numel(), device=device)
+class Numbering(NamedTuple):
+    """Which of a whole parameter's elements a part of it holds.
+
+    Elements are numbered in row-major order of the whole: the part's first has the
+    number `first`, and a step along a dimension adds one of `strides`.
+    """
+
+    first: int
+    strides: tuple[int, ...]
+
+
+def whole(shape: torch.Size) -> Numbering:
+    """Return the numbering of a parameter that is no part of another."""
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.append(strides[-1] * size)
+    return Numbering(0, tuple(reversed(strides[: len(shape)])))
+
+
+def words(
+    key: Key,
+    shape: torch.Size,
+    device: torch.device,
+    numbering: Numbering | None = None,
+) -> Tensor:
+    """Return `mementum.noise.words` for a parameter or a part of one, in int64."""
+    first, strides = numbering or whole(shape)
+    index = torch.full((), first, dtype=torch.int64, device=device)
+    for size, stride in zip(shape, strides, strict=True):
+        index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
     x = (index & WORD) ^ ((key.first + (index >> 32) * STRIDE) & WORD)
     x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & WORD
     x = ((x ^ (x >> 15) ^ key.second) * MULTIPLIERS[1]) & WORD
-    return (x ^ (x >> 16)).view(shape)
+    return x ^ (x >> 16)
 
 
 def _pattern(x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -13,6 +13,37 @@ from mementum import limits
 from mementum.memory import Memory
 from mementum.torch.state import LOW, STATE_DTYPES
 
+
+class Execution(TypedDict, total=False):
+    """How steps are run; the same arguments for every optimizer, by keyword only.
+
+    `maximize` climbs instead of descending. `foreach` asks for torch's multi-tensor
+    operations, `fused` for the compiled kernel, False for both a plain loop; left
+    None, the fastest that can serve runs, and `explain()` says which. `capturable`
+    computes each step's numbers on the device, so that a graph can be captured.
+    `differentiable` lets autograd run through the step. `nonfinite` says what an
+    infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
+    whole step and counts it, "raise" raises before anything changes. `clip_norm` is
+    the largest norm that all gradients of a step together may have; longer ones are
+    scaled down to it as the step reads them. `state_dtype` is
+    what the moments are stored in: None for float32 (float64 for float64 parameters),
+    `torch.bfloat16`, or "float8", whose tensors of fewer than 4096 elements or two
+    dimensions stay float32. `stochastic_rounding` rounds bfloat16 and float16
+    parameters with noise, so that small updates are not lost. `seed` is the noise's.
+    """
+
+    maximize: bool
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+    nonfinite: Literal["propagate", "skip", "raise"]
+    clip_norm: float | None
+    state_dtype: torch.dtype | str | None
+    stochastic_rounding: bool
+    seed: int
+
+
 EXECUTION: dict[str, Any] = {
     "maximize": False,
     "foreach": None,
@@ -20,10 +51,15 @@ EXECUTION: dict[str, Any] = {
     "capturable": False,
     "differentiable": False,
     "nonfinite": "propagate",
+    "clip_norm": None,
     "state_dtype": None,
     "stochastic_rounding": False,
     "seed": 0,
 }
+
+
+# What a group counts.
+COUNTS = "skipped_steps", "clipped_steps"
 
 
 def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
@@ -57,6 +93,7 @@ def check_flags(group: Mapping[str, Any]) -> None:
         if group[name] is not None or EXECUTION[name] is not None:
             limits.switch(name, group[name])
     limits.choice("nonfinite", group["nonfinite"], ("propagate", "skip", "raise"))
+    _check_clipping(group)
     _check_storage(group)
     if group["fused"] and group["foreach"]:
         raise ValueError(
@@ -71,6 +108,22 @@ def check_flags(group: Mapping[str, Any]) -> None:
         raise ValueError(
             f"nonfinite is {group['nonfinite']!r} and capturable is True, but looking "
             "at gradients on the host breaks a capture; use nonfinite='propagate'."
+        )
+
+
+def _check_clipping(group: Mapping[str, Any]) -> None:
+    clip_norm = group["clip_norm"]
+    if clip_norm is None:
+        return
+    wants = "it is the largest global norm: a finite number above 0, or None."
+    if isinstance(clip_norm, Tensor):
+        raise TypeError(f"clip_norm is {clip_norm!r}; {wants}")
+    if not limits.number("clip_norm", clip_norm, wants=wants):
+        raise ValueError(f"clip_norm is {clip_norm}; {wants}")
+    if group["differentiable"]:
+        raise ValueError(
+            f"clip_norm is {clip_norm} and differentiable is True, but the norm is a "
+            "number to the step, with no derivative; clip in the graph instead."
         )
 
 

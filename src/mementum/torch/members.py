@@ -14,8 +14,8 @@ from torch.optim.optimizer import ParamsT
 
 from mementum.memory import Memory
 from mementum.recipes import RECIPES
-from mementum.torch.groups import EXECUTION
-from mementum.torch.optimizer import Execution, FamilyOptimizer, Number
+from mementum.torch.groups import EXECUTION, Execution
+from mementum.torch.optimizer import FamilyOptimizer, Number
 
 Betas = tuple[Number, Number]
 

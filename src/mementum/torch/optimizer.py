@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import math
-from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict, cast, overload
+from typing import Any, ClassVar, NamedTuple, overload
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim.optimizer import ParamsT
 
 from mementum import limits, picture
 from mementum.memory import Namespace
 from mementum.recipes import Recipe
-from mementum.rule import Coefficients, Rule
-from mementum.torch import checkpoint, explanation
+from mementum.rule import Rule
+from mementum.torch import (
+    checkpoint,
+    explanation,
+    intake,
+    rehearsal,
+    sharding,
+    telemetry,
+    traced,
+)
 from mementum.torch.backends import choose
-from mementum.torch.bucket import Bucket, Roster
-from mementum.torch.gradients import first_nonfinite, refuse_sparse
-from mementum.torch.groups import EXECUTION, check_flags, named, plain
+from mementum.torch.bucket import Entries, Roster
+from mementum.torch.coefficients import namespace, numbers, widened
+from mementum.torch.gradients import refuse_sparse
+from mementum.torch.groups import (
+    COUNTS,
+    EXECUTION,
+    Execution,
+    check_flags,
+    named,
+    plain,
+)
+from mementum.torch.intake import Intake, held
 from mementum.torch.layout import refuse_kinds, refuse_shared_memory, refuse_storage
+from mementum.torch.telemetry import Telemetry
 
 Number = float | Tensor
-TORCH = cast("Namespace", torch)
 OURS = (
     FloatingPointError,
     NotImplementedError,
@@ -35,31 +52,18 @@ OURS = (
 )
 
 
-class Execution(TypedDict, total=False):
-    """How steps are run; the same arguments for every optimizer, by keyword only.
+class Unknown(NamedTuple):
+    """A group to be divided: its parameters that have a gradient, and those.
 
-    `maximize` climbs instead of descending. `foreach` asks for torch's multi-tensor
-    operations, `fused` for the compiled kernel, False for both a plain loop; left
-    None, the fastest that can serve runs, and `explain()` says which. `capturable`
-    computes each step's numbers on the device, so that a graph can be captured.
-    `differentiable` lets autograd run through the step. `nonfinite` says what an
-    infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
-    whole step and counts it, "raise" raises before anything changes. `state_dtype` is
-    what the moments are stored in: None for float32 (float64 for float64 parameters),
-    `torch.bfloat16`, or "float8", whose tensors of fewer than 4096 elements or two
-    dimensions stay float32. `stochastic_rounding` rounds bfloat16 and float16
-    parameters with noise, so that small updates are not lost. `seed` is the noise's.
+    `first` is the place of the group's first parameter among all of the optimizer's.
     """
 
-    maximize: bool
-    foreach: bool | None
-    fused: bool | None
-    capturable: bool
-    differentiable: bool
-    nonfinite: Literal["propagate", "skip", "raise"]
-    state_dtype: torch.dtype | str | None
-    stochastic_rounding: bool
-    seed: int
+    roster: Roster
+    group: dict[str, Any]
+    live: list[Tensor]
+    grads: list[Tensor]
+    peak: bool
+    first: int
 
 
 class FamilyOptimizer(torch.optim.Optimizer):
@@ -84,27 +88,58 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
         self._rosters: dict[int, Roster] = {}
+        self._entries = Entries()
+        self._in_backward = False
+        self._norm: float | Tensor | None = None
+        self.names: dict[Tensor, str] = {}
         self._constructed = False
         defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
         super().__init__(params, plain(defaults))
         self._constructed = True
+        self._enrol()
         self._check_memory()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
         self._rosters = {}
+        self._entries = Entries()
+        self._enrol()
+        self._norm = None
+        self._in_backward = self.__dict__.get("_in_backward", False)
+        self.__dict__.setdefault("names", {})
         self._constructed = True
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
                 group.setdefault(name, default)
             group.setdefault("rule", self.recipe.kind)
-            group.setdefault("skipped_steps", 0)
+            for count in COUNTS:
+                group.setdefault(count, 0)
 
     @property
     def skipped_steps(self) -> int:
         """Return how many steps were left out for a gradient that was not finite."""
         return max(int(group["skipped_steps"]) for group in self.param_groups)
+
+    @property
+    def clipped_steps(self) -> int:
+        """Return how many steps had a gradient longer than `clip_norm`."""
+        return max(int(group["clipped_steps"]) for group in self.param_groups)
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """Return the last norm that `clip_norm` looked at, of unscaled gradients."""
+        return None if self._norm is None else float(self._norm)
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether a GradScaler is to leave unscaling and its verdict to the step.
+
+        It does where a capture allows it no look at the verdict. Elsewhere it looks
+        anyway, and trainers that clip by themselves want the gradients unscaled.
+        """
+        captured = all(group["capturable"] for group in self.param_groups)
+        return captured or self._in_backward
 
     def named_params(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter with its name, or with its place if it has none."""
@@ -122,12 +157,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name}: param_group must be a dict with the key "
                 f"'params', and not {type(param_group).__name__}."
             )
-        kept = {"rule": self.recipe.kind, "skipped_steps": 0}
+        kept = {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)}
         super().add_param_group(kept | plain(param_group))
         try:
             self._rule(len(self.param_groups) - 1, math)
             if self._constructed:
                 self._check_memory()
+                self._enrol()
         except Exception:
             self.param_groups.pop()
             raise
@@ -154,19 +190,51 @@ class FamilyOptimizer(torch.optim.Optimizer):
             picture.draw(averages, Path(plot))
         return explanation.text(self, rules)
 
+    def telemetry(self) -> Telemetry:
+        """Return what the state says: memory, sizes of updates, squares that rest.
+
+        It is computed when asked, in one pass over the state; steps keep no record but
+        two counts. Of sharded parameters it reads the shards of this process.
+        """
+        indices = range(len(self.param_groups))
+        return telemetry.of(self, [self._rule(index, math) for index in indices])
+
+    def _enrol(self) -> None:
+        """Keep what a compiled step is told: a number, and all parameters in a row."""
+        self._number = traced.enrol(self)
+        self._every = [p for group in self.param_groups for p in group["params"]]
+        plain_tensors = {type(param) for param in self._every} <= {Tensor, Parameter}
+        self._traceable = plain_tensors and not self.defaults["differentiable"]
+
     def _check_memory(self) -> None:
         with self._errors_named():
             refuse_kinds(self.named_params())
             refuse_shared_memory(self.named_params())
             for index, group in enumerate(self.param_groups):
                 refuse_storage(named(index, group), group["state_dtype"])
+                if group["differentiable"]:
+                    sharding.refuse_derivatives(named(index, group))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state and the groups, as tensors and plain values alone.
+
+        Beside torch's keys each group says its rule, its parameters' shapes, and the
+        version of the format. Like torch's, it shares the moments with the optimizer.
+        """
+        handle = self.register_state_dict_post_hook(checkpoint.describe, prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            handle.remove()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
 
-        Moments keep the dtype they were saved in. Errors: `ValueError` if the state
-        is another rule's, or does not fit the parameters, or holds a bad
-        hyperparameter; the optimizer is then unchanged.
+        Parameters are matched by name where both sides have names, whatever their
+        order and groups, and by place otherwise. Moments keep the dtype they were
+        saved in. Errors: `ValueError` or `TypeError` if the state is another rule's,
+        or does not fit the parameters, or holds a bad hyperparameter; the optimizer
+        is then unchanged.
         """
         with self._errors_named():
             checkpoint.load(self, state_dict)
@@ -184,41 +252,97 @@ class FamilyOptimizer(torch.optim.Optimizer):
         for a sparse gradient, `FloatingPointError` where `nonfinite` is "raise".
         Nothing has changed then.
         """
+        self._opt_called = True
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if torch.compiler.is_compiling() and self._traceable:
+            traced.call(self, self._number, self._every)
+            return loss
+        scaling = (getattr(self, name, None) for name in ("grad_scale", "found_inf"))
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            self._step()
+            self._step(*scaling)
         return loss
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _step(self) -> None:
-        namespaces = [_namespace(group) for group in self.param_groups]
-        rules = [self._rule(i, xp) for i, xp in enumerate(namespaces)]
-        with self._errors_named():
-            refuse_sparse(self.param_groups)
-            _refuse_capture(self.param_groups)
-            if self._meets_nonfinite():
-                for group in self.param_groups:
-                    group["skipped_steps"] += 1
-                return
-        first = 0
-        for index, (rule, xp) in enumerate(zip(rules, namespaces, strict=True)):
-            group = self.param_groups[index]
-            roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
-            buckets = roster.call(group, self.state, peak=rule.peak, first=first)
-            first += len(group["params"])
-            for bucket in buckets:
-                bucket.advance(capturable=group["capturable"])
-                if bucket.params:
-                    backend = choose(group, bucket.params[0]).backend
-                    backend.update(_numbers(rule, group, bucket, xp), bucket)
-                bucket.release()
+    # A scheduler wraps the step to learn that it was called, in a function that
+    # torch.compile refuses. It leaves alone what says so and is wrapped already.
+    step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
 
-    def _rule(self, index: int, xp: Namespace) -> Rule:
-        """Return a group's rule, or refuse its hyperparameters and flags by name."""
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _step(self, grad_scale: Any = None, found_inf: Any = None) -> None:
+        spaces = [namespace(group) for group in self.param_groups]
+        rules = [self._rule(i, xp) for i, xp in enumerate(spaces)]
+        # Asked before state is begun.
+        rehearsed = not self.state and rehearsal.is_one(self.param_groups)
+        with self._errors_named():
+            _refuse_capture(self.param_groups)
+            _refuse_scaling(self._in_backward, grad_scale, found_inf)
+            rosters, unknown = self._look(rules)
+            taken = intake.of(self.param_groups, grad_scale, found_inf)
+            if taken.left_out is not True:
+                self._divide(unknown)
+        for group in self.param_groups:
+            _count(group, "skipped_steps", taken.left_out)
+            _count(group, "clipped_steps", taken.clipped)
+        self._norm = taken.norm
+        if rehearsed or taken.left_out is True:
+            return
+        for rule, xp, group, roster in zip(
+            rules, spaces, self.param_groups, rosters, strict=True
+        ):
+            _update(group, roster, rule, xp, taken)
+
+    def _look(self, rules: list[Rule]) -> tuple[list[Roster], list[Unknown]]:
+        """Return the groups' rosters, and the groups that are not as they were."""
+        same = self._entries.same(self.state)
+        rosters, unknown, first = [], [], 0
+        for index, (group, rule) in enumerate(
+            zip(self.param_groups, rules, strict=True)
+        ):
+            roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
+            roster.names = self.names
+            live, grads = _live(group["params"])
+            if not (same and roster.stands(group, live, grads, peak=rule.peak)):
+                unknown.append(Unknown(roster, group, live, grads, rule.peak, first))
+            rosters.append(roster)
+            first += len(group["params"])
+        if unknown:
+            refuse_sparse(self.param_groups)
+        return rosters, unknown
+
+    def _divide(self, unknown: list[Unknown]) -> None:
+        """Divide the parameters of groups anew, and begin the state they want."""
+        for roster, group, live, grads, peak, first in unknown:
+            roster.divide(group, live, grads, self.state, peak=peak, first=first)
+        if unknown:
+            self._entries.note(self.state)
+
+    def _step_alone(self, index: int, place: int, roster: Roster) -> None:
+        """Step one parameter of a group, as the whole step would without the others."""
         group = self.param_groups[index]
+        alone = {**group, "params": [group["params"][place]]}
+        if "param_names" in group:
+            alone["param_names"] = [group["param_names"][place]]
+        xp = namespace(group)
+        rule = self._rule(index, xp, alone)
+        roster.names = self.names
+        live, grads = _live(alone["params"])
+        with self._errors_named():
+            _refuse_capture([alone])
+            same = roster.knows(self.state)
+            if not (same and roster.stands(alone, live, grads, peak=rule.peak)):
+                refuse_sparse([alone])
+                before = self.param_groups[:index]
+                first = place + sum(len(each["params"]) for each in before)
+                self._divide([Unknown(roster, alone, live, grads, rule.peak, first)])
+        _update(alone, roster, rule, xp, Intake())
+
+    def _rule(
+        self, index: int, xp: Namespace, part: dict[str, Any] | None = None
+    ) -> Rule:
+        """Return the rule of a group, or of a part of it, or refuse what it says."""
+        group = part or self.param_groups[index]
         where = f"parameter group {index}: " if len(self.param_groups) > 1 else ""
         with self._errors_named(where):
             check_flags(group)
@@ -228,6 +352,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
                     f"optimizer made with {self.defaults['differentiable']}; set it "
                     "for the whole optimizer."
                 )
+            agreed = self.param_groups[0]["clip_norm"]
+            if group["clip_norm"] != agreed:
+                raise ValueError(
+                    f"clip_norm is {group['clip_norm']} here and {agreed} in parameter "
+                    "group 0, but there is one norm, over all groups; set it to one "
+                    "value in all of them."
+                )
             roster = self._rosters.get(index)
             if roster is not None and roster.state_dtype != group["state_dtype"]:
                 raise ValueError(
@@ -236,30 +367,11 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 )
             if group["fused"]:
                 for param in group["params"]:
-                    choose(group, param)
+                    choose(group, sharding.local(param))
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
         hyperparameters = {name: group[name] for name in self.recipe.defaults}
-        return self.recipe.rule(_widened(hyperparameters, xp), xp, where)
-
-    def _meets_nonfinite(self) -> bool:
-        """Whether this step is to be left out; raises where that is the policy."""
-        for policy in ("raise", "skip"):
-            watched = (
-                pair
-                for index, group in enumerate(self.param_groups)
-                if group["nonfinite"] == policy
-                for pair in named(index, group)
-            )
-            name = first_nonfinite(watched)
-            if name is not None and policy == "raise":
-                raise FloatingPointError(
-                    f"the gradient of {name} is infinite or NaN; nothing was changed. "
-                    "To leave such steps out, use nonfinite='skip'."
-                )
-            if name is not None:
-                return True
-        return False
+        return self.recipe.rule(widened(hyperparameters, xp), xp, where)
 
     @contextlib.contextmanager
     def _errors_named(self, where: str = "") -> Iterator[None]:
@@ -270,6 +382,29 @@ class FamilyOptimizer(torch.optim.Optimizer):
             if type(error) not in OURS or str(error).startswith(self.recipe.name):
                 raise
             raise type(error)(f"{self.recipe.name}: {where}{error}") from None
+
+
+def _update(
+    group: dict[str, Any], roster: Roster, rule: Rule, xp: Namespace, taken: Intake
+) -> None:
+    """Step a group whose tensors have been gathered."""
+    for bucket in roster.call(group):
+        bucket.advance(capturable=group["capturable"], left_out=taken.left_out)
+        if bucket.params:
+            if isinstance(taken.left_out, Tensor):
+                bucket.grads = held(bucket.grads, taken.left_out)
+            backend = choose(group, bucket.params[0]).backend
+            backend.update(numbers(rule, group, bucket, xp, taken), bucket)
+        bucket.release()
+
+
+def _live(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters that have a gradient, and the gradients."""
+    grads = [param.grad for param in params]
+    present = [grad for grad in grads if grad is not None]
+    if len(present) < len(grads):
+        params = [param for param in params if param.grad is not None]
+    return params, present
 
 
 def _refuse_capture(groups: list[dict[str, Any]]) -> None:
@@ -285,46 +420,20 @@ def _refuse_capture(groups: list[dict[str, Any]]) -> None:
         )
 
 
-def _namespace(group: Mapping[str, Any]) -> Namespace:
-    """Return where a group's numbers are computed: on the host, or by torch."""
-    if group["capturable"]:
-        return TORCH
-    if not group["differentiable"]:
-        return math
-    options = (*group.values(), *group.get("betas", ()))
-    return TORCH if any(isinstance(option, Tensor) for option in options) else math
+def _refuse_scaling(in_backward: bool, *scaling: Any) -> None:
+    """Refuse a scale that comes after the parameters were stepped."""
+    if in_backward and any(each is not None for each in scaling):
+        raise RuntimeError(
+            "a GradScaler knows its scale is bad only after the backward pass, which "
+            "step_in_backward has stepped in; train in bfloat16, or use the ordinary "
+            "loop."
+        )
 
 
-def _widened(hyperparameters: dict[str, Any], xp: Namespace) -> dict[str, Any]:
-    """Return hyperparameters whose tensors, betas included, are float64 scalars."""
-    if xp is math:
-        return hyperparameters
-    return {
-        name: tuple(map(_wide, value))
-        if isinstance(value, tuple | list)
-        else _wide(value)
-        for name, value in hyperparameters.items()
-    }
-
-
-def _wide(value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    return value.reshape(()).to(torch.float64)
-
-
-def _numbers(
-    rule: Rule, group: Mapping[str, Any], bucket: Bucket, xp: Namespace
-) -> Coefficients:
-    """Return the twelve numbers of a bucket's step."""
-    lr, step = group["lr"], bucket.step
-    if xp is math:
-        lr = limits.learning_rate(lr)
-    else:
-        lr = _wide(lr)
-        step = torch.as_tensor(step, dtype=torch.float64)
-    numbers = rule.at(step, lr, xp)
-    if xp is math and bucket.dtype == torch.float32:
-        # A number too small for a float32 is none, on every path.
-        numbers = Coefficients(*array("f", numbers))
-    return numbers._replace(scale=-1.0) if group["maximize"] else numbers
+def _count(group: dict[str, Any], name: str, happened: bool | Tensor) -> None:
+    """Add to a count: on the host, or in place on the device where that is known."""
+    if isinstance(happened, Tensor) and not isinstance(group[name], Tensor):
+        count, device = group[name], happened.device
+        group[name] = torch.full((), count, dtype=torch.int64, device=device)
+    if happened is not False:
+        group[name] += happened

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum.torch import formats
+from mementum.torch import formats, sharding
 
 # What a parameter's moments are computed in, and kept in unless a group's
 # `state_dtype` says otherwise: float32 at least.
@@ -59,9 +59,16 @@ def _zeros(name: str, param: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     if dtype != torch.uint8:
         moment = torch.empty_like(param, dtype=dtype, requires_grad=False)
         return {name: _zeroed(moment)}
-    count, device = formats.blocks(param.shape), param.device
-    codes = torch.empty(param.shape, dtype=dtype, device=device)
-    scale = torch.zeros(count, dtype=dtype, device=device)
+    codes = torch.empty_like(
+        param,
+        dtype=dtype,
+        requires_grad=False,
+        memory_format=torch.contiguous_format,
+    )
+    count = formats.blocks(sharding.local(param).shape)
+    scale = torch.zeros(count, dtype=dtype, device=param.device)
+    if sharding.is_sharded(param):
+        scale = sharding.scale(param, scale)
     return {name: _zeroed(codes), name + SCALE: scale}
 
 
@@ -91,7 +98,8 @@ def refuses(param: Tensor, state_dtype: str | None) -> str | None:
     """Return why a parameter cannot have moments in `state_dtype`, or None."""
     narrower = param.dtype == torch.float64 and state_dtype != "float64"
     if state_dtype is None or not (narrower or param.is_complex()):
-        return None
+        blocked = storage(param, state_dtype) == torch.uint8
+        return sharding.refuses_blocks(param) if blocked else None
     return (
         f"state_dtype is {state_dtype!r}, and the parameter is {param.dtype}, whose "
         "moments are kept as wide as itself; leave state_dtype None in its group."

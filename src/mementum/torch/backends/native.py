@@ -11,19 +11,22 @@ import functools
 import importlib.util
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mementum.noise import Key
 from mementum.rule import Coefficients
+from mementum.torch import formats
 from mementum.torch.bucket import Bucket
-from mementum.torch.state import MOMENTS
+from mementum.torch.formats import Float8
 
 name = "native"
+Array: TypeAlias = "array[int] | NDArray[Any]"
 
 # As in native/kernel.h; uint8 holds the codes of float8 moments.
 TYPES = {
@@ -34,6 +37,12 @@ TYPES = {
     torch.uint8: 4,
 }
 ISAS = ("baseline", "avx2", "avx512")
+COLUMN_OF = {"momentum": "m", "square": "v", "peak": "k"}
+# The arrays of a job, one entry a parameter.
+COLUMNS = (
+    *("p", "g", "m", "v", "k", "elements", "layouts", "first"),
+    *("state_keys", "param_keys", "m_scales", "v_scales", "k_scales", "rows"),
+)
 
 
 class _Job(ctypes.Structure):
@@ -46,8 +55,19 @@ class _Job(ctypes.Structure):
         ("threads", ctypes.c_int32),
         ("rounds_param", ctypes.c_int32),
         ("count", ctypes.c_int64),
-        ("items", ctypes.c_void_p),
-        ("roundings", ctypes.c_void_p),
+        *((column, ctypes.c_void_p) for column in COLUMNS),
+    )
+
+
+class _Reading(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int32),
+        ("isa", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+        ("count", ctypes.c_int64),
+        ("g", ctypes.c_void_p),
+        ("elements", ctypes.c_void_p),
+        ("layouts", ctypes.c_void_p),
     )
 
 
@@ -115,124 +135,190 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     kernel = library()
     assert kernel is not None
-    layouts: list[array[int]] = []
-    noisy = bucket.noisy
-    items = array("q")
-    peaks = list[Tensor | None](bucket.peak) or [None] * len(bucket.params)
-    for p, g, m, v, k in zip(
-        bucket.params, bucket.grads, bucket.momentum, bucket.square, peaks, strict=True
-    ):
-        layout = 0
-        if not (
-            p.is_contiguous()
-            and g.is_contiguous()
-            and m.is_contiguous()
-            and v.is_contiguous()
-            and (k is None or k.is_contiguous())
-        ):
-            row = (p, g, m, v, v if k is None else k)
-            layout = _layout(p, row, layouts, in_order=noisy)
-        items.extend(
-            (
-                p.data_ptr(),
-                g.data_ptr(),
-                m.data_ptr(),
-                v.data_ptr(),
-                0 if k is None else k.data_ptr(),
-                p.numel(),
-                layout,
-            )
-        )
-    roundings = _roundings(bucket) if noisy else None
+    if bucket.plan is None or bucket.plan.noisy != bucket.noisy:
+        bucket.plan = _plan(bucket)
+    plan: Plan = bucket.plan
+    columns = dict(plan.columns)
+    for column, row in zip("pgmvk", bucket.rows(), strict=False):
+        columns[column] = array("q", map(Tensor.data_ptr, row))
+    for moment, scales in bucket.scales.items():
+        column = COLUMN_OF[moment] + "_scales"
+        columns[column] = array("q", map(Tensor.data_ptr, scales))
+    if bucket.low:
+        columns["state_keys"] = bucket.keys("state")
+    if bucket.rounds_params:
+        columns["param_keys"] = bucket.keys("parameter")
     job = _Job(
         (ctypes.c_double * len(c))(*c),
-        TYPES[bucket.params[0].dtype],
-        TYPES[bucket.grads[0].dtype],
-        TYPES[bucket.momentum[0].dtype],
+        *plan.types,
         isa(),
         torch.get_num_threads(),
         bucket.rounds_params,
         len(bucket.params),
-        items.buffer_info()[0],
-        roundings.buffer_info()[0] if roundings else None,
+        *(_address(columns.get(column)) for column in COLUMNS),
     )
     if kernel.mementum_step(ctypes.byref(job)):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     torch.autograd.graph.increment_version(bucket.params)
 
 
-def _roundings(bucket: Bucket) -> array[int]:
-    """Return, for each parameter, the keys of its noise and its float8 blocks."""
-    roundings = array("Q")
-    for i, p in enumerate(bucket.params):
-        roundings.append(_packed(bucket.key(i, "state")) if bucket.low else 0)
-        rounds = bucket.rounds_params
-        roundings.append(_packed(bucket.key(i, "parameter")) if rounds else 0)
-        if bucket.low == "float8":
-            roundings.extend((*_scales(bucket, i), p.numel() // p.shape[0]))
-        else:
-            roundings.extend((0, 0, 0, 0))
-    return roundings
+def square_sums(grads: list[Tensor]) -> list[float]:
+    """Return the sum of the squares of each gradient, in float64.
+
+    They are real, dense and on a CPU, and of one dtype. The order of the additions
+    depends on their elements alone.
+    """
+    kernel = library()
+    assert kernel is not None
+    pointers = array("q", map(Tensor.data_ptr, grads))
+    elements = array("q", map(Tensor.numel, grads))
+    kept: list[Array] = []
+    layouts = array("q")
+    for grad in grads:
+        place = 0
+        if not grad.is_contiguous():
+            kept.append(array("q", (grad.dim(), *grad.shape, *grad.stride())))
+            place = _address(kept[-1])
+        layouts.append(place)
+    sums = np.empty(len(grads))
+    reading = _Reading(
+        TYPES[grads[0].dtype],
+        isa(),
+        torch.get_num_threads(),
+        len(grads),
+        _address(pointers),
+        _address(elements),
+        _address(layouts),
+    )
+    to = ctypes.c_void_p(_address(sums))
+    if kernel.mementum_square_sums(ctypes.byref(reading), to):
+        raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
+    found: list[float] = sums.tolist()
+    return found
 
 
-def _packed(key: Key) -> int:
-    return key.first | key.second << 32
+def _address(column: Array | None) -> int:
+    if column is None:
+        return 0
+    if isinstance(column, np.ndarray):
+        return int(column.ctypes.data)
+    return column.buffer_info()[0]
 
 
-def _scales(bucket: Bucket, i: int) -> Iterator[int]:
-    """Yield where the scales of a parameter's float8 moments lie, 0 for no peak."""
-    for moment in MOMENTS:
-        if moment == "peak" and not bucket.peak:
-            yield 0
-            return
-        codes, scale = bucket.float8(i, moment)
+class Plan(NamedTuple):
+    """What a bucket's shapes, strides and dtypes say: they hold as long as it does.
+
+    `types` are those of parameters, gradients and moments; `kept` are the layouts that
+    a column points at.
+    """
+
+    types: tuple[int, int, int]
+    noisy: bool
+    columns: dict[str, Array]
+    kept: list[Array]
+
+
+def _plan(bucket: Bucket) -> Plan:
+    param, grad, moment = (TYPES[row[0].dtype] for row in bucket.rows()[:3])
+    columns: dict[str, Array] = {
+        "elements": array("q", map(Tensor.numel, bucket.params))
+    }
+    kept: list[Array] = []
+    layouts = array("q")
+    for i in range(len(bucket.params)):
+        if described := _described(*_strides(bucket, i), float8=bucket.low == "float8"):
+            kept.append(array("q", described))
+        layouts.append(_address(kept[-1]) if described else 0)
+    if kept:
+        columns["layouts"] = layouts
+    if bucket.numberings:
+        columns["first"] = array("q", [each.first for each in bucket.numberings])
+    if bucket.low == "float8":
+        columns["rows"] = array("q", [p.numel() // p.shape[0] for p in bucket.params])
+        for moment_name in bucket.scales:
+            _refuse_strides(
+                bucket.float8(i, moment_name) for i in range(len(bucket.params))
+            )
+    return Plan((param, grad, moment), bucket.noisy, columns, kept)
+
+
+def _strides(
+    bucket: Bucket, i: int
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Return a parameter's shape, and the strides of its operands and numbers."""
+    p, g, m, v, *k = (row[i] for row in bucket.rows())
+    moments = (m, v, k[0] if k else v)
+    if bucket.low == "float8":
+        moments = (p, p, p)
+    numbers = p.stride()
+    if bucket.noisy:
+        own = bucket.numberings[i] if bucket.numberings else formats.whole(p.shape)
+        numbers = own.strides
+    operands = (p, g, *moments)
+    return tuple(p.shape), (*(x.stride() for x in operands), numbers)
+
+
+def _refuse_strides(moments: Iterable[Float8]) -> None:
+    for codes, scale in moments:
         if not (codes.is_contiguous() and scale.is_contiguous()):
             raise RuntimeError(
-                f"a parameter's {moment} is no longer contiguous, as float8 codes and "
-                "their scales must be; make them so with contiguous()."
+                "a parameter's float8 moments are no longer contiguous, as their codes "
+                "and scales must be; make them so with contiguous()."
             )
-        yield scale.data_ptr()
 
 
-def _layout(
-    p: Tensor, row: tuple[Tensor, ...], kept: list[array[int]], *, in_order: bool
-) -> int:
-    """Return where a layout is written down, or 0 if all lie dense and alike.
+class Dim(NamedTuple):
+    """A dimension of a layout: its size, and each operand's stride along it."""
 
-    `kept` keeps it alive until the kernel has read it.
-    """
-    strides = tuple(tensor.stride() for tensor in row)
-    described = _described(tuple(p.shape), strides, in_order)
-    if not described:
-        return 0
-    kept.append(array("q", described))
-    return kept[-1].buffer_info()[0]
+    size: int
+    steps: tuple[int, ...]
 
 
 @functools.lru_cache(maxsize=4096)
 def _described(
-    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], in_order: bool
+    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], *, float8: bool
 ) -> tuple[int, ...]:
-    """Return rank, sizes and strides for the kernel; nothing if dense and alike.
+    """Return rank, sizes and strides for the kernel; nothing if all lie as numbered.
 
-    Dimensions that every operand steps through as one are merged, and the fastest
-    one of the parameter comes last, unless the noise wants them `in_order`.
+    `strides` are those of p, g, m, v, k and of the elements' numbers.
     """
     dims = [
-        (size, tuple(stride[d] for stride in strides))
+        Dim(size, tuple(stride[d] for stride in strides))
         for d, size in enumerate(shape)
-        if size != 1
+        if size != 1 or (float8 and d == 0)
     ]
-    if not in_order:
-        dims.sort(key=lambda dim: dim[1][0], reverse=True)
-    merged: list[tuple[int, tuple[int, ...]]] = []
-    for size, steps in dims:
-        if merged and merged[-1][1] == tuple(step * size for step in steps):
-            merged[-1] = (merged[-1][0] * size, steps)
+    if float8:
+        dims = [dims[0], *_merged(dims[1:])]
+        dense = formats.whole(torch.Size(dim.size for dim in dims)).strides
+        if all(dim.steps == (step,) * 6 for dim, step in zip(dims, dense, strict=True)):
+            return ()
+    else:
+        dims = _merged(sorted(dims, key=lambda dim: dim.steps[0], reverse=True))
+        if not dims or (len(dims) == 1 and set(dims[0].steps) == {1}):
+            return ()
+        dims = _fast_last(dims)
+    by_operand = zip(*(dim.steps for dim in dims), strict=True)
+    sizes = (dim.size for dim in dims)
+    return (len(dims), *sizes, *(step for each in by_operand for step in each))
+
+
+def _merged(dims: list[Dim]) -> list[Dim]:
+    """Join neighbours that every operand steps through as one."""
+    merged: list[Dim] = []
+    for dim in dims:
+        if merged and merged[-1].steps == tuple(step * dim.size for step in dim.steps):
+            merged[-1] = Dim(merged[-1].size * dim.size, dim.steps)
         else:
-            merged.append((size, steps))
-    if (len(merged) == 1 and set(merged[0][1]) == {1}) or not merged:
-        return ()
-    sizes = [size for size, _ in merged]
-    by_operand = [[steps[i] for _, steps in merged] for i in range(len(strides))]
-    return (len(merged), *sizes, *(step for each in by_operand for step in each))
+            merged.append(dim)
+    return merged
+
+
+def _fast_last(dims: list[Dim]) -> list[Dim]:
+    """Put that dimension last along which most operands are fastest, and then others.
+
+    A gradient is only read, and a number is not in memory: they count for less.
+    """
+    votes = dict.fromkeys(dims, 0)
+    for operand, weight in enumerate((2, 1, 2, 2, 2, 0)):
+        votes[min(dims, key=lambda dim: dim.steps[operand])] += weight
+    return sorted(dims, key=lambda dim: votes[dim])

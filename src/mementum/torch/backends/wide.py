@@ -27,7 +27,7 @@ def widened(bucket: Bucket) -> Iterator[Bucket]:
         if bucket.low:
             _close(bucket, i, wide)
         if bucket.rounds_params:
-            words = formats.words(bucket.key(i, "parameter"), param.shape, param.device)
+            words = bucket.words(i, "parameter")
             computed = wide.params[0].to(torch.float32)
             param.copy_(formats.parameter(computed, words, param.dtype))
 
@@ -45,7 +45,7 @@ def _opened(bucket: Bucket, i: int, moment: str) -> Tensor:
 
 def _close(bucket: Bucket, i: int, wide: Bucket) -> None:
     m, v = wide.momentum[0], wide.square[0]
-    words = formats.words(bucket.key(i, "state"), m.shape, m.device)
+    words = bucket.words(i, "state")
     if bucket.low == "bfloat16":
         bucket.momentum[i].copy_(formats.bfloat16_momentum(m, words))
         bucket.square[i].copy_(formats.bfloat16_square(v, words))

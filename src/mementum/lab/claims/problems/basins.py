@@ -22,10 +22,10 @@ EDGE = 2.0
 class Basins:
     """256 scalars that start between -2 and -1 and go down a bowl with its floor at 4.
 
-        f(x) = (x - 4)^2 / 32 - exp(-(x / 0.35)^2 / 2) / 2
+        f(x) = (x - 4)^2 / 32 - 0.4 exp(-(x / 0.35)^2 / 2)
 
-    The trap at 0 is a local minimum, and every start comes from its far side. Gradients
-    carry normal noise of deviation 1.
+    The trap at 0 is a local minimum, 0.09 above the floor, and every start comes from
+    its far side. Gradients carry normal noise of deviation 1.
     """
 
     def __init__(self, seed: int) -> None:
@@ -41,7 +41,7 @@ class Basins:
     def values(self) -> torch.Tensor:
         """Return the function's value at every position."""
         x = self.position
-        return (x - GOAL).square() / 32 - (-(x / 0.35).square() / 2).exp() / 2
+        return (x - GOAL).square() / 32 - 0.4 * (-(x / 0.35).square() / 2).exp()
 
     def loss(self, step: int) -> torch.Tensor:
         """Return a loss with the noisy gradient of this step."""
@@ -57,7 +57,7 @@ class Basins:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    numbers = f"{STARTS} {NOISE} {GOAL} {EDGE} 32 0.35 2"
+    numbers = f"{STARTS} {NOISE} {GOAL} {EDGE} 32 0.35 0.4"
     return hashlib.sha256(numbers.encode()).hexdigest()
 
 

@@ -1,0 +1,23 @@
+"""A step of parameters spread over processes gives the bits of a step of the whole."""
+
+from __future__ import annotations
+
+import pytest
+from tests.distributed import programs
+from tests.distributed.pool import Pool
+from tests.distributed.programs import FORMATS, LAYOUTS
+
+layouts = pytest.mark.parametrize("layout", LAYOUTS)
+formats = pytest.mark.parametrize("form", FORMATS)
+pytestmark = pytest.mark.xdist_group("distributed")
+
+
+@formats
+@layouts
+def test_shards_are_stepped_as_the_whole_is(pool: Pool, layout: str, form: str) -> None:
+    dtype, options = FORMATS[form]
+    ranks = programs.size_of(layout)
+    assert (
+        pool.run(programs.differing, layout, dtype, options, ranks=ranks)
+        == [[]] * ranks
+    )

@@ -1,0 +1,24 @@
+"""The programs in the pages of the documentation, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def program(page: str) -> str:
+    """Return the Python of a page, its blocks one after another."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    )
+
+
+def run(page: str, **names: Any) -> dict[str, Any]:
+    """Run a page's program with the names that it takes as the reader's own."""
+    space = {"__name__": page, **names}
+    exec(compile(program(page), page, "exec"), space)
+    return space
