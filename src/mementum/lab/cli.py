@@ -1,4 +1,4 @@
-"""The lab's commands: compare, report, tasks, and those on what is kept.
+"""The lab's commands: compare, reproduce, report, tasks, and those on what is kept.
 
 What takes time to import stands in `commands` and `archive`, which are imported once a
 command runs: help comes at once.
@@ -24,6 +24,7 @@ def add_commands(
 ) -> None:
     """Add the lab's commands to the command line."""
     add_compare(commands)
+    add_reproduce(commands)
     report = commands.add_parser(
         "report", help="make the report of a comparison again", description=REPORT
     )
@@ -51,6 +52,46 @@ COMPARE = (
     "way, and say what is better, with uncertainty. Interrupted, the same command "
     "continues where it stopped."
 )
+
+
+CLAIMS = "mementum-claims"
+REPRODUCE = (
+    "Run what the papers claim, as far as it can be run here, and say of every claim "
+    "whether it is reproduced, with its interval. The predicates are fixed in files "
+    "beside the code. Interrupted, the same command continues where it stopped."
+)
+
+
+def add_reproduce(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add ``mementum reproduce`` to the command line."""
+    parser = commands.add_parser(
+        "reproduce", help="check the claims of the papers", description=REPRODUCE
+    )
+    add = parser.add_argument
+    add(
+        "claims",
+        nargs="?",
+        default="all",
+        metavar="PAPER|CLAIM|all",
+        help="comma-separated, such as AdaX or R1,X2 (default: all)",
+    )
+    add(
+        "--tier",
+        default="quick",
+        help="smoke (2 seeds), quick (10) or standard (20) (default: quick)",
+    )
+    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--out",
+        metavar="FOLDER",
+        default=CLAIMS,
+        help=f"where results are kept and found again (default: {CLAIMS})",
+    )
+    add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--json", action="store_true", help="print JSON only; progress to stderr")
+    parser.set_defaults(run=run, lab="reproduce")
 
 
 def add_compare(

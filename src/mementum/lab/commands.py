@@ -19,6 +19,7 @@ from mementum.lab.interface import Comparison, pursue
 from mementum.lab.progress import display
 from mementum.lab.request import (
     SPENDING,
+    Errand,
     Request,
     RequestError,
     cluster,
@@ -145,7 +146,7 @@ def workforce(request: Request) -> Executor:
 
 
 def foretell(
-    plan: Plan, kept: Sequence[RunRecord], request: Request, *, as_json: bool
+    plan: Plan, kept: Sequence[RunRecord], request: Errand, *, as_json: bool
 ) -> int:
     """Print how many runs the comparison needs, and how long they should take."""
     total, left = len(plan.specs()), missing(plan, kept)
@@ -163,9 +164,9 @@ def carry_out(
     plan: Plan,
     store: Store,
     executor: Executor,
-    request: Request,
+    request: Errand,
     console: PatientConsole,
-    also: Callable[[RunRecord], None],
+    also: Callable[[RunRecord], None] | None = None,
 ) -> bool:
     """Run what is left; return whether it came to its end."""
     kept = of_plan(plan, store.records())
@@ -181,7 +182,8 @@ def carry_out(
     def seen(record: RunRecord) -> None:
         forecast.count(record)
         shown.update()
-        also(record)
+        if also is not None:
+            also(record)
 
     try:
         with shown:
@@ -202,6 +204,11 @@ def carry_out(
 def report(arguments: argparse.Namespace) -> int:
     """Show again what the comparison in a folder found."""
     store = Store(place("the folder", arguments.folder))
+    if not store.read_plan().reference:
+        raise RequestError(
+            f"{store.folder} holds claims, not a comparison. "
+            f"`mementum reproduce all --out {store.folder}` shows them."
+        )
     path = page_path(arguments.report, store.folder)
     return show(store.read_plan(), store, path, as_json=arguments.json)
 
@@ -252,8 +259,16 @@ def listing(_: argparse.Namespace) -> int:
     return 0
 
 
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Run the claims of the papers and show the ledger."""
+    from mementum.lab.claims.commands import reproduce
+
+    return reproduce(arguments)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": compare,
     "report": report,
     "tasks": listing,
+    "reproduce": reproduce,
 }

@@ -14,7 +14,17 @@ from typing import TypeAlias
 import torch
 from torch.optim import Optimizer
 
-from mementum import Adam, AdamNC, AdamNX, AdaMomentum, AdamW, AdaXW, AMSGrad
+from mementum import (
+    Adam,
+    AdamNC,
+    AdamNX,
+    AdaMomentum,
+    AdamW,
+    AdaX,
+    AdaXW,
+    AMSGrad,
+    Mementum,
+)
 from mementum.lab import spaces
 from mementum.lab.search import MATCHED
 from mementum.lab.spaces import KAPPA, Dimension
@@ -143,10 +153,26 @@ CONTENDERS: tuple[Contender, ...] = (
     ),
 )
 
+OTHERS: tuple[Contender, ...] = (
+    Contender(
+        name="AdaX",
+        lr=1.5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-4},
+        factory=AdaX,
+    ),
+    Contender(
+        name="Mementum",
+        lr=1e-3,
+        options={"momentum": 0.9, "memory": 1.0001, "eps": 1e-8, "weight_decay": 0.0},
+        factory=Mementum,
+    ),
+)
+"""Optimizers that claims are about, and that no comparison runs unless asked."""
+
 
 def find(name: str) -> Contender:
     """Return the contender of this name; an unknown name is a LookupError."""
-    for contender in CONTENDERS:
+    for contender in (*CONTENDERS, *OTHERS):
         if contender.name == name:
             return contender
     raise LookupError(f"the lab knows no contender named {name!r}")

@@ -113,13 +113,15 @@ def plan(
         raise LabError(
             f"rates is {rates}; give an odd number, for a grid has a middle."
         )
-    names = {contender.find(name).name for name in (*(contenders or ()), reference)}
+    asked = [each.name for each in contender.CONTENDERS]
+    asked = asked if contenders is None else [*contenders]
+    names = {contender.find(name).name for name in (*asked, reference)}
     return factorial(
         tasks=chosen_tasks(tasks, size),
         contenders=[
             each
-            for each in contender.CONTENDERS
-            if contenders is None or each.name in names
+            for each in (*contender.CONTENDERS, *contender.OTHERS)
+            if each.name in names
         ],
         seeds=range(seeds),
         grid=Grid(points=rates, factor=spending.factor),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mementum.lab import LabError, tasks
 from mementum.lab.task import Task, Tier
@@ -16,6 +16,20 @@ from mementum.recipes import RECIPES
 
 class RequestError(LabError):
     """An option asks for something that cannot be had."""
+
+
+class Errand(Protocol):
+    """Where runs are kept, and how many are carried out at a time."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the store."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many processes run."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
