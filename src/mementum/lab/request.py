@@ -1,4 +1,7 @@
-"""What the command line asks of a comparison, checked once."""
+"""What the command line asks of a comparison, checked once.
+
+Tasks are imported where they are needed: what only reads a folder needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from mementum.lab import LabError, tasks
+from mementum.lab import LabError
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import own
 from mementum.names import resolve
 from mementum.recipes import RECIPES
 
@@ -112,6 +114,9 @@ def odd(option: str, text: str) -> int:
 
 def own_tasks(paths: Sequence[str] | None) -> tuple[Task, ...]:
     """Return the tasks of the files given, each tried out."""
+    from mementum.lab import tasks
+    from mementum.lab.tasks import own
+
     known = {task.name for task in tasks.offered()}
     return own.register(paths or (), known.__contains__)
 
@@ -136,6 +141,8 @@ def task_names(text: str | None, tier: Tier) -> tuple[str, ...]:
 
     One that has no part in it is answered with the tiers it has a part in.
     """
+    from mementum.lab import tasks
+
     listed = [task.name for task in tasks.of_tier(tier)]
     others = {task.name.lower(): task for task in tasks.offered()}
     for name in (text or "").split(","):

@@ -36,15 +36,18 @@ def size(task: Task | None) -> str:
 def tiers(workers: int) -> Table:
     """Return what each tier spends on all tasks and all contenders."""
     told = f"with {workers} worker" + "s" * (workers != 1)
-    table = Table("tier", "tasks", "seeds", "learning rates", "runs", told, box=None)
+    columns = "tier", "tasks", "seeds", "learning rates", "trials", "runs", told
+    table = Table(*columns, box=None)
+    tuned = sum(each.matched is None for each in contender.CONTENDERS)
     for tier in Tier:
         found, spending = of_tier(tier), SPENDING[tier]
-        each = len(contender.CONTENDERS) * spending.rates
+        each = len(contender.CONTENDERS) * spending.rates + tuned * spending.trials
         runs = {
             t.name: each * (1 if t.deterministic else spending.seeds) for t in found
         }
         seconds = START + sum(runs[t.name] * t.seconds for t in found) / workers
-        counts = len(found), spending.seeds, spending.rates, sum(runs.values())
+        given = spending.seeds, spending.rates, spending.trials
+        counts = len(found), *given, sum(runs.values())
         table.add_row(tier, *(f"{count:,}" for count in counts), clock(seconds))
     return table
 
