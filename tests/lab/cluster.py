@@ -189,7 +189,7 @@ ROLES: dict[str, Callable[..., None]] = {
 
 
 def nursery() -> None:
-    """Fork a process off for each line of orders."""
+    """Fork a process off for each line of orders; end all when the test is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         role, *arguments = json.loads(line)
@@ -199,6 +199,7 @@ def nursery() -> None:
             ROLES[role](*arguments)
             os._exit(0)
         print(child, flush=True)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
