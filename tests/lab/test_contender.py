@@ -91,3 +91,13 @@ def test_names_are_unique_and_an_unknown_one_is_a_lookup_error() -> None:
     assert [find(contender.name) for contender in CONTENDERS] == list(CONTENDERS)
     with pytest.raises(LookupError, match="Lion"):
         find("Lion")
+
+
+@pytest.mark.parametrize("steps", [1, 5, 19, 20, 21])
+@pytest.mark.parametrize("name", ["AdaXW-matched", "AdamNX-matched"])
+def test_a_matched_memory_is_one_its_optimizer_takes_in_the_shortest_runs(
+    name: str, steps: int
+) -> None:
+    contender = find(name)
+    parameter = torch.nn.Parameter(torch.ones(2))
+    contender.optimizer([parameter], contender.lr, contender.options_over(steps))

@@ -31,6 +31,9 @@ from mementum.lab.spaces import KAPPA, Dimension
 
 Option: TypeAlias = float | int | str | bool | list[float]
 
+SHORTEST = 20
+"""AdaX wants its second beta below 0.5, and has no memory that fits fewer steps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
@@ -51,12 +54,15 @@ class Contender:
     """The second beta whose memory has this log ratio, if the run's length sets it."""
 
     def options_over(self, steps: int) -> dict[str, Option]:
-        """Return the hyperparameters of a run of so many steps."""
+        """Return the hyperparameters of a run of so many steps.
+
+        In fewer than ``SHORTEST`` steps a memory is matched to so many.
+        """
         options = dict(self.options)
         if self.matched is not None:
             betas = options["betas"]
             assert isinstance(betas, list)
-            options["betas"] = [betas[0], self.matched(KAPPA / steps)]
+            options["betas"] = [betas[0], self.matched(KAPPA / max(steps, SHORTEST))]
         return options
 
     def optimizer(

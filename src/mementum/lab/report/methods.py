@@ -164,7 +164,8 @@ def matching(analysis: Analysis) -> str:
         return ""
     return (
         f" {listed(names)} have the memory whose kappa is {KAPPA:g} over the steps of "
-        "each task, in place of the published beta2 (given above for the first task)."
+        "each task, or over 20 where there are fewer, in place of the published beta2 "
+        "(given above for the first task)."
     )
 
 
