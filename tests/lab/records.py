@@ -45,6 +45,7 @@ class SyntheticTask:
     deterministic: bool = False
     scale: str = "log"
     margin: float = 0.01
+    target: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,12 @@ class SyntheticPlan:
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     points: int = 5
     reference: str = "AdamW"
+    trials: tuple[RunSpec, ...] = ()
+
+    @property
+    def centres(self) -> dict[str, float]:
+        """The published learning rate of each contender."""
+        return {name: self.lrs(name)[self.points // 2] for name in self.contenders}
 
     def lrs(self, contender: str) -> tuple[float, ...]:
         """The grid of a contender, ascending."""
@@ -81,7 +88,7 @@ class SyntheticPlan:
             for contender in self.contenders
             for lr in self.lrs(contender)
             for seed in (self.seeds[:1] if task.deterministic else self.seeds)
-        ]
+        ] + list(self.trials)
 
 
 def record(spec: RunSpec, score: float | None, start: float = 2.3) -> RunRecord:

@@ -20,6 +20,8 @@ from mementum.lab import commands
 from mementum.lab import store as stores
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.store import JOURNAL, Store
+from mementum.lab.task import Tier
+from mementum.lab.tasks import TASKS, of_tier
 
 RUNS = 12
 SMALL = [
@@ -31,6 +33,8 @@ SMALL = [
     "2",
     "--lrs",
     "3",
+    "--widen",
+    "0",
 ]
 """SGD and the reference at three rates with two seeds, each run under half a second."""
 
@@ -39,6 +43,7 @@ class Instantly:
     """Carries out runs in no time, in this process."""
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         assert workers >= 1
 
     def results(self, specs: list) -> Iterator[RunRecord]:
@@ -184,8 +189,13 @@ def test_a_dry_run_counts_and_makes_nothing(
         (["--seeds", "0"], ["--seeds is 0", "1 or more"]),
         (["--seeds", "two"], ["--seeds is two", "whole number"]),
         (["--workers", "-1"], ["--workers is -1", "1 or more"]),
+        (["--dask", " "], ["--dask is empty"]),
+        (["--dask", "tcp://a:1", "--workers", "2"], ["--workers is for this machine"]),
+        (["--dask", "tcp://a:1", "--task", __file__], ["as a package"]),
         (["--lrs", "2"], ["--lrs is 2", "odd"]),
         (["--lrs", "1.5"], ["--lrs is 1.5", "whole number"]),
+        (["--tier", "quik"], ["--tier: no tier is named 'quik'", "quick"]),
+        (["--tasks", "gan-ring"], ["no part in tier quick", "smoke, standard"]),
         (["--report", "/no/such/folder/x.html"], ["--report", "is no folder"]),
         (["--report", "/"], ["--report is /", "give a file"]),
     ],
@@ -341,6 +351,44 @@ def test_tasks_lists_every_task_and_contender(
         assert name in shown
     assert "betas (0.9, 0.999)" in shown
     assert "[" not in shown
+
+
+def test_every_task_is_listed_with_its_sizes_and_every_tier_with_its_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["tasks"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    for task in TASKS:
+        rows = [line for line in shown if line.split()[:1] == [task.name]]
+        assert any(f"{task.steps:,} in" in row for row in rows)
+    for tier in Tier:
+        assert any(line.split()[:1] == [tier] for line in shown)
+
+
+def test_offline_the_papers_data_is_not_fetched_and_one_line_says_what_is_missing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MEMENTUM_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MEMENTUM_OFFLINE", "0")
+    options = ["--tier", "paper", "--tasks", "mnist-mlp", "--offline", "--dry-run"]
+    assert main(["compare", *options, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "train-images-idx3-ubyte.gz is missing" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_smoke_tier_runs_every_task_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--tier", "smoke", "--contenders", "SGD", "--reference", "SGD"]
+    assert main(["compare", *options, "--seeds", "1", "--out", str(tmp_path)]) == 0
+    records = Store(tmp_path).records()
+    names = {task.name for task in of_tier(Tier.SMOKE)}
+    assert {record.spec.task for record in records} == names
+    assert Status.FAILED not in {record.status for record in records}
 
 
 def test_help_needs_none_of_the_heavy_packages() -> None:

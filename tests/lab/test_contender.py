@@ -6,11 +6,19 @@ import pytest
 import torch
 
 import mementum
+from mementum import Memory
 from mementum.lab.contender import CONTENDERS, Contender, find
+from mementum.lab.search import MATCHED
+from mementum.lab.spaces import KAPPA
 
 every_contender = pytest.mark.parametrize("contender", CONTENDERS, ids=lambda c: c.name)
 ours = pytest.mark.parametrize(
-    "contender", [c for c in CONTENDERS if c.name != "SGD"], ids=lambda c: c.name
+    "contender",
+    [c for c in CONTENDERS if c.name != "SGD" and c.matched is None],
+    ids=lambda c: c.name,
+)
+matched = pytest.mark.parametrize(
+    "contender", [c for c in CONTENDERS if c.matched], ids=lambda c: c.name
 )
 
 
@@ -31,6 +39,29 @@ def test_every_published_hyperparameter_is_written_out(contender: Contender) -> 
     published = {"betas", "momentum", "eps", "weight_decay", "variant"}
     signature = inspect.signature(getattr(mementum, contender.name)).parameters
     assert set(contender.options) == published & set(signature)
+
+
+@matched
+@pytest.mark.parametrize("steps", [30, 300, 10_100, 70_000])
+def test_a_matched_memory_has_the_published_horizon_over_any_run(
+    contender: Contender, steps: int
+) -> None:
+    betas = contender.options_over(steps)["betas"]
+    assert isinstance(betas, list)
+    memory = Memory.adax if contender.name.startswith("AdaX") else Memory.adamnx
+    # The options are rounded to six digits; beta2 near 1 is known less well than that.
+    kappa = steps * memory(betas[1]).log_ratio
+    assert kappa == pytest.approx(KAPPA, rel=1e-3)
+
+
+@matched
+def test_a_matched_contender_is_its_original_in_all_else(contender: Contender) -> None:
+    original = find(contender.name.removesuffix(MATCHED))
+    assert (contender.lr, contender.factory) == (original.lr, original.factory)
+    ours, theirs = contender.options_over(300), original.options_over(300)
+    assert ours["betas"][0] == theirs["betas"][0]
+    assert {**ours, "betas": 0} == {**theirs, "betas": 0}
+    assert theirs == original.options
 
 
 @every_contender
@@ -60,3 +91,13 @@ def test_names_are_unique_and_an_unknown_one_is_a_lookup_error() -> None:
     assert [find(contender.name) for contender in CONTENDERS] == list(CONTENDERS)
     with pytest.raises(LookupError, match="Lion"):
         find("Lion")
+
+
+@pytest.mark.parametrize("steps", [1, 5, 19, 20, 21])
+@pytest.mark.parametrize("name", ["AdaXW-matched", "AdamNX-matched"])
+def test_a_matched_memory_is_one_its_optimizer_takes_in_the_shortest_runs(
+    name: str, steps: int
+) -> None:
+    contender = find(name)
+    parameter = torch.nn.Parameter(torch.ones(2))
+    contender.optimizer([parameter], contender.lr, contender.options_over(steps))

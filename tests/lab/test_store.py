@@ -2,7 +2,7 @@
 
 import errno
 import os
-from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from tests.lab.runs import record, spec
 
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Outline, Plan
-from mementum.lab.store import JOURNAL, PLAN, Store, StoreError
+from mementum.lab.store import JOURNAL, PLAN, SEGMENTS, Store, StoreError, settled
 
 RECORDS = [record(spec(seed=seed), score=seed + 0.5) for seed in range(3)]
 
@@ -136,15 +136,90 @@ def test_another_format_is_refused_by_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("result", [Status.FINISHED, Status.DIVERGED])
-def test_of_several_records_a_result_wins_and_then_the_first(
+def test_of_several_records_of_a_run_a_result_wins_over_failures(
     tmp_path: Path, result: Status
 ) -> None:
     failed = record(spec(), status=Status.FAILED, error="no memory")
-    first, second = record(spec(), status=result), record(spec(), score=9.0)
-    keep(tmp_path, [failed, replace(failed, error="again")])
+    ended = record(spec(), status=result)
+    keep(tmp_path, [failed, failed])
     assert Store(tmp_path).records() == [failed]
-    keep(tmp_path, [first, second, failed])
-    assert Store(tmp_path).records() == [first]
+    keep(tmp_path, [ended, failed])
+    assert Store(tmp_path).records() == [ended]
+
+
+def test_of_several_results_the_same_one_is_drawn_in_any_order() -> None:
+    several = [record(spec(), score=score) for score in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    drawn = {settled(order)[0].score for order in permutations(several)}
+    assert len(drawn) == 1
+    seeds = range(200)
+    lower = [
+        settled([record(spec(seed=seed), score=score) for score in (0.1, 0.2)])[0].score
+        == 0.1
+        for seed in seeds
+    ]
+    # A fair coin leaves these bounds once in some 20,000 times; the draw is fixed.
+    assert 72 <= sum(lower) <= 128
+
+
+def test_records_come_sorted_by_what_they_are() -> None:
+    runs = [
+        spec(task=task, contender=contender, lr=lr, seed=seed)
+        for task in ("a", "b")
+        for contender in ("Adam", "SGD")
+        for lr in (1e-10, 0.5, 2.0)
+        for seed in (2, 10)
+    ]
+    mixed = [record(each) for each in sorted(runs, key=lambda run: run.run_id)]
+    assert [each.spec for each in settled(mixed)] == runs
+
+
+def test_compacted_records_are_the_same_records(tmp_path: Path) -> None:
+    strange = record(spec(seed=9, contender="dépôt 'x'\n"), status=Status.DIVERGED)
+    folder = tmp_path / "a[1]* 'b'?"
+    keep(folder, [*RECORDS, strange])
+    before = Store(folder).records()
+    with Store(folder) as store:
+        store.compact()
+        store.compact()
+        assert (folder / JOURNAL).read_bytes() == b""
+        store.append(record(spec(seed=4)))
+    assert len(list((folder / SEGMENTS).iterdir())) == 1
+    after = Store(folder).records()
+    assert after == settled([*before, record(spec(seed=4))])
+
+
+def test_a_journal_at_its_limit_moves_into_a_segment(tmp_path: Path) -> None:
+    line = len(RECORDS[0].to_json()) + 1
+    runs = [record(spec(seed=seed)) for seed in range(10)]
+    with Store(tmp_path, limit=3 * line) as store:
+        for each in runs:
+            store.append(each)
+            assert store.records() == runs[: each.spec.seed + 1]
+    assert len(list((tmp_path / SEGMENTS).iterdir())) == 3
+    assert (tmp_path / JOURNAL).read_bytes().count(b"\n") == 1
+
+
+def test_a_broken_segment_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.keep(RECORDS)
+    (segment,) = (tmp_path / SEGMENTS).iterdir()
+    whole = segment.read_bytes()
+    renamed = segment.with_stem("0" * 32)
+    for content, path in ((whole[:-9], segment), (b"", segment), (whole, renamed)):
+        segment.unlink(missing_ok=True)
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match="is broken") as caught:
+            Store(tmp_path).records()
+        assert str(path) in str(caught.value)
+        assert "Copy it again" in str(caught.value)
+
+
+def test_a_store_open_for_reading_writes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for act in (lambda: store.append(RECORDS[0]), store.compact):
+        with pytest.raises(RuntimeError, match="reading only"):
+            act()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_processes_cannot_write_to_one_folder(tmp_path: Path) -> None:

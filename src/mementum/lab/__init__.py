@@ -1,5 +1,26 @@
-"""The lab trains optimizers on real tasks, fairly tuned, and says which is better."""
+"""The lab trains optimizers on real tasks, fairly tuned, and says which is better.
+
+`plan` says what to run, `compare` carries it out and `read` finds it again;
+`mementum.lab.interface` shows them at work.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mementum.lab.interface import Comparison, compare, plan, read
+
+__all__ = ["Comparison", "LabError", "compare", "plan", "read"]
 
 
 class LabError(Exception):
     """Something the user can set right; the message is a sentence that says how."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what takes long only when it is asked for."""
+    if name in __all__:
+        return getattr(import_module("mementum.lab.interface"), name)
+    raise AttributeError(f"module 'mementum.lab' has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""The lab's commands: compare, report and tasks.
+"""The lab's commands: compare, reproduce, report, tasks, and those on what is kept.
 
-What takes time to import stands in `commands`, which is imported once a command runs:
-help comes at once.
+What takes time to import stands in `commands` and `archive`, which are imported once a
+command runs: help comes at once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from importlib import import_module
 
 from mementum.lab import LabError
+from mementum.lab.archive_options import add_archive
 
 FOLDER = "mementum-compare"
 PAGE = "report.html"
-EXTRA = ("scipy", "sklearn", "rich", "jinja2", "plotly")
+EXTRA = ("duckdb", "scipy", "sklearn", "rich", "jinja2", "plotly")
 
 
 def add_commands(
@@ -22,6 +24,7 @@ def add_commands(
 ) -> None:
     """Add the lab's commands to the command line."""
     add_compare(commands)
+    add_reproduce(commands)
     report = commands.add_parser(
         "report", help="make the report of a comparison again", description=REPORT
     )
@@ -37,6 +40,7 @@ def add_commands(
         description="List the tasks and the contenders that `mementum compare` knows.",
     )
     tasks.set_defaults(run=run, lab="tasks")
+    add_archive(commands, run, FOLDER)
 
 
 REPORT = (
@@ -50,6 +54,46 @@ COMPARE = (
 )
 
 
+CLAIMS = "mementum-claims"
+REPRODUCE = (
+    "Run what the papers claim, as far as it can be run here, and say of every claim "
+    "whether it is reproduced, with its interval. The predicates are fixed in files "
+    "beside the code. Interrupted, the same command continues where it stopped."
+)
+
+
+def add_reproduce(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add ``mementum reproduce`` to the command line."""
+    parser = commands.add_parser(
+        "reproduce", help="check the claims of the papers", description=REPRODUCE
+    )
+    add = parser.add_argument
+    add(
+        "claims",
+        nargs="?",
+        default="all",
+        metavar="PAPER|CLAIM|all",
+        help="comma-separated, such as AdaX or R1,X2 (default: all)",
+    )
+    add(
+        "--tier",
+        default="quick",
+        help="smoke (2 seeds), quick (10) or standard (20) (default: quick)",
+    )
+    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--out",
+        metavar="FOLDER",
+        default=CLAIMS,
+        help=f"where results are kept and found again (default: {CLAIMS})",
+    )
+    add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--json", action="store_true", help="print JSON only; progress to stderr")
+    parser.set_defaults(run=run, lab="reproduce")
+
+
 def add_compare(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
@@ -59,14 +103,27 @@ def add_compare(
     )
     add = parser.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--task",
+        metavar="FILE",
+        action="append",
+        help="a Python file with a task of your own; may be given again. Without "
+        "--tasks, no other task is run",
+    )
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
-    add("--seeds", metavar="N", default="4", help="how many seeds (default: 4)")
+    add(
+        "--tier",
+        metavar="NAME",
+        default="quick",
+        help="how much to spend: smoke, quick, standard or paper, which fetches real "
+        "data (default: quick)",
+    )
+    add("--seeds", metavar="N", help="how many seeds (default: the tier's, quick 4)")
     add(
         "--lrs",
         metavar="N",
-        default="5",
-        help="learning rates of each contender, half a decade apart around its "
-        "published default; an odd number (default: 5)",
+        help="learning rates of each contender around its published default; an odd "
+        "number (default: the tier's, quick 5, half a decade apart)",
     )
     add(
         "--reference",
@@ -74,7 +131,29 @@ def add_compare(
         default="AdamW",
         help="whom to compare with; it always takes part (default: AdamW)",
     )
+    add(
+        "--trials",
+        metavar="N",
+        help="tune all hyperparameters as well, over so many settings more (default: "
+        "the tier's: quick 0, standard and paper 24)",
+    )
+    add(
+        "--widen",
+        metavar="N",
+        help="how often a grid may be widened whose end was chosen (default: the "
+        "tier's: quick 0, which keeps to its time; standard and paper 2)",
+    )
+    add(
+        "--log",
+        choices=("trackio", "wandb", "tensorboard"),
+        help="hand every finished run to this tracker as well",
+    )
     add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the Dask cluster of this scheduler (its address, or its file)",
+    )
     add(
         "--out",
         metavar="FOLDER",
@@ -82,6 +161,7 @@ def add_compare(
         help=f"where results are kept and found again (default: {FOLDER})",
     )
     add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add("--offline", action="store_true", help="fetch no data")
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
     parser.set_defaults(run=run, lab="compare")
@@ -101,9 +181,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 2
     try:
-        from mementum.lab import commands
-
-        return commands.COMMANDS[arguments.lab](arguments)
+        module = import_module(getattr(arguments, "module", "mementum.lab.commands"))
+        return int(module.COMMANDS[arguments.lab](arguments))
     except LabError as error:
         print(f"mementum {arguments.lab}: {error}", file=sys.stderr)
         return 2

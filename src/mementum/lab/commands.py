@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from mementum.lab import contender, tasks
 from mementum.lab.console import PatientConsole
+from mementum.lab.data.source import OFFLINE
 from mementum.lab.driver import complete, missing, of_plan
+from mementum.lab.executor import Executor
 from mementum.lab.executor.local import LocalExecutor, cores
 from mementum.lab.forecast import Forecast, clock
+from mementum.lab.interface import Comparison, pursue
 from mementum.lab.progress import display
-from mementum.lab.request import Request, RequestError, names, odd, place, whole
+from mementum.lab.request import (
+    SPENDING,
+    Errand,
+    Request,
+    RequestError,
+    cluster,
+    names,
+    odd,
+    own_tasks,
+    place,
+    task_names,
+    tier,
+    whole,
+)
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.store import Store
 from mementum.lab.training import versions
+from mementum.lab.watching import watched
+from mementum.lab.widen import grown
 
 INTERRUPTED = 130
 ONE_SEED = (
@@ -31,58 +48,105 @@ ONE_SEED = (
 
 def compare(arguments: argparse.Namespace) -> int:
     """Run what is missing of the comparison, then show what was found."""
+    if arguments.offline:
+        os.environ[OFFLINE] = "1"
     request = requested(arguments)
     plan = planned(request)
     store = Store(request.folder)
     console = PatientConsole(stderr=True, highlight=False)
     if arguments.dry_run:
+        plan = grown(plan, store.records(), request.widen)
         kept = of_plan(plan, store.records())
         return foretell(plan, kept, request, as_json=arguments.json)
     if request.seeds == 1 and not all(task.deterministic for task in plan.tasks):
         console.print(ONE_SEED)
+    executor = workforce(request)
+    seen = watched(request)
+
+    def carry(wider: Plan, store: Store) -> bool:
+        return carry_out(wider, store, executor, request, console, seen)
+
     with store:
-        store.write_plan(plan)
-        if not carry_out(plan, store, request, console):
-            return INTERRUPTED
-    return show(plan, store, request.page, as_json=arguments.json)
+        finished = pursue(plan, store, request.widen, carry)
+    if finished is None:
+        return INTERRUPTED
+    return show(finished, store, request.page, as_json=arguments.json)
 
 
 def requested(arguments: argparse.Namespace) -> Request:
     """Return the command line's options, or raise for the first that is impossible."""
     known = [each.name for each in contender.CONTENDERS]
+    chosen = tier("--tier", arguments.tier)
+    spending = SPENDING[chosen]
     reference = names("--reference", arguments.reference, known)
     if len(reference) > 1:
         raise RequestError(f"--reference is {arguments.reference}; give one name.")
     rivals = names("--contenders", arguments.contenders, known)
     folder = place("--out", arguments.out)
+    dask = cluster(arguments.dask, arguments.workers, arguments.task)
     return Request(
-        tasks=names("--tasks", arguments.tasks, [task.name for task in tasks.TASKS]),
+        tier=chosen,
+        tasks=()
+        if arguments.task and arguments.tasks is None
+        else task_names(arguments.tasks, chosen),
+        own=own_tasks(arguments.task),
         contenders=tuple(name for name in known if name in {*rivals, *reference}),
         reference=reference[0],
-        seeds=whole("--seeds", arguments.seeds),
-        rates=odd("--lrs", arguments.lrs),
+        seeds=spending.seeds
+        if arguments.seeds is None
+        else whole("--seeds", arguments.seeds),
+        rates=spending.rates if arguments.lrs is None else odd("--lrs", arguments.lrs),
         workers=cores()
         if arguments.workers is None
         else whole("--workers", arguments.workers),
+        dask=dask,
         folder=folder,
         page=page_path(arguments.report, folder),
+        trials=spending.trials
+        if arguments.trials is None
+        else whole("--trials", arguments.trials, least=0),
+        widen=spending.widen
+        if arguments.widen is None
+        else whole("--widen", arguments.widen, least=0),
+        log=arguments.log,
     )
 
 
 def planned(request: Request) -> Plan:
     """Return the plan that the options ask for."""
     return factorial(
-        tasks=[tasks.find(name) for name in request.tasks],
+        tasks=[
+            *(
+                task
+                for task in tasks.of_tier(request.tier)
+                if task.name in request.tasks
+            ),
+            *request.own,
+        ],
         contenders=[contender.find(name) for name in request.contenders],
         seeds=range(request.seeds),
-        grid=Grid(points=request.rates),
+        grid=Grid(points=request.rates, factor=SPENDING[request.tier].factor),
         reference=request.reference,
         versions=versions(),
+        trials=request.trials,
     )
 
 
+def workforce(request: Request) -> Executor:
+    """Return what carries the runs out: this machine, or the Dask cluster named."""
+    if request.dask is None:
+        return LocalExecutor(request.workers)
+    try:
+        from mementum.lab.executor.dask import DaskExecutor
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            '--dask needs the dask extra: pip install "mementum[dask]".'
+        ) from error
+    return DaskExecutor(request.dask)
+
+
 def foretell(
-    plan: Plan, kept: Sequence[RunRecord], request: Request, *, as_json: bool
+    plan: Plan, kept: Sequence[RunRecord], request: Errand, *, as_json: bool
 ) -> int:
     """Print how many runs the comparison needs, and how long they should take."""
     total, left = len(plan.specs()), missing(plan, kept)
@@ -99,13 +163,15 @@ def foretell(
 def carry_out(
     plan: Plan,
     store: Store,
-    request: Request,
+    executor: Executor,
+    request: Errand,
     console: PatientConsole,
+    also: Callable[[RunRecord], None] | None = None,
 ) -> bool:
     """Run what is left; return whether it came to its end."""
     kept = of_plan(plan, store.records())
     left = missing(plan, kept)
-    forecast = Forecast(plan, left, request.workers, kept=kept)
+    forecast = Forecast(plan, left, executor.workers, kept=kept)
     over, total = forecast.runs()
     console.print(
         f"{total} runs, {over} done before. Results are kept in {request.folder}.",
@@ -116,10 +182,12 @@ def carry_out(
     def seen(record: RunRecord) -> None:
         forecast.count(record)
         shown.update()
+        if also is not None:
+            also(record)
 
     try:
         with shown:
-            complete(left, store, LocalExecutor(request.workers), seen)
+            complete(left, store, executor, seen)
     except KeyboardInterrupt:
         rest = len(missing(plan, store.records()))
         console.print(
@@ -136,29 +204,34 @@ def carry_out(
 def report(arguments: argparse.Namespace) -> int:
     """Show again what the comparison in a folder found."""
     store = Store(place("the folder", arguments.folder))
+    if not store.read_plan().reference:
+        raise RequestError(
+            f"{store.folder} holds claims, not a comparison. "
+            f"`mementum reproduce all --out {store.folder}` shows them."
+        )
     path = page_path(arguments.report, store.folder)
     return show(store.read_plan(), store, path, as_json=arguments.json)
 
 
 def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
     """Print the table, or JSON alone; write the page; return the exit code."""
-    from mementum.lab.report import page, terminal
-    from mementum.lab.statistics import analyse
+    from mementum.lab.report import terminal
 
-    records = of_plan(plan, store.records())
-    analysis = analyse(records, plan)
+    found = Comparison(plan, of_plan(plan, store.records()))
     if as_json:
-        text = json.dumps(analysis.to_dict(), indent=1, allow_nan=False)
+        text = json.dumps(found.analysis.to_dict(), indent=1, allow_nan=False)
         PatientConsole().out(text, highlight=False)
     else:
-        PatientConsole().print(terminal.table(analysis))
+        PatientConsole().print(terminal.table(found.analysis))
     try:
-        page.write(analysis, records, path)
+        found.report(path)
     except OSError as error:
         raise RequestError(
-            f"{path} cannot be written ({error.strerror}). The runs are kept; "
-            f"`mementum report {store.folder} --report FILE` writes the page elsewhere."
+            f"{error.filename or path} cannot be written ({error.strerror}). The runs "
+            f"are kept; `mementum report {store.folder} --report FILE` writes the page "
+            "elsewhere."
         ) from error
+    records = found.records
     failed = [record for record in records if record.status is Status.FAILED]
     say = PatientConsole(stderr=as_json, highlight=False, soft_wrap=True)
     for record in failed[:1]:
@@ -175,24 +248,27 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
 
 def listing(_: argparse.Namespace) -> int:
     """Print the tasks and the contenders."""
-    from mementum.lab.report.methods import plain
+    from mementum.lab.report import listing as page
 
     console = PatientConsole(highlight=False)
-    table = Table("task", "what it is", "steps", "seconds a run", box=None)
-    for task in tasks.TASKS:
-        table.add_row(task.name, task.title, f"{task.steps:,}", f"{task.seconds:g}")
-    console.print(table)
-    console.print()
-    table = Table("contender", "learning rate", "other hyperparameters", box=None)
-    for each in contender.CONTENDERS:
-        others = ", ".join(f"{name} {plain(v)}" for name, v in each.options.items())
-        table.add_row(each.name, f"{each.lr:g}", others)
-    console.print(table)
+    for table in (page.tasks(), page.sizes(), page.tiers(cores()), page.contenders()):
+        console.print(table)
+        console.print()
+    for complaint in tasks.complaints():
+        console.print(complaint, soft_wrap=True)
     return 0
+
+
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Run the claims of the papers and show the ledger."""
+    from mementum.lab.claims.commands import reproduce
+
+    return reproduce(arguments)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": compare,
     "report": report,
     "tasks": listing,
+    "reproduce": reproduce,
 }

@@ -1,4 +1,9 @@
-"""A contender is an optimizer at its published defaults, learning rate aside."""
+"""A contender is an optimizer at its published defaults, learning rate aside.
+
+A growing memory is published for runs of some 70,000 steps, and hardly grows in short
+ones. AdaXW and AdamNX therefore compete twice: as published, and matched, with the
+memory that has the published shape over the steps of the task.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,25 @@ from typing import TypeAlias
 import torch
 from torch.optim import Optimizer
 
-from mementum import Adam, AdamNC, AdamNX, AdaMomentum, AdamW, AdaXW, AMSGrad
+from mementum import (
+    Adam,
+    AdamNC,
+    AdamNX,
+    AdaMomentum,
+    AdamW,
+    AdaX,
+    AdaXW,
+    AMSGrad,
+    Mementum,
+)
+from mementum.lab import spaces
+from mementum.lab.search import MATCHED
+from mementum.lab.spaces import KAPPA, Dimension
 
 Option: TypeAlias = float | int | str | bool | list[float]
+
+SHORTEST = 20
+"""AdaX wants its second beta below 0.5, and has no memory that fits fewer steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +48,22 @@ class Contender:
     options: Mapping[str, Option]
     """Every hyperparameter but the learning rate, as published."""
     factory: Callable[..., Optimizer]
+    space: tuple[Dimension, ...] = ()
+    """What full tuning varies besides the learning rate."""
+    matched: Callable[[float], float] | None = None
+    """The second beta whose memory has this log ratio, if the run's length sets it."""
+
+    def options_over(self, steps: int) -> dict[str, Option]:
+        """Return the hyperparameters of a run of so many steps.
+
+        In fewer than ``SHORTEST`` steps a memory is matched to so many.
+        """
+        options = dict(self.options)
+        if self.matched is not None:
+            betas = options["betas"]
+            assert isinstance(betas, list)
+            options["betas"] = [betas[0], self.matched(KAPPA / max(steps, SHORTEST))]
+        return options
 
     def optimizer(
         self,
@@ -48,18 +85,21 @@ CONTENDERS: tuple[Contender, ...] = (
         lr=0.1,
         options={"momentum": 0.9, "weight_decay": 0.0},
         factory=torch.optim.SGD,
+        space=spaces.MOMENTUM,
     ),
     Contender(
         name="Adam",
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         factory=Adam,
+        space=spaces.DECAYING,
     ),
     Contender(
         name="AdamW",
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 1e-2},
         factory=AdamW,
+        space=spaces.DECAYING,
     ),
     Contender(
         name="AMSGrad",
@@ -71,37 +111,74 @@ CONTENDERS: tuple[Contender, ...] = (
             "variant": "paper",
         },
         factory=AMSGrad,
+        space=spaces.DECAYING,
     ),
     Contender(
         name="AdamNC",
         lr=1e-3,
         options={"momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0},
         factory=AdamNC,
-    ),
-    Contender(
-        name="AdaXW",
-        lr=5e-3,
-        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
-        factory=AdaXW,
-    ),
-    Contender(
-        name="AdamNX",
-        lr=1e-3,
-        options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
-        factory=AdamNX,
+        space=spaces.MOMENTUM_EPS,
     ),
     Contender(
         name="AdaMomentum",
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-16, "weight_decay": 0.0},
         factory=AdaMomentum,
+        space=spaces.DECAYING,
+    ),
+    Contender(
+        name="AdaXW",
+        lr=5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
+        factory=AdaXW,
+        space=spaces.ADAX,
+    ),
+    Contender(
+        name="AdaXW" + MATCHED,
+        lr=5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
+        factory=AdaXW,
+        space=spaces.ADAX,
+        matched=spaces.adax_beta,
+    ),
+    Contender(
+        name="AdamNX",
+        lr=1e-3,
+        options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamNX,
+        space=spaces.ADAMNX,
+    ),
+    Contender(
+        name="AdamNX" + MATCHED,
+        lr=1e-3,
+        options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamNX,
+        space=spaces.ADAMNX,
+        matched=spaces.adamnx_beta,
     ),
 )
+
+OTHERS: tuple[Contender, ...] = (
+    Contender(
+        name="AdaX",
+        lr=1.5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-4},
+        factory=AdaX,
+    ),
+    Contender(
+        name="Mementum",
+        lr=1e-3,
+        options={"momentum": 0.9, "memory": 1.0001, "eps": 1e-8, "weight_decay": 0.0},
+        factory=Mementum,
+    ),
+)
+"""Optimizers that claims are about, and that no comparison runs unless asked."""
 
 
 def find(name: str) -> Contender:
     """Return the contender of this name; an unknown name is a LookupError."""
-    for contender in CONTENDERS:
+    for contender in (*CONTENDERS, *OTHERS):
         if contender.name == name:
             return contender
     raise LookupError(f"the lab knows no contender named {name!r}")

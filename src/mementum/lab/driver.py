@@ -12,9 +12,10 @@ from mementum.lab.store import Store
 
 
 def of_plan(plan: Plan, records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Return the records of the plan's runs, and of no other."""
-    planned = {spec.run_id for spec in plan.specs()}
-    return [record for record in records if record.spec.run_id in planned]
+    """Return the records of the plan's runs, in the plan's order."""
+    kept = {record.spec.run_id: record for record in records}
+    planned = (spec.run_id for spec in plan.specs())
+    return [kept[run_id] for run_id in planned if run_id in kept]
 
 
 def missing(plan: Plan, records: Iterable[RunRecord]) -> list[RunSpec]:

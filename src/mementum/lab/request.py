@@ -1,12 +1,17 @@
-"""What the command line asks of a comparison, checked once."""
+"""What the command line asks of a comparison, checked once.
+
+Tasks are imported where they are needed: what only reads a folder needs no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from mementum.lab import LabError
+from mementum.lab.task import Task, Tier
 from mementum.names import resolve
 from mementum.recipes import RECIPES
 
@@ -15,29 +20,84 @@ class RequestError(LabError):
     """An option asks for something that cannot be had."""
 
 
+class Errand(Protocol):
+    """Where runs are kept, and how many are carried out at a time."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the store."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many processes run."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The options of ``mementum compare``, all of them possible."""
 
+    tier: Tier
     tasks: tuple[str, ...]
+    """Names of the tier's tasks."""
+    own: tuple[Task, ...]
+    """The tasks of the user's files."""
     contenders: tuple[str, ...]
     """The reference among them."""
     reference: str
     seeds: int
     rates: int
     workers: int
+    dask: str | None
+    """The scheduler's address; None means the processes of this machine."""
     folder: Path
     page: Path
+    trials: int = 0
+    widen: int = 0
+    log: str | None = None
 
 
-def whole(option: str, text: str) -> int:
-    """Return the number of a counting option, 1 or more."""
+class Spending(NamedTuple):
+    """What a tier spends unless told otherwise."""
+
+    seeds: int
+    rates: int
+    """How many learning rates."""
+    factor: float
+    """The ratio of neighbouring learning rates."""
+    trials: int
+    """How many settings of all hyperparameters are tried besides."""
+    widen: int
+    """How often a grid may be widened whose end was chosen."""
+
+
+SPENDING = {
+    Tier.SMOKE: Spending(2, 1, 10**0.5, 0, 0),
+    Tier.QUICK: Spending(4, 5, 10**0.5, 0, 0),
+    Tier.STANDARD: Spending(10, 9, 10**0.25, 24, 2),
+    Tier.PAPER: Spending(5, 5, 10**0.5, 24, 2),
+}
+
+
+def tier(option: str, text: str) -> Tier:
+    """Return the tier of this name."""
+    known = [each.value for each in Tier]
+    try:
+        return Tier(resolve("tier", text, known))
+    except ValueError as error:
+        answer = str(error)
+    raise RequestError(f"{option}: {answer}")
+
+
+def whole(option: str, text: str, *, least: int = 1) -> int:
+    """Return the number of a counting option, 1 or more unless told."""
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise RequestError(f"{option} is {text}; give a whole number, 1 or more.")
+        number = least - 1
+    if number < least:
+        raise RequestError(f"{option} is {text}; give a whole number, {least} or more.")
     return number
 
 
@@ -50,6 +110,15 @@ def odd(option: str, text: str) -> int:
             "default in its middle."
         )
     return number
+
+
+def own_tasks(paths: Sequence[str] | None) -> tuple[Task, ...]:
+    """Return the tasks of the files given, each tried out."""
+    from mementum.lab import tasks
+    from mementum.lab.tasks import own
+
+    known = {task.name for task in tasks.offered()}
+    return own.register(paths or (), known.__contains__)
 
 
 def names(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -65,6 +134,26 @@ def names(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...
         raise RequestError(f"{option} names nothing; choose from {', '.join(known)}.")
     chosen = {known_name(option, name, known) for name in sorted(asked)}
     return tuple(name for name in known if name in chosen)
+
+
+def task_names(text: str | None, tier: Tier) -> tuple[str, ...]:
+    """Return the asked tasks of a tier.
+
+    One that has no part in it is answered with the tiers it has a part in.
+    """
+    from mementum.lab import tasks
+
+    listed = [task.name for task in tasks.of_tier(tier)]
+    others = {task.name.lower(): task for task in tasks.offered()}
+    for name in (text or "").split(","):
+        task = others.get(name.strip().lower())
+        if task is not None and task.name not in listed:
+            sizes = ", ".join(each for each in Tier if task.at(each) is not None)
+            raise RequestError(
+                f"--tasks: {task.name} has no part in tier {tier}; give --tier with "
+                f"one of its own: {sizes}."
+            )
+    return names("--tasks", text, listed)
 
 
 def known_name(option: str, name: str, known: Sequence[str]) -> str:
@@ -89,6 +178,27 @@ def place(option: str, text: str) -> Path:
     if not text.strip():
         raise RequestError(f"{option} is empty; name a folder, or . for this one.")
     return Path(text)
+
+
+def cluster(
+    address: str | None, workers: str | None, files: Sequence[str] | None
+) -> str | None:
+    """Return the address of the Dask cluster, which counts its workers itself."""
+    if address is None:
+        return None
+    if not address.strip():
+        raise RequestError("--dask is empty; give the scheduler's address.")
+    if workers is not None:
+        raise RequestError(
+            f"--workers is {workers} and --dask {address}; --workers is for this "
+            "machine, and a cluster has the workers it has."
+        )
+    if files:
+        raise RequestError(
+            f"--task is {files[0]} and --dask {address}; the workers do not have the "
+            "file. Install the task on them as a package: docs/tasks.md says how."
+        )
+    return address
 
 
 def page(text: str | None, folder: Path) -> Path:

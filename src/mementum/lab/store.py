@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mementum.lab import LabError
+import duckdb
+
+from mementum.lab import LabError, segments
 from mementum.lab.run import FormatError, RunRecord, Status, compact
 from mementum.lab.search import Plan
 
 JOURNAL = "journal.jsonl"
 PLAN = "plan.json"
+SEGMENTS = "segments"
+LIMIT = 4 << 20
+"""Bytes of the journal at which its records move into a segment."""
 
 
 class StoreError(LabError):
@@ -28,12 +34,15 @@ class Store:
     """A folder with one line of JSON for each run, written by one process at a time.
 
     A line counts once its newline is there, so a process that dies while writing loses
-    the record it was writing and no other.
+    the record it was writing and no other. A journal that has grown to ``limit`` bytes
+    is emptied into a Parquet segment.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder = folder
         self.journal = folder / JOURNAL
+        self.segments = folder / SEGMENTS
+        self.limit = limit
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
@@ -51,6 +60,7 @@ class Store:
             raise StoreError(locked(error, self.folder)) from error
         self._descriptor = descriptor
         self._drop_torn_line()
+        segments.drop_unfinished(self.segments)
         return self
 
     def __exit__(
@@ -64,32 +74,55 @@ class Store:
             self._descriptor = None
 
     def records(self) -> list[RunRecord]:
-        """Return one record for each run, in the order of their first appearance.
+        """Return one record for each run, as ``settled`` chooses and sorts them."""
+        return settled(self.every())
 
-        Of several records of one run a result wins over a failure, and the earlier over
-        the later.
+    def every(self) -> list[RunRecord]:
+        """Return all records kept, several of one run among them.
+
+        The journal is read before the segments: a record that moves meanwhile is seen
+        twice, and never missed.
         """
-        kept: dict[str, RunRecord] = {}
-        for record in self._lines():
-            run_id = record.spec.run_id
-            if run_id not in kept or (
-                kept[run_id].status is Status.FAILED
-                and record.status is not Status.FAILED
-            ):
-                kept[run_id] = record
-        return list(kept.values())
+        return [*self._lines(), *self._compacted()]
 
     def append(self, record: RunRecord) -> None:
         """Write the record and wait until the disk has it."""
-        if self._descriptor is None:
-            raise RuntimeError("the store is open for reading only; enter it to write")
+        descriptor = self._open()
         line = record.to_json().encode() + b"\n"
-        end = os.fstat(self._descriptor).st_size
+        end = os.fstat(descriptor).st_size
         try:
-            write(self._descriptor, line)
+            write(descriptor, line)
         except OSError as error:
-            os.ftruncate(self._descriptor, end)
+            os.ftruncate(descriptor, end)
             raise StoreError(complaint(error, self.folder)) from error
+        if end + len(line) >= self.limit:
+            self.compact()
+
+    def compact(self) -> None:
+        """Move the journal's records into a segment.
+
+        The journal is emptied once the disk has the segment. A process that dies in
+        between leaves every record twice, which is as good as once.
+        """
+        descriptor = self._open()
+        self.keep(settled(self._lines()))
+        os.ftruncate(descriptor, 0)
+
+    def keep(self, records: Sequence[RunRecord]) -> None:
+        """Keep many records at once, in a segment: all of them or none."""
+        self._open()
+        if not records:
+            return
+        ids = [record.spec.run_id for record in records]
+        try:
+            segments.write(self.segments, ids, [r.to_json() for r in records])
+        except OSError as error:
+            raise StoreError(complaint(error, self.folder)) from error
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{self.segments} cannot be written ({str(error).splitlines()[0]}). "
+                "Every run recorded so far is kept."
+            ) from error
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan beside the records, in place of the one kept before."""
@@ -139,12 +172,61 @@ class Store:
                     "line, and the same command repeats its run only."
                 ) from error
 
+    def _compacted(self) -> Iterable[RunRecord]:
+        for path in segments.listed(self.segments):
+            try:
+                for line in segments.read(path):
+                    yield RunRecord.from_json(line)
+            except FormatError as error:
+                raise StoreError(
+                    f"{path} is written in {error}. Use another folder, or the version "
+                    "that wrote it."
+                ) from error
+            except ValueError as error:
+                raise StoreError(
+                    f"{path} is broken ({error}). Copy it again from where it came, or "
+                    "delete it, and the same command repeats its runs only."
+                ) from error
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise RuntimeError("the store is open for reading only; enter it to write")
+        return self._descriptor
+
     def _drop_torn_line(self) -> None:
         """Cut off what follows the last newline, so that no record is glued to it."""
         assert self._descriptor is not None
         content = self.journal.read_bytes()
         if not content.endswith(b"\n"):
             os.ftruncate(self._descriptor, content.rfind(b"\n") + 1)
+
+
+def settled(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return one record for each run, sorted by task, contender, rate and seed.
+
+    A result wins over a failure. Of several, one is drawn by the digest of its line,
+    which favours no value. Nothing depends on the order of the records, or on how often
+    one is given: folders merged in any order, or twice, are the same folder.
+    """
+    kept: dict[str, RunRecord] = {}
+    for record in records:
+        run_id = record.spec.run_id
+        rival = kept.setdefault(run_id, record)
+        if rival is not record and standing(record) < standing(rival):
+            kept[run_id] = record
+    return sorted(kept.values(), key=place)
+
+
+def standing(record: RunRecord) -> tuple[bool, str]:
+    """Return what decides between records of one run; the least is kept."""
+    digest = hashlib.sha256(record.to_json().encode()).hexdigest()
+    return record.status is Status.FAILED, digest
+
+
+def place(record: RunRecord) -> tuple[str, str, float, int, str]:
+    """Return what decides the place of a record among those of other runs."""
+    spec = record.spec
+    return spec.task, spec.contender, spec.lr, spec.seed, spec.run_id
 
 
 def write(descriptor: int, line: bytes) -> None:

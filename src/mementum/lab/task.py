@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,6 +29,25 @@ class Problem(Protocol):
     def evaluate(self) -> tuple[float, float]:
         """Return the training objective and the task's metric, both lower is better."""
         ...
+
+
+class Tier(enum.StrEnum):
+    """How much is spent: on a test, a coffee break, a night, or a paper's own data."""
+
+    SMOKE = "smoke"
+    QUICK = "quick"
+    STANDARD = "standard"
+    PAPER = "paper"
+
+
+class Size(NamedTuple):
+    """What a tier asks of a task."""
+
+    steps: int
+    evaluations: int
+    """Points of the learning curve besides step 0."""
+    seconds: float
+    """Cost of one run on one thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +73,39 @@ class Task:
     margin: float
     """Differences up to this are equivalent: a share of the score on the log scale,
     units of the metric on the linear one."""
+    target: float | None = None
+    """The value of the metric whose first crossing is timed, set once and kept."""
     limit: float = math.inf
     """A training loss above this ends the run as diverged."""
     seconds: float
     """Measured cost of one run on one thread."""
-    start: Callable[[int], Problem]
-    """Return the problem of a seed at its start."""
+    start: Callable[..., Problem]
+    """Return the problem of a seed at its start; where the task has other sizes, it
+    takes ``steps`` as well."""
     data: Callable[[], str]
     """Return the sha256 of the data, in hex."""
+    tier: Tier = Tier.QUICK
+    """The tier that the steps, evaluations and seconds above belong to."""
+    sizes: Mapping[Tier, Size] = field(default_factory=dict, compare=False)
+    """What the other tiers ask; their numbers of steps all differ."""
+
+    def at(self, tier: Tier) -> Task | None:
+        """Return the task in the size of a tier; None where it has no part in it."""
+        if tier is self.tier:
+            return self
+        if tier not in self.sizes:
+            return None
+        steps, evaluations, seconds = self.sizes[tier]
+        return replace(
+            self,
+            steps=steps,
+            evaluations=evaluations,
+            seconds=seconds,
+            start=functools.partial(self.start, steps=steps),
+            target=None,
+            tier=tier,
+            sizes={},
+        )
 
     def grid(self) -> tuple[int, ...]:
         """Return the steps at which the run is evaluated, 0 and the last included."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import mementum
-from mementum.lab import LabError, contender, tasks
+from mementum.lab import LabError, contender, modified
 from mementum.lab.run import Curve, RunRecord, RunSpec, Status
 from mementum.lab.task import Problem, Task
 
@@ -76,7 +76,8 @@ def execute(spec: RunSpec) -> RunRecord:
         train(run, spec, checked(spec))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
         run.status = Status.FAILED
-        run.error = f"{type(error).__name__}: {error}"
+        told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
+        run.error = f"{told}{error}"
     finally:
         torch.set_num_threads(threads)
     return run.record(spec, time.perf_counter() - began)
@@ -84,7 +85,7 @@ def execute(spec: RunSpec) -> RunRecord:
 
 def checked(spec: RunSpec) -> Task:
     """Return the spec's task, after comparing version, steps and data."""
-    task = tasks.find(spec.task)
+    task = modified.find(spec.task, spec.steps)
     asked = spec.task_version, spec.steps, spec.data
     if asked != (task.version, task.steps, task.data()):
         raise ValueError(
@@ -97,12 +98,16 @@ def checked(spec: RunSpec) -> Task:
 
 def train(run: Progress, spec: RunSpec, task: Task) -> None:
     """Train to the last step, or until the run diverges."""
-    problem = task.start(spec.seed)
-    parameters = problem.parameters()
-    run.parameters = sum(parameter.numel() for parameter in parameters)
-    optimizer = contender.find(spec.contender).optimizer(
-        parameters, spec.lr, spec.options
+    made = modified.begin(
+        spec.task,
+        task,
+        spec.seed,
+        lambda parameters: contender.find(spec.contender).optimizer(
+            parameters, spec.lr, spec.options
+        ),
     )
+    problem, optimizer = made.problem, made.stepper
+    run.parameters = sum(parameter.numel() for parameter in problem.parameters())
     run.status = Status.DIVERGED
     grid = set(task.grid())
     for step in range(task.steps):

@@ -12,6 +12,9 @@ from mementum.lab.run import RunRecord, RunSpec
 class Executor(Protocol):
     """Somewhere to carry out runs."""
 
+    workers: int
+    """How many runs it carries out at a time, as far as it knows."""
+
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs, taken up in this order, and yield each when it is done.
 

@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from mementum.lab.executor import ExecutorError
-from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.executor.lost import lost
+from mementum.lab.run import RunRecord, RunSpec
 from mementum.lab.training import environment, execute, warm_up
 
 ATTEMPTS = 3
@@ -137,7 +138,10 @@ class Pool:
             self.waiting.append(worker.spec)
         if self.waiting:
             self.enlist()
-        return None if again else lost(worker.spec, cause)
+        if again:
+            return None
+        error = f"its worker process ended by {cause}, {ATTEMPTS} times"
+        return lost(worker.spec, error, environment())
 
     def end(self) -> None:
         """Kill the workers, whatever they are doing."""
@@ -171,18 +175,3 @@ def ending(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-def lost(spec: RunSpec, cause: str) -> RunRecord:
-    """Return the record of a run that is given up."""
-    return RunRecord(
-        spec=spec,
-        status=Status.FAILED,
-        score=None,
-        curve=Curve(steps=(), train=(), validation=()),
-        seconds=0.0,
-        optimizer_seconds=0.0,
-        parameters=0,
-        error=f"its worker process ended by {cause}, {ATTEMPTS} times",
-        environment=environment(),
-    )

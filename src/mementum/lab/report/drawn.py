@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mementum.lab.report import figures
 from mementum.lab.report.curves import Band, Quantity, bands
 from mementum.lab.report.figures import Figure
+from mementum.lab.report.lines import arrivals, budgets, profiles
 from mementum.lab.report.palette import looks, panels
 from mementum.lab.run import RunRecord
 from mementum.lab.statistics import Analysis, TaskResult
@@ -18,15 +19,33 @@ class Drawn:
     forests: tuple[tuple[Figure, ...], ...]
     curves: tuple[tuple[Figure, ...], ...]
     sensitivities: tuple[tuple[Figure, ...], ...]
+    budgets: tuple[tuple[Figure, ...], ...]
+    arrivals: tuple[tuple[Figure, ...], ...]
+    profiles: tuple[Figure, ...]
+
+    def sheets(self) -> dict[str, list[Figure]]:
+        """The figures of each kind, over all tasks."""
+        kinds = {
+            "effects": self.forests,
+            "curves": self.curves,
+            "rates": self.sensitivities,
+            "budgets": self.budgets,
+            "arrivals": self.arrivals,
+            "profiles": (self.profiles,),
+        }
+        return {
+            name: [figure for task in kind for figure in task]
+            for name, kind in kinds.items()
+        }
 
     def all(self) -> list[Figure]:
         """Every figure once."""
-        kinds = (self.forests, self.curves, self.sensitivities)
-        return [figure for kind in kinds for task in kind for figure in task]
+        return [figure for kind in self.sheets().values() for figure in kind]
 
     @classmethod
     def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> "Drawn":
         """Draw everything there is to draw."""
+        style = looks(analysis.contenders, analysis.reference)
         numbered = list(enumerate(analysis.tasks))
         forests = [[figures.forest(f"forest-{i}", task)] for i, task in numbered]
         return cls(
@@ -37,6 +56,9 @@ class Drawn:
             sensitivities=tuple(
                 present(sensitivities_of(i, task, analysis)) for i, task in numbered
             ),
+            budgets=tuple(tuple(budgets(i, analysis, style)) for i, _ in numbered),
+            arrivals=tuple(tuple(arrivals(i, analysis, style)) for i, _ in numbered),
+            profiles=tuple(profiles(analysis, style)),
         )
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from mementum import Memory
 from mementum.lab.report import wording
+from mementum.lab.search import MATCHED
+from mementum.lab.spaces import KAPPA
 from mementum.lab.statistics import Analysis, Result, TaskResult
 from mementum.lab.statistics.contrast import DECISIVE_DIVERGENCES
 
@@ -16,6 +18,9 @@ def paragraphs(analysis: Analysis) -> list[str]:
         tuning(analysis),
         inference(analysis),
         divergences(analysis),
+        arms(analysis),
+        together(analysis),
+        controls(analysis),
         memory(analysis),
         software(analysis),
     ]
@@ -30,12 +35,14 @@ def design(analysis: Analysis) -> str:
     return (
         f"We compared {listed(analysis.contenders)} on "
         f"{wording.count(len(analysis.tasks), 'task')}: {tasks}. "
-        f"Every contender was trained at {grid} learning rates, a logarithmic grid of "
-        "equal size and width centred on its published default, with every seed of a "
-        "task. A seed fixes initial values, data order and split for all contenders "
-        "(common random numbers). All other hyperparameters, weight decay included, "
-        "were left at their published defaults and differ between contenders: "
-        f"{options(analysis)}. "
+        f"Every contender was trained at {grid} learning rates, a logarithmic grid "
+        "centred on its published default, with every seed of a task. Grids begin with "
+        "equal size and width. One whose end was chosen is widened there by two rates, "
+        "as often as was set beforehand, in the quick tier not at all; the sizes given "
+        "count the added rates. A seed fixes initial values, data order and split for "
+        "all contenders (common random numbers). All other hyperparameters, weight "
+        "decay included, were left at their published defaults and differ between "
+        f"contenders: {options(analysis)}. "
         f"The plan holds {wording.count(analysis.runs_planned, 'run')}, of which "
         f"{analysis.runs_done:,} gave a result."
     )
@@ -50,7 +57,10 @@ def task_words(task: TaskResult) -> str:
 
 
 def options(analysis: Analysis) -> str:
-    """The hyperparameters of every contender besides the learning rate."""
+    """The hyperparameters of every contender besides the learning rate.
+
+    A matched memory differs from task to task; it stands for the first.
+    """
     found: dict[str, Mapping[str, object]] = {}
     for task in analysis.tasks:
         for result in task.results:
@@ -143,7 +153,80 @@ def memory(analysis: Analysis) -> str:
         "of some 70,000 steps (kappa about 7). Where kappa is well below 1, AdaX, "
         "AdamNX and AdamNC have nearly the same memory, and differences between them "
         "come from bias correction, eps, weight decay and the learning rate."
+        + matching(analysis)
     )
+
+
+def matching(analysis: Analysis) -> str:
+    """What a matched memory is; empty where nobody has one."""
+    names = [name for name in analysis.contenders if name.endswith(MATCHED)]
+    if not names:
+        return ""
+    return (
+        f" {listed(names)} have the memory whose kappa is {KAPPA:g} over the steps of "
+        "each task, or over 20 where there are fewer, in place of the published beta2 "
+        "(given above for the first task)."
+    )
+
+
+def arms(analysis: Analysis) -> str:
+    """The other ways of tuning, from the same runs."""
+    names = {arm.name for arm in analysis.arms}
+    found = []
+    if "default" in names:
+        found.append(
+            "The same comparison was made of all contenders as published, without any "
+            "tuning, from the runs at the centre of each grid."
+        )
+    if "full" in names:
+        counts = [
+            result.settings
+            for arm in analysis.arms
+            if arm.name == "full"
+            for task in arm.tasks
+            for result in task.results
+        ]
+        found.append(
+            "It was also made with all hyperparameters tuned: each contender chose, by "
+            f"the same cross-fitting, from {max(counts, default=0)} settings, the "
+            "published default and points of a scrambled Halton sequence over learning "
+            "rate, momentum, memory, eps and weight decay on logarithmic ranges."
+        )
+    return " ".join(found)
+
+
+def together(analysis: Analysis) -> str:
+    """How tasks were put together; empty for a single task."""
+    across = analysis.across
+    if len(across.tasks) < 2:
+        return ""
+    text = (
+        f"Over the {len(across.tasks)} tasks with complete results, mean ranks are "
+        "given with percentile bootstrap intervals from 10,000 resamples, of the seeds "
+        "within tasks, and of the tasks as well; learning rates were chosen anew in "
+        "every resample. Ranks are also given with each other contender left out."
+    )
+    if across.timed:
+        text += (
+            f" On the {len(across.timed)} tasks with a target, fixed beforehand, the "
+            "steps to its first crossing on a common evaluation grid were compared as "
+            "performance profiles up to 4 times the fastest median; runs that missed "
+            "it are censored at the budget. Scores were normalised on the task's scale "
+            "to 0 before training and 1 at the target, and summarised by the "
+            "interquartile mean."
+        )
+    return text
+
+
+def controls(analysis: Analysis) -> str:
+    """Which controls were made, and how they came out."""
+    made = [control for control in analysis.controls if control.passed is not None]
+    if not made:
+        return ""
+    failed = [control.name for control in made if not control.passed]
+    outcome = f"These failed: {listed(failed)}." if failed else "All came out as known."
+    names = "; ".join(control.name for control in made)
+    return f"Controls with a known outcome were made: {names}. {outcome}"
 
 
 def kappas(task: TaskResult) -> str:
@@ -159,7 +242,7 @@ def kappas(task: TaskResult) -> str:
 def log_ratio_of(result: Result) -> float | None:
     """The log of the memory ratio, where a contender's memory grows without bound."""
     settings: Mapping[str, Any] = result.options
-    match result.contender:
+    match result.contender.removesuffix(MATCHED):
         case "AdaX" | "AdaXW" if "betas" in settings:
             return float(Memory.adax(settings["betas"][1]).log_ratio)
         case "AdamNX" if "betas" in settings:

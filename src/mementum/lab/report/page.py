@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mementum.lab.report import methods, wording
+from mementum.lab.report import methods, phrases, wording
 from mementum.lab.report.drawn import Drawn
 from mementum.lab.report.palette import looks
 from mementum.lab.report.tables import costs, grouped
@@ -19,10 +19,14 @@ from mementum.lab.statistics import Analysis, Verdict
 
 SECTIONS = (
     ("verdicts", "Verdicts"),
+    ("across", "All tasks together"),
     ("effects", "Effects"),
     ("curves", "Loss curves"),
     ("rates", "Learning rates"),
+    ("budget", "What tuning buys"),
+    ("targets", "Time to target"),
     ("cost", "Cost per step"),
+    ("controls", "Controls"),
     ("troubles", "Runs that went wrong"),
     ("methods", "Methods"),
     ("environment", "Environment"),
@@ -82,7 +86,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.globals |= {
-        "words": wording,
+        "words": {**vars(phrases), **vars(wording)},
         "signs": SIGNS,
         "sections": SECTIONS,
         "Verdict": Verdict,

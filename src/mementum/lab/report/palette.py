@@ -5,8 +5,11 @@ readers, with grey in the place of their yellow, which is too pale for lines on 
 Dash and symbol change with the colour.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from mementum.lab.search import MATCHED
 
 INK = "#1d1d1f"
 MUTED = "#5c5f66"
@@ -42,21 +45,34 @@ OTHERS = (
     Look("#0072B2", "dashdot", "x"),
     Look("#8A8A8A", "dot", "star"),
 )
+MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
+MATCHED_SYMBOLS = ("hexagon", "pentagon")
 
 
 def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
-    """A look for every contender; the reference is black and dashed."""
+    """A look for every contender; the reference is black and dashed.
+
+    A matched contender has the colour of its original, dashed and dotted.
+    """
     rivals = [name for name in contenders if name != reference]
-    return {
+    plain = [name for name in rivals if not name.endswith(MATCHED)]
+    found = {
         reference: REFERENCE,
-        **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(rivals)},
+        **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(plain)},
     }
+    matched = [name for name in rivals if name.endswith(MATCHED)]
+    for i, name in enumerate(matched):
+        original = found.get(name.removesuffix(MATCHED), OTHERS[i % len(OTHERS)])
+        symbol = MATCHED_SYMBOLS[i % len(MATCHED_SYMBOLS)]
+        found[name] = Look(original.colour, MATCHED_DASH, symbol)
+    return found
 
 
 def panels(contenders: Sequence[str], reference: str) -> list[tuple[str, ...]]:
-    """Contenders in groups of at most eight, the reference in each of them."""
+    """Contenders in even groups of at most eight, the reference in each of them."""
     rivals = [name for name in contenders if name != reference]
-    size = SERIES_PER_PANEL - 1
-    groups = [rivals[i : i + size] for i in range(0, len(rivals), size)] or [[]]
+    groups = math.ceil(len(rivals) / (SERIES_PER_PANEL - 1)) or 1
+    size = math.ceil(len(rivals) / groups) or 1
+    parts = [rivals[i : i + size] for i in range(0, len(rivals), size)] or [[]]
     kept = (reference,) if reference in contenders else ()
-    return [(*kept, *group) for group in groups]
+    return [(*kept, *part) for part in parts]

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mementum.lab.report import wording
+from mementum.lab.report import phrases, wording
 from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.remarks import EDGE, of_choice
 
@@ -39,6 +39,9 @@ class Summary:
     ) -> RenderResult:
         """Yield the parts from top to bottom."""
         analysis, width = self.analysis, options.max_width
+        if warning := phrases.alarm(analysis):
+            yield Text(warning, style="bold red")
+            yield Text()
         yield Text(wording.headline(analysis), style="bold")
         yield Text()
         many = len(analysis.tasks)
@@ -49,6 +52,9 @@ class Summary:
             yield task_title(task)
             yield task_table(task, with_score=width >= SCORE_FROM)
             yield from task_notes(task)
+            yield Text()
+        if len(analysis.across.tasks) > 1:
+            yield standings(analysis)
             yield Text()
         yield from closing(analysis)
 
@@ -132,6 +138,25 @@ def task_notes(task: TaskResult) -> list[Padding]:
         edge = "* at the edge of its grid: a better rate may lie outside"
         lines.append(Text(edge, style="dim"))
     return [Padding(line, (0, 0, 0, 2)) for line in lines]
+
+
+def standings(analysis: Analysis) -> Table:
+    """Every contender over all tasks: rank with its interval, and score."""
+    across = analysis.across
+    title = f"Over {wording.count(len(across.tasks), 'task')}"
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    grid.add_column(Text(title), overflow="fold", max_width=20)
+    grid.add_column("mean rank")
+    grid.add_column("score, target is 1", justify="right")
+    for each in across.standings:
+        rank, score = each.rank, each.score
+        between = phrases.ends(rank.like_these if rank else None, 1)
+        grid.add_row(
+            Text(each.contender),
+            Text(f"{phrases.fixed(rank.value if rank else None, 1)} {between}"),
+            phrases.fixed(score.value if score else None, 2),
+        )
+    return grid
 
 
 def closing(analysis: Analysis) -> list[Text]:

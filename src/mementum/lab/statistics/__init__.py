@@ -1,12 +1,16 @@
 """The statistics of a comparison: pure functions on records, with no input or output.
 
 `choice` picks learning rates by cross-fitting, `contrast` compares with the reference
-and reaches verdicts, `analyse` runs both over a plan, `plain` gives the JSON form.
+and reaches verdicts, `survival` times the way to a target, `budget` says what tuning
+buys, `across` puts tasks together, `control` checks what must come out as known,
+`analyse` runs all over a plan, `plain` gives the JSON form.
 """
 
+from mementum.lab.statistics.across import Across, Estimate, Standing
 from mementum.lab.statistics.analyse import analyse
 from mementum.lab.statistics.analysis import (
     Analysis,
+    Arm,
     Result,
     Sensitivity,
     TaskResult,
@@ -14,20 +18,28 @@ from mementum.lab.statistics.analysis import (
 )
 from mementum.lab.statistics.choice import Choice, Grid, Scored, choose
 from mementum.lab.statistics.contrast import Contrast, Verdict, compare
+from mementum.lab.statistics.control import Control
 from mementum.lab.statistics.facts import PlanFacts, TaskFacts
 from mementum.lab.statistics.pairs import Interval, Pairs
+from mementum.lab.statistics.survival import Reach
 
 __all__ = [
+    "Across",
     "Analysis",
+    "Arm",
     "Choice",
     "Contrast",
+    "Control",
+    "Estimate",
     "Grid",
     "Interval",
     "Pairs",
     "PlanFacts",
+    "Reach",
     "Result",
     "Scored",
     "Sensitivity",
+    "Standing",
     "TaskFacts",
     "TaskResult",
     "Trouble",

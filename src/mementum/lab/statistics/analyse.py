@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics.analysis import (
     Analysis,
+    Arm,
     Result,
     Sensitivity,
     TaskResult,
@@ -23,6 +24,7 @@ from mementum.lab.statistics.contrast import ALPHA, POWER, Contrast, Verdict, co
 from mementum.lab.statistics.facts import PlanFacts, TaskFacts
 from mementum.lab.statistics.plain import shown_score
 from mementum.lab.statistics.remarks import of_choice
+from mementum.lab.statistics.survival import Reach, first_crossing
 
 Records = Mapping[str, RunRecord]
 
@@ -39,14 +41,25 @@ def analyse(records: Iterable[RunRecord], plan: PlanFacts) -> Analysis:
     planned = {spec.run_id for spec in specs}
     found = {r.spec.run_id: r for r in records if r.spec.run_id in planned}
     done = [r for r in found.values() if r.status is not Status.FAILED]
-    tasks = [
-        of_task(task, [spec for spec in specs if spec.task == task.name], found, plan)
-        for task in plan.tasks
+    trials = list(plan.trials)
+    varied = {spec.run_id for spec in trials}
+    on_grid = [spec for spec in specs if spec.run_id not in varied]
+    published = [spec for spec in on_grid if spec.lr == centre(plan, spec, on_grid)]
+    tuned = {(spec.task, spec.contender) for spec in trials}
+    full = [
+        *(spec for spec in published if (spec.task, spec.contender) in tuned),
+        *trials,
     ]
+    arms = {"default": published, "full": full if trials else []}
     return Analysis(
         reference=plan.reference,
         contenders=tuple(dict.fromkeys(spec.contender for spec in specs)),
-        tasks=tuple(tasks),
+        tasks=of_arm("lr", on_grid, found, plan),
+        arms=tuple(
+            Arm(name=name, tasks=of_arm(name, own, found, plan))
+            for name, own in arms.items()
+            if own
+        ),
         troubles=tuple(trouble for spec in specs for trouble in of_run(spec, found)),
         alpha=ALPHA,
         power=POWER,
@@ -58,15 +71,49 @@ def analyse(records: Iterable[RunRecord], plan: PlanFacts) -> Analysis:
     )
 
 
+def centre(plan: PlanFacts, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
+    """The published learning rate of a run's contender: the middle of an old grid."""
+    if spec.contender in plan.centres:
+        return plan.centres[spec.contender]
+    own = (spec.task, spec.contender)
+    lrs = sorted({each.lr for each in specs if (each.task, each.contender) == own})
+    return lrs[len(lrs) // 2]
+
+
+def of_arm(
+    arm: str, specs: Sequence[RunSpec], found: Records, plan: PlanFacts
+) -> tuple[TaskResult, ...]:
+    """Every task, with what one way of tuning may choose from."""
+    return tuple(
+        of_task(
+            task,
+            [spec for spec in specs if spec.task == task.name],
+            found,
+            plan,
+            gridded=arm == "lr",
+        )
+        for task in plan.tasks
+    )
+
+
 def of_task(
-    task: TaskFacts, specs: Sequence[RunSpec], found: Records, plan: PlanFacts
+    task: TaskFacts,
+    specs: Sequence[RunSpec],
+    found: Records,
+    plan: PlanFacts,
+    *,
+    gridded: bool,
 ) -> TaskResult:
     """Choose, compare and summarise on one task."""
     by_contender: dict[str, list[RunSpec]] = {}
     for spec in specs:
         by_contender.setdefault(spec.contender, []).append(spec)
     choices = {
-        name: choose(name, grid(own, found, task.scale))
+        name: choose(
+            name,
+            grid(own, found, task.scale, plan.centres.get(name)),
+            gridded=gridded,
+        )
         for name, own in by_contender.items()
     }
     reference = choices.get(plan.reference) or nothing(plan.reference)
@@ -92,15 +139,30 @@ def of_task(
         ),
         seeds=tuple(sorted({spec.seed for spec in specs})),
         results=tuple(
-            of_contender(
-                by_contender[name], choice, by_name.get(name), found, task.scale
-            )
+            of_contender(by_contender[name], choice, by_name.get(name), found, task)
             for name, choice in choices.items()
         ),
+        target=task.target,
+        start=starts(specs, found, task.scale),
     )
 
 
-def grid(specs: Sequence[RunSpec], found: Records, scale: str) -> Grid:
+def starts(specs: Sequence[RunSpec], found: Records, scale: str) -> Mapping[int, float]:
+    """The score before training on the scale, by seed; the same for all contenders."""
+    values: dict[int, float] = {}
+    for spec in specs:
+        record = found.get(spec.run_id)
+        if spec.seed in values or record is None or record.curve.steps[:1] != (0,):
+            continue
+        first = record.curve.validation[0]
+        if math.isfinite(first):
+            values[spec.seed] = on_scale(first, scale)
+    return dict(sorted(values.items()))
+
+
+def grid(
+    specs: Sequence[RunSpec], found: Records, scale: str, default: float | None
+) -> Grid:
     """The results of one contender on one task, by learning rate and seed."""
     values = {
         (spec.lr, spec.seed): value
@@ -111,6 +173,7 @@ def grid(specs: Sequence[RunSpec], found: Records, scale: str) -> Grid:
         lrs=tuple(sorted({spec.lr for spec in specs})),
         seeds=tuple(sorted({spec.seed for spec in specs})),
         values=values,
+        default=default,
     )
 
 
@@ -134,9 +197,11 @@ def of_contender(
     choice: Choice,
     contrast: Contrast | None,
     found: Records,
-    scale: str,
+    task: TaskFacts,
 ) -> Result:
     """Put together what there is to say of one contender on one task."""
+    scale = task.scale
+    scored = scored_records(specs, choice, found)
     if contrast is None:
         verdict = Verdict.REFERENCE if choice.usable else Verdict.FAILED
     else:
@@ -153,7 +218,41 @@ def of_contender(
         ),
         microseconds_per_step=cost(found[s.run_id] for s in specs if s.run_id in found),
         notes=of_choice(choice) if contrast is None else contrast.notes,
+        reach=None if task.target is None else reach(scored, task.target, task.steps),
+        spikes=spikes(scored),
     )
+
+
+def scored_records(
+    specs: Sequence[RunSpec], choice: Choice, found: Records
+) -> list[RunRecord]:
+    """The runs that a contender is scored by, in the order of the seeds."""
+    by_key = {(s.lr, s.seed): found[s.run_id] for s in specs if s.run_id in found}
+    keys = [(scored.lr, scored.seed) for scored in choice.scored if scored.lr]
+    kept = [by_key[key] for key in keys if key in by_key]
+    return [record for record in kept if record.status is not Status.FAILED]
+
+
+def reach(records: Sequence[RunRecord], target: float, budget: int) -> Reach:
+    """When the scored runs first reached the target."""
+    times = tuple(first_crossing(record.curve, target) for record in records)
+    seeds = tuple(record.spec.seed for record in records)
+    return Reach(budget=budget, seeds=seeds, times=times)
+
+
+def spikes(records: Sequence[RunRecord]) -> float | None:
+    """How often, per run, the training objective rose to 1.5 times its minimum."""
+    if not records:
+        return None
+    counts = []
+    for record in records:
+        lowest, high, count = math.inf, False, 0
+        for value in record.curve.train:
+            count += not high and value > 1.5 * lowest > 0
+            high = value > 1.5 * lowest > 0
+            lowest = min(lowest, value)
+        counts.append(count)
+    return sum(counts) / len(counts)
 
 
 def sensitivity(grid: Grid, lr: float, scale: str) -> Sensitivity:

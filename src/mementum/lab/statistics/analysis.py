@@ -1,12 +1,18 @@
 """Everything a comparison found: `analyse` builds it, reports read it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from mementum.lab.statistics.choice import Choice, scale_margin
+from mementum.lab.statistics import budget
+from mementum.lab.statistics.across import Across, summarise
+from mementum.lab.statistics.choice import Choice, on_scale, scale_margin
 from mementum.lab.statistics.contrast import Contrast, Verdict
+from mementum.lab.statistics.control import Control, against_itself, heavy_tail
 from mementum.lab.statistics.plain import plain
+from mementum.lab.statistics.survival import Reach
 
 SCREENING = 10
 """Below this many seeds a verdict suggests; it does not establish."""
@@ -47,6 +53,20 @@ class Result:
     sensitivity: tuple[Sensitivity, ...]
     microseconds_per_step: float | None
     notes: tuple[str, ...]
+    reach: Reach | None = None
+    """How fast the target was reached; None on a task without a target."""
+    spikes: float | None = None
+    """Times per run that the training objective rose by half above its minimum."""
+
+    @property
+    def settings(self) -> int:
+        """How many settings it was tuned over: its budget."""
+        return len(self.choice.grid.lrs)
+
+    @property
+    def width(self) -> float | None:
+        """Decades of neighbouring rates that score within 5 % of the best."""
+        return self.choice.grid.width(math.log(1.05))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +84,18 @@ class TaskResult:
     parameters: int | None
     seeds: tuple[int, ...]
     results: tuple[Result, ...]
+    target: float | None
+    start: Mapping[int, float]
+    """The score before training on the task's scale, by seed."""
+
+    @property
+    def target_on_scale(self) -> float | None:
+        """The target on the task's scale; None where there is none."""
+        return None if self.target is None else on_scale(self.target, self.scale)
+
+    def budget(self, result: Result) -> tuple[float, ...]:
+        """The expected score on the scale after tuning over 1, 2, ... settings."""
+        return budget.curve(result.choice.grid, self.start)
 
     @property
     def margin_on_scale(self) -> float:
@@ -88,6 +120,18 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Arm:
+    """The comparison under another way of tuning, from the same records.
+
+    "default" is every contender as published, untuned. "full" is every contender with
+    the best of many settings of all its hyperparameters.
+    """
+
+    name: str
+    tasks: tuple[TaskResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Analysis:
     """What a comparison found: verdicts first, then all that they rest on."""
 
@@ -102,6 +146,25 @@ class Analysis:
     versions: Mapping[str, str]
     environments: tuple[Mapping[str, str], ...]
     seconds: float
+    arms: tuple[Arm, ...] = ()
+    """The other ways of tuning; `tasks` has tuned learning rates."""
+    checks: tuple[Control, ...] = ()
+    """Controls that need the optimizers themselves, carried out by who has them."""
+
+    @cached_property
+    def across(self) -> Across:
+        """What holds over all tasks together."""
+        return summarise(self.tasks, self.contenders, self.alpha)
+
+    @cached_property
+    def controls(self) -> tuple[Control, ...]:
+        """What must come out as known, or nothing else here can be trusted."""
+        return (*self.checks, against_itself(self.tasks), heavy_tail(self.tasks))
+
+    @property
+    def failed_controls(self) -> tuple[Control, ...]:
+        """The controls that did not come out as known."""
+        return tuple(control for control in self.controls if control.passed is False)
 
     @property
     def screening(self) -> bool:

@@ -45,6 +45,15 @@ class Grid:
     lrs: tuple[float, ...]
     seeds: tuple[int, ...]
     values: Mapping[tuple[float, int], float]
+    default: float | None = None
+    """The published rate, which ties go towards; None for the middle of the grid."""
+
+    @property
+    def centre(self) -> int:
+        """The place of the published rate in the grid."""
+        if self.default in self.lrs:
+            return self.lrs.index(self.default)
+        return len(self.lrs) // 2
 
     def preference(self, lr: float, seeds: Sequence[int]) -> tuple[float, ...]:
         """What `best` minimises: divergences, mean score, distance from the centre."""
@@ -52,7 +61,7 @@ class Grid:
         finite = [value for value in found if math.isfinite(value)]
         # fsum: the mean must not depend on the order in which the runs came in.
         mean = math.fsum(finite) / len(finite) if finite else math.inf
-        off_centre = abs(self.lrs.index(lr) - len(self.lrs) // 2)
+        off_centre = abs(self.lrs.index(lr) - self.centre)
         return (len(found) - len(finite), mean, off_centre, lr)
 
     def best(self, seeds: Sequence[int]) -> float | None:
@@ -69,6 +78,24 @@ class Grid:
             return None
         eligible = (lr for lr in self.lrs if results[lr] == most)
         return min(eligible, key=lambda lr: self.preference(lr, seeds))
+
+    def width(self, slack: float) -> float | None:
+        """Decades of neighbouring rates whose mean is within `slack` of the best.
+
+        A rate at which a run diverged is never within. None without a best rate.
+        """
+        means = [self.preference(lr, self.seeds)[:2] for lr in self.lrs]
+        finite = [mean for diverged, mean in means if not diverged]
+        best = min(finite, default=math.inf)
+        if not math.isfinite(best):
+            return None
+        near = [not diverged and mean <= best + slack for diverged, mean in means]
+        first = last = means.index((0, best))
+        while first > 0 and near[first - 1]:
+            first -= 1
+        while last + 1 < len(near) and near[last + 1]:
+            last += 1
+        return math.log10(self.lrs[last] / self.lrs[first])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +127,8 @@ class Choice:
     grid: Grid
     scored: tuple[Scored, ...]
     in_sample: bool
+    gridded: bool = True
+    """Whether the rates are neighbours on a grid, which has ends."""
 
     @property
     def lrs(self) -> tuple[float, ...]:
@@ -109,8 +138,14 @@ class Choice:
     @property
     def edge(self) -> bool:
         """Whether a chosen rate is an end of the grid: the best may lie outside."""
-        ends = (self.grid.lrs[:1] + self.grid.lrs[-1:]) if self.grid.lrs[1:] else ()
-        return any(lr in ends for lr in self.lrs)
+        return any(self.edges)
+
+    @property
+    def edges(self) -> tuple[bool, bool]:
+        """Whether the lowest and the highest rate of the grid are among the chosen."""
+        if not self.gridded or len(self.grid.lrs) < 2:
+            return (False, False)
+        return (self.grid.lrs[0] in self.lrs, self.grid.lrs[-1] in self.lrs)
 
     @property
     def usable(self) -> bool:
@@ -131,7 +166,7 @@ class Choice:
         return math.fsum(values) / len(values) if values else None
 
 
-def choose(contender: str, grid: Grid) -> Choice:
+def choose(contender: str, grid: Grid, *, gridded: bool = True) -> Choice:
     """Score every seed at the learning rate chosen on the other seeds.
 
     With a single seed there is no other, and the rate is chosen on the seed itself.
@@ -144,4 +179,10 @@ def choose(contender: str, grid: Grid) -> Choice:
         return Scored(seed=seed, lr=lr, value=value)
 
     scored = tuple(score(seed) for seed in grid.seeds)
-    return Choice(contender=contender, grid=grid, scored=scored, in_sample=alone)
+    return Choice(
+        contender=contender,
+        grid=grid,
+        scored=scored,
+        in_sample=alone,
+        gridded=gridded,
+    )

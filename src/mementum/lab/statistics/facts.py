@@ -1,6 +1,6 @@
 """What the statistics need to know of a plan and its tasks, whatever provides it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mementum.lab.run import RunSpec
@@ -44,6 +44,11 @@ class TaskFacts(Protocol):
         """Up to where scores are equivalent: a share (log), or the metric's unit."""
         ...
 
+    @property
+    def target(self) -> float | None:
+        """The score whose first crossing is timed; None where there is none."""
+        ...
+
 
 class PlanFacts(Protocol):
     """A plan: the tasks, the reference, and every run that belongs to it."""
@@ -56,6 +61,16 @@ class PlanFacts(Protocol):
     @property
     def reference(self) -> str:
         """The contender that all others are compared with."""
+        ...
+
+    @property
+    def trials(self) -> Sequence[RunSpec]:
+        """The planned runs that vary more than the learning rate."""
+        ...
+
+    @property
+    def centres(self) -> Mapping[str, float]:
+        """The published learning rate of each contender."""
         ...
 
     def specs(self) -> Sequence[RunSpec]:

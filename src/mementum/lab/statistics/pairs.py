@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import stats
 
 from mementum.lab.statistics.choice import Choice
@@ -41,10 +40,28 @@ class Pairs:
     @property
     def error(self) -> float | None:
         """The standard error of the mean; None with fewer than two finite pairs."""
-        if len(self.differences) < 2:
+        mean, count = self.mean, len(self.differences)
+        if mean is None or count < 2:
             return None
-        values = sorted(difference for _, difference in self.differences)
-        return float(np.std(values, ddof=1) / math.sqrt(len(values)))
+        # fsum: the error must not depend on the order or on the sign of the pairs.
+        squares = math.fsum((d - mean) ** 2 for _, d in self.differences)
+        return math.sqrt(squares / (count - 1) / count)
+
+    @property
+    def improvement(self) -> float | None:
+        """The share of seeds on which the contender is better; a tie counts half."""
+        signs = [(d < 0) + 0.5 * (d == 0) for _, d in self.differences]
+        signs += [0.0] * self.only_contender_diverged
+        signs += [1.0] * self.only_reference_diverged
+        return math.fsum(signs) / len(signs) if signs else None
+
+    @property
+    def wilcoxon(self) -> float | None:
+        """The p-value of the signed-rank test, which knows ranks alone: a check."""
+        values = [difference for _, difference in self.differences]
+        if len(values) < 2 or not any(values):
+            return None
+        return float(stats.wilcoxon(values).pvalue)
 
     def interval(self, level: float) -> Interval | None:
         """The paired-t interval of this level; None with fewer than two pairs."""

@@ -6,11 +6,16 @@
     versions          of mementum and torch
     environments      one object per distinct machine and set of versions
     tasks             [{name, title, metric, scale, margin, deterministic, steps, data,
-                        parameters, seeds, results}]
+                        parameters, seeds, target, results}]
       results         [{contender, verdict, effect, unit, interval_95,
                         verdict_interval, verdict_level, p, p_holm, detectable, exact,
-                        pairs, score, lrs, lr_at_edge, lr_in_sample, per_seed,
-                        sensitivity, microseconds_per_step, options, notes}]
+                        improvement, wilcoxon, pairs, score, lrs, lr_at_edge,
+                        lr_in_sample, settings, per_seed, sensitivity, width, spikes,
+                        budget, steps_to_target, microseconds_per_step, options, notes}]
+    arms              [{name, tasks}]: "default", untuned, and "full", tuned in all
+                      hyperparameters; `tasks` above has tuned learning rates
+    across            {tasks, timed, ratios, standings, without} over all tasks
+    controls          [{name, passed, words}]; passed is null where it was not made
     troubles          [{task, contender, lr, seed, kind, error}]; kind is "diverged",
                       "failed" or "missing"
 
@@ -25,6 +30,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mementum.lab.statistics.across import Across, Estimate
     from mementum.lab.statistics.analysis import Analysis, Result, TaskResult
     from mementum.lab.statistics.contrast import Contrast
     from mementum.lab.statistics.pairs import Interval
@@ -39,6 +45,8 @@ CONTRAST_KEYS = (
     "p_holm",
     "detectable",
     "exact",
+    "improvement",
+    "wilcoxon",
     "pairs",
 )
 
@@ -57,6 +65,12 @@ def plain(analysis: "Analysis") -> dict[str, Any]:
         "versions": dict(analysis.versions),
         "environments": [dict(each) for each in analysis.environments],
         "tasks": [of_task(task) for task in analysis.tasks],
+        "arms": [
+            {"name": arm.name, "tasks": [of_task(task) for task in arm.tasks]}
+            for arm in analysis.arms
+        ],
+        "across": of_across(analysis.across),
+        "controls": [asdict(control) for control in analysis.controls],
         "troubles": [asdict(trouble) for trouble in analysis.troubles],
     }
 
@@ -74,13 +88,46 @@ def of_task(task: "TaskResult") -> dict[str, Any]:
         "data": task.data,
         "parameters": task.parameters,
         "seeds": list(task.seeds),
-        "results": [of_result(result, task.scale) for result in task.results],
+        "target": task.target,
+        "results": [of_result(result, task) for result in task.results],
     }
 
 
-def of_result(result: "Result", scale: str) -> dict[str, Any]:
+def of_across(across: "Across") -> dict[str, Any]:
+    """All tasks together."""
+    return {
+        "tasks": list(across.tasks),
+        "timed": list(across.timed),
+        "ratios": list(across.ratios),
+        "standings": [
+            {
+                "contender": standing.contender,
+                "profile": list(standing.profile),
+                "profile_area": standing.area,
+                "score": of_estimate(standing.score),
+                "rank": of_estimate(standing.rank),
+            }
+            for standing in across.standings
+        ],
+        "without": across.without,
+    }
+
+
+def of_estimate(estimate: "Estimate | None") -> dict[str, Any]:
+    """An estimate with its two intervals; every part null where there is none."""
+    if estimate is None:
+        return dict.fromkeys(("value", "these", "like_these"))
+    these, like = estimate.these, estimate.like_these
+    return {
+        "value": estimate.value,
+        "these": None if these is None else [these.low, these.high],
+        "like_these": None if like is None else [like.low, like.high],
+    }
+
+
+def of_result(result: "Result", task: "TaskResult") -> dict[str, Any]:
     """One contender on one task."""
-    choice = result.choice
+    choice, scale, reach = result.choice, task.scale, result.reach
     return {
         "contender": result.contender,
         "verdict": result.verdict.value,
@@ -99,6 +146,18 @@ def of_result(result: "Result", scale: str) -> dict[str, Any]:
             }
             for scored in choice.scored
         ],
+        "settings": result.settings,
+        "width": result.width,
+        "spikes": result.spikes,
+        "budget": [shown_score(value, scale) for value in task.budget(result)],
+        "steps_to_target": None
+        if reach is None
+        else {
+            "times": list(reach.times),
+            "reached": reach.reached,
+            "median": reach.median,
+            "restricted_mean": reach.mean,
+        },
         "sensitivity": [asdict(point) for point in result.sensitivity],
         "microseconds_per_step": result.microseconds_per_step,
         "options": dict(result.options),
@@ -120,6 +179,8 @@ def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
         "p_holm": contrast.p_holm,
         "detectable": effect(contrast.detectable, scale),
         "exact": contrast.exact,
+        "improvement": pairs.improvement,
+        "wilcoxon": pairs.wilcoxon,
         "pairs": {
             "finite": len(pairs.differences),
             "only_contender_diverged": pairs.only_contender_diverged,

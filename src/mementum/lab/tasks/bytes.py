@@ -19,7 +19,7 @@ from torch.nn.functional import (
     scaled_dot_product_attention,
 )
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Task, Tier, stream
 from mementum.lab.tasks.drawing import normal
 
 STEPS = 240
@@ -91,10 +91,10 @@ class Layer:
 class Bytes:
     """Two layers of width 64 that predict the next byte from up to 64 before it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
         kept, held = corpus()
         order = stream(seed, "lm-bytes/order")
-        starts = order.integers(0, len(kept) - CONTEXT, (STEPS, BATCH))
+        starts = order.integers(0, len(kept) - CONTEXT, (steps, BATCH))
         self.batches = windows(kept, starts)
         self.kept, self.held = spread(kept, 16), spread(held, 64)
         init = stream(seed, "lm-bytes/init")
@@ -146,4 +146,8 @@ BYTES = Task(
     seconds=1.9,
     start=Bytes,
     data=fingerprint,
+    sizes={
+        Tier.SMOKE: Size(20, 2, 0.2),
+        Tier.STANDARD: Size(2400, 20, 19.0),
+    },
 )

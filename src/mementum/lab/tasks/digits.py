@@ -8,7 +8,7 @@ import hashlib
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Task, Tier, stream
 from mementum.lab.tasks.drawing import batches, uniform
 
 STEPS = 600
@@ -28,15 +28,14 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 class Digits:
     """64-64-10 with ReLU; a fifth of the images, drawn by the seed, is held out."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
         pixels, digits = images()
         rows = stream(seed, "mlp-digits/split").permutation(len(digits))
         held, kept = torch.tensor(rows[:HELD_OUT]), torch.tensor(rows[HELD_OUT:])
         self.held = pixels[held], digits[held]
         self.kept = pixels[kept], digits[kept]
         order = stream(seed, "mlp-digits/order")
-        batch = kept[batches(order, len(kept), STEPS, BATCH)]
-        self.pixels, self.digits = pixels[batch], digits[batch]
+        self.batch = batches(order, len(kept), steps, BATCH)
         init = stream(seed, "mlp-digits/init")
         self.inner = uniform(init, 64, 64)
         self.inner_bias = uniform(init, 64, fan_in=64)
@@ -52,13 +51,19 @@ class Digits:
         hidden = linear(pixels, self.inner, self.inner_bias).relu()
         return cross_entropy(linear(hidden, self.outer, self.outer_bias), digits)
 
+    def objective(self) -> torch.Tensor:
+        """Return the cross-entropy on the training part."""
+        return self.entropy(*self.kept)
+
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        return self.entropy(self.pixels[step], self.digits[step])
+        pixels, digits = self.kept
+        rows = self.batch[step]
+        return self.entropy(pixels[rows], digits[rows])
 
     def evaluate(self) -> tuple[float, float]:
         """Return the cross-entropy on the training part and on the held-out part."""
-        return float(self.entropy(*self.kept)), float(self.entropy(*self.held))
+        return float(self.objective()), float(self.entropy(*self.held))
 
 
 def fingerprint() -> str:
@@ -82,4 +87,8 @@ DIGITS = Task(
     seconds=0.33,
     start=Digits,
     data=fingerprint,
+    sizes={
+        Tier.SMOKE: Size(50, 2, 0.03),
+        Tier.STANDARD: Size(6000, 20, 3.0),
+    },
 )

@@ -8,7 +8,7 @@ import hashlib
 import torch
 from torch.nn.functional import softplus
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Task, Tier, stream
 from mementum.lab.tasks.drawing import batches
 
 STEPS = 1000
@@ -64,13 +64,13 @@ def optimum() -> float:
 class Logistic:
     """The regression from zero weights, batches drawn by shuffling again and again."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
         features, labels = table()
         self.weight = torch.nn.Parameter(torch.zeros(features.shape[1]))
         self.bias = torch.nn.Parameter(torch.zeros(()))
         order = stream(seed, "logreg-cancer/order")
-        rows = batches(order, len(labels), STEPS, BATCH)
-        self.features, self.labels = features.float()[rows], labels.float()[rows]
+        self.batch = batches(order, len(labels), steps, BATCH)
+        self.features, self.labels = features.float(), labels.float()
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -78,7 +78,8 @@ class Logistic:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        features, labels = self.features[step], self.labels[step]
+        rows = self.batch[step]
+        features, labels = self.features[rows], self.labels[rows]
         return objective(self.weight, self.bias, features, labels)
 
     def evaluate(self) -> tuple[float, float]:
@@ -112,4 +113,8 @@ LOGREG = Task(
     seconds=0.4,
     start=Logistic,
     data=fingerprint,
+    sizes={
+        Tier.SMOKE: Size(100, 2, 0.04),
+        Tier.STANDARD: Size(10_000, 20, 4.0),
+    },
 )

@@ -6,7 +6,7 @@ import hashlib
 
 import torch
 
-from mementum.lab.task import Task
+from mementum.lab.task import Size, Task, Tier
 
 PERIOD = 101
 LARGE = 1010.0
@@ -21,7 +21,7 @@ class Periodic:
     this alone can decide the outcome; all phases together leave it no say.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, steps: int = 100 * PERIOD) -> None:
         self.position = torch.nn.Parameter(torch.zeros(PERIOD))
         moment = torch.arange(PERIOD)
         large = (moment[:, None] + moment[None, :]) % PERIOD == 1
@@ -69,4 +69,8 @@ REDDI = Task(
     seconds=2.0,
     start=Periodic,
     data=fingerprint,
+    sizes={
+        Tier.SMOKE: Size(10 * PERIOD, 10, 0.2),
+        Tier.STANDARD: Size(1000 * PERIOD, 20, 20.0),
+    },
 )

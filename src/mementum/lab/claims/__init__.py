@@ -1,0 +1,1 @@
+"""The claims of the papers, and what runs say about them."""

@@ -1,0 +1,66 @@
+"""The ledger in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mementum.lab.claims import methods, words
+from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.verdict import Outcome, Verdict
+
+
+def ledger(verdicts: Sequence[Verdict], tier: Tier) -> str:
+    """Return the whole ledger."""
+    return "\n".join(lines(verdicts, tier)) + "\n"
+
+
+def lines(verdicts: Sequence[Verdict], tier: Tier) -> Iterator[str]:
+    """Return the ledger line by line."""
+    counted = ", ".join(f"{n} {each}" for each, n in words.tally(verdicts).items())
+    yield from ("# Claims ledger", "", f"Tier {tier}: {counted}.", "")
+    yield from (
+        "| Claim | Paper | Verdict | What the paper says |",
+        "|---|---|---|---|",
+    )
+    for each in verdicts:
+        claim = each.claim
+        cells = (claim.name, claim.paper, f"**{each.outcome}**", claim.sentence)
+        yield f"| {' | '.join(map(cell, cells))} |"
+    for each in verdicts:
+        yield from of_claim(each)
+    yield from ("", "## Methods")
+    for paragraph in methods.paragraphs(verdicts, tier):
+        yield from ("", paragraph)
+
+
+def of_claim(verdict: Verdict) -> Iterator[str]:
+    """Return the part about one claim."""
+    claim = verdict.claim
+    yield from ("", f"## {claim.name} ({claim.paper}): {verdict.outcome}", "")
+    yield claim.sentence
+    yield from ("", f"Source: {claim.source}, {claim.where}. Read: {claim.read}.")
+    if verdict.outcome is Outcome.UNTESTABLE:
+        yield from ("", claim.untestable)
+        return
+    if claim.note:
+        yield from ("", claim.note)
+    yield ""
+    yield "| Check | Answer | Difference | Level | Wanted | Seeds | Task | Remarks |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for each in verdict.findings:
+        cells = (
+            f"{each.check.says} ({words.sides(each)})",
+            f"**{each.answer}**",
+            words.difference(each),
+            words.level(each) or "exact",
+            words.wanted(each),
+            str(each.seeds),
+            f"{each.check.task}, {words.value(each)}",
+            words.remarks(each),
+        )
+        yield f"| {' | '.join(map(cell, cells))} |"
+
+
+def cell(text: str) -> str:
+    """Return text that stays inside a cell of a table."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,117 @@
+"""Which runs the claims need: all arms of all checks, at all rates, with all seeds."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from scipy.optimize import brentq
+
+from mementum.lab import contender, modified
+from mementum.lab.claim import Arm, Check, Claim
+from mementum.lab.contender import Option
+from mementum.lab.run import RunRecord, RunSpec
+from mementum.lab.search import Outline, Plan, outline
+from mementum.lab.task import Task
+from mementum.lab.training import versions
+
+EDITION = 1
+"""Rises when a problem or modifier changes in a way that changes results."""
+
+
+class Tier(enum.StrEnum):
+    """How much is spent on a claim."""
+
+    SMOKE = "smoke"
+    QUICK = "quick"
+    STANDARD = "standard"
+
+    @property
+    def seeds(self) -> int:
+        """Return how many seeds a claim is run with."""
+        return {Tier.SMOKE: 2, Tier.QUICK: 10, Tier.STANDARD: 20}[self]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An arm on a task: the options and seeds that its runs have."""
+
+    task: Task
+    name: str
+    arm: Arm
+    options: dict[str, Option]
+    seeds: tuple[int, ...]
+
+    def specs(self) -> Iterator[RunSpec]:
+        """Return the runs."""
+        for lr in self.arm.lrs:
+            for seed in self.seeds:
+                yield RunSpec(
+                    task=self.name,
+                    task_version=self.task.version,
+                    data=self.task.data(),
+                    contender=self.arm.contender,
+                    options=self.options,
+                    lr=lr,
+                    seed=seed,
+                    steps=self.task.steps,
+                    versions={**versions(), "claims": str(EDITION)},
+                )
+
+
+def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
+    """Return an arm as this check runs it."""
+    task = modified.find(check.task)
+    options = {**contender.find(arm.contender).options, **arm.options}
+    if arm.kappa is not None:
+        options |= memory(arm, options, arm.kappa / task.steps)
+    seeds = range(1 if task.deterministic else tier.seeds)
+    return Settled(task, check.task, arm, options, tuple(seeds))
+
+
+def memory(arm: Arm, options: dict[str, Option], log_ratio: float) -> dict[str, Option]:
+    """Return the option that gives the second moment this log of the memory ratio."""
+    if arm.contender == "Mementum":
+        return {"memory": math.exp(log_ratio)}
+    betas = options["betas"]
+    assert isinstance(betas, list)
+    if arm.contender == "AdamNX":
+        found = brentq(
+            lambda beta2: -(1 - beta2) * math.log(beta2) - log_ratio,
+            0.4,
+            1 - 1e-9,
+            xtol=1e-15,
+        )
+        return {"betas": [betas[0], float(found)]}
+    return {"betas": [betas[0], math.expm1(log_ratio)]}
+
+
+def planned(claims: Sequence[Claim], tier: Tier) -> Plan:
+    """Return the plan of these claims; a run that several need is in it once."""
+    runs: dict[str, RunSpec] = {}
+    outlines: dict[str, Outline] = {}
+    for claim in claims:
+        for check in claim.checks:
+            for name in dict.fromkeys(filter(None, (check.arm, check.against))):
+                settled = settle(check, claim.arms[name], tier)
+                about = outline(settled.task)
+                outlines[check.task] = replace(about, name=check.task)
+                runs |= {spec.run_id: spec for spec in settled.specs()}
+    return Plan(tasks=tuple(outlines.values()), reference="", runs=tuple(runs.values()))
+
+
+def by_identity(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
+    """Return the records by what identifies their runs."""
+    return {record.spec.run_id: record for record in records}
+
+
+def described(settled: Settled) -> dict[str, object]:
+    """Return an arm's optimizer, rates and hyperparameters as plain data."""
+    plain = asdict(settled.arm)
+    return {
+        "contender": plain["contender"],
+        "lrs": list(plain["lrs"]),
+        "options": settled.options,
+    }

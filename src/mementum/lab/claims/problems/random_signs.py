@@ -1,0 +1,64 @@
+"""Reddi's stochastic counterexample, rescaled so that it separates in seconds."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from mementum.lab.task import Task, stream
+
+STEPS = 5000
+TRAJECTORIES = 256
+LARGE = 20.0
+MEAN = 0.5
+
+
+class RandomSigns:
+    """One scalar for each of 256 trajectories, each with gradients of its own.
+
+    A gradient is 20 with probability 1.5 / 21 and -1 else: 0.5 on average, so the right
+    way is down. The published problem has 1010 with probability 0.01 and -10 else,
+    which takes some million steps.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.position = torch.nn.Parameter(torch.zeros(TRAJECTORIES))
+        draws = stream(seed, "reddi-random/gradients").random((STEPS, TRAJECTORIES))
+        large = torch.from_numpy(draws < (1 + MEAN) / (LARGE + 1))
+        self.slopes = torch.where(large, LARGE, -1.0)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return [self.position]
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the sum of all trajectories' losses at this step."""
+        return torch.dot(self.slopes[step], self.position)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the mean of the expected loss, and the share of positions above 0."""
+        here = self.position.detach().double()
+        wrong = float((here > 0).double().mean())
+        return MEAN * float(here.mean()), wrong if here.isfinite().all() else torch.nan
+
+
+def fingerprint() -> str:
+    """Return the sha256 of the numbers that make the problem."""
+    return hashlib.sha256(f"{TRAJECTORIES} {LARGE} {MEAN}".encode()).hexdigest()
+
+
+RANDOM = Task(
+    name="reddi-random",
+    version=1,
+    title="Reddi's stochastic counterexample, 256 trajectories",
+    metric="share of trajectories that end on the wrong side",
+    steps=STEPS,
+    evaluations=20,
+    deterministic=False,
+    scale="linear",
+    margin=0.05,
+    seconds=0.8,
+    start=RandomSigns,
+    data=fingerprint,
+)

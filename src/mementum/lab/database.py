@@ -1,0 +1,116 @@
+"""The records of a store as SQL tables, and those tables as files."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import duckdb
+
+from mementum.lab import LabError, segments
+from mementum.lab.run import RunRecord, RunSpec
+
+TABLES = ("runs", "curves")
+FORMATS = ("parquet", "csv")
+TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+"""SQL types of a run's fields by their Python types; any other becomes JSON."""
+
+
+class QueryError(LabError):
+    """A query cannot be answered; the message is the database's own."""
+
+
+def tables(
+    records: Sequence[RunRecord], planned: Collection[str]
+) -> duckdb.DuckDBPyConnection:
+    """Return a database of ``runs``, a row for each, and of ``curves``, one a point.
+
+    A field of a run or of its spec is a column. Whatever is done to the tables, the
+    store stays as it is.
+    """
+    base = segments.database()
+    base.execute(
+        "CREATE TABLE kept (place BIGINT, run_id VARCHAR, planned BOOLEAN, record JSON)"
+    )
+    ids = [record.spec.run_id for record in records]
+    base.execute(
+        "INSERT INTO kept SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), "
+        "unnest($3::BOOLEAN[]), unnest($4::VARCHAR[])",
+        [
+            list(range(len(ids))),
+            ids,
+            [run_id in planned for run_id in ids],
+            [record.to_json() for record in records],
+        ],
+    )
+    columns = [*columns_of(RunSpec, "$.spec."), *columns_of(RunRecord, "$.")]
+    base.execute(
+        f"CREATE TABLE runs AS SELECT run_id, planned, {', '.join(columns)} "  # noqa: S608
+        "FROM kept ORDER BY place"
+    )
+    base.execute(CURVES)
+    base.execute("DROP TABLE kept")
+    return base
+
+
+CURVES = """
+CREATE TABLE curves AS SELECT
+  run_id,
+  unnest(from_json(record -> '$.curve.steps', '["BIGINT"]')) AS step,
+  unnest(from_json(record -> '$.curve.train', '["DOUBLE"]')) AS train,
+  unnest(from_json(record -> '$.curve.validation', '["DOUBLE"]')) AS validation
+FROM kept ORDER BY place, step
+"""
+
+
+def columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
+    """Return the SQL for the plain fields of a spec or record: it follows the class."""
+    hints = typing.get_type_hints(kind, localns={"Option": object})
+    names = [field.name for field in fields(kind)]
+    return [
+        column(name, hints[name], where)
+        for name in names
+        if name not in ("spec", "curve")
+    ]
+
+
+def column(name: str, hint: object, where: str) -> str:
+    """Return the SQL for one field."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    for known, kind in TYPES.items():
+        if isinstance(hint, type) and issubclass(hint, known):
+            return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
+    return f"record -> '{where}{name}' AS \"{name}\""
+
+
+def ask(
+    base: duckdb.DuckDBPyConnection, query: str
+) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Return the names of the answer's columns, and its rows."""
+    try:
+        answer = base.execute(query)
+        names = [each[0] for each in answer.description or []]
+        return names, answer.fetchall()
+    except duckdb.Error as error:
+        raise QueryError(str(error).strip()) from error
+
+
+def export(base: duckdb.DuckDBPyConnection, folder: Path, form: str) -> list[Path]:
+    """Write each table into a file of the folder; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in TABLES:
+        path = folder / f"{name}.{form}"
+        fresh = path.with_name(f"{path.name}{segments.UNFINISHED}")
+        table = base.table(name)
+        if form == "parquet":
+            table.write_parquet(str(fresh), compression="zstd")
+        else:
+            table.write_csv(str(fresh))
+        fresh.replace(path)
+        written.append(path)
+    return written

@@ -1,0 +1,57 @@
+"""What a worker of a cluster does with a run."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mementum.lab.run import RunRecord, RunSpec
+
+Execute = Callable[[RunSpec], RunRecord]
+Software = Callable[[], dict[str, str]]
+
+ONE_AT_A_TIME = threading.Lock()
+"""Runs of one process share torch's number of threads, so they follow each other."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A worker's answer where its software is not the driver's: it begins no run."""
+
+    worker: str
+    software: dict[str, str]
+
+
+def carry_out(
+    execute: Execute, software: Software, expected: dict[str, str], spec: RunSpec
+) -> str | Refusal:
+    """Return the line of the run's record, the same that any executor comes to."""
+    found = software()
+    if found != expected:
+        from distributed import get_worker
+
+        return Refusal(get_worker().address, found)
+    with ONE_AT_A_TIME:
+        return execute(spec).to_json()
+
+
+def train(spec: RunSpec) -> RunRecord:
+    """Carry a run out on one thread, whatever the worker's own settings are."""
+    import torch
+
+    from mementum.lab.training import execute
+
+    torch.set_num_threads(1)
+    return execute(spec)
+
+
+@functools.cache
+def software() -> dict[str, str]:
+    """Return what must be equal here and there: versions and the lab's own code."""
+    import mementum.lab
+    from mementum.lab.training import source_digest, versions
+
+    return {**versions(), "lab": source_digest(map(Path, mementum.lab.__path__))}

@@ -1,0 +1,211 @@
+"""The lab from Python: plan a comparison, carry it out, read what was found.
+
+    from mementum import lab
+
+    if __name__ == "__main__":  # worker processes import the script again
+        plan = lab.plan(tasks=["mlp-digits"], contenders=["AdamW", "AdaXW"], seeds=4)
+        found = lab.compare(plan, "my-comparison")
+        print(found.analysis.tasks[0].result("AdaXW").verdict)
+        found.report("report.html")
+        verdicts = pandas.DataFrame(found.frames()["verdicts"])
+
+The command line is a thin layer over these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mementum.lab import LabError, contender
+from mementum.lab import tasks as known
+from mementum.lab.driver import complete, missing, of_plan
+from mementum.lab.executor import Executor
+from mementum.lab.executor.local import LocalExecutor, cores
+from mementum.lab.frames import Frame, frames
+from mementum.lab.request import SPENDING
+from mementum.lab.request import tier as tier_named
+from mementum.lab.run import RunRecord, RunSpec
+from mementum.lab.search import Grid, Plan, factorial
+from mementum.lab.statistics import Analysis, analyse
+from mementum.lab.store import Store
+from mementum.lab.task import Task, Tier
+from mementum.lab.training import execute, versions
+from mementum.lab.trajectories import controls
+from mementum.lab.widen import TIMES, grown
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison and its results."""
+
+    plan: Plan
+    records: Sequence[RunRecord]
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """Verdicts with all that they rest on, and the controls of the optimizers."""
+        return replace(analyse(self.records, self.plan), checks=controls())
+
+    def frames(self) -> dict[str, Frame]:
+        """Return tidy tables: columns by name, as any data frame library takes them."""
+        return frames(self.analysis, self.records)
+
+    def report(self, path: str | Path) -> None:
+        """Write the page here, and figures and tables in a folder beside it."""
+        from mementum.lab.report import files, page
+
+        page.write(self.analysis, self.records, Path(path))
+        files.write(self.analysis, self.records, Path(path))
+
+
+class Here:
+    """Carries out runs one after the other in this process."""
+
+    workers = 1
+
+    def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
+        """Carry out the runs in order."""
+        for spec in specs:
+            yield execute(spec)
+
+
+def plan(
+    tasks: Iterable[str] | None = None,
+    contenders: Iterable[str] | None = None,
+    *,
+    tier: str = "quick",
+    seeds: int | None = None,
+    rates: int | None = None,
+    reference: str = "AdamW",
+    trials: int | None = None,
+) -> Plan:
+    """Return the plan of a comparison: every contender on every task, tuned alike.
+
+    Args:
+        tasks: Names, as `mementum tasks` lists them; all of the tier if not given.
+        contenders: Names; all if not given. The reference always takes part.
+        tier: How much to spend; it sets the sizes of tasks and what is not given.
+        seeds: How many seeds every setting is trained with.
+        rates: Learning rates on each grid, an odd number.
+        reference: Whom to compare with.
+        trials: Settings of all hyperparameters that full tuning tries besides.
+
+    Raises:
+        LookupError: A name is not known.
+        LabError: A number is not possible.
+    """
+    size = tier_named("tier", tier)
+    spending = SPENDING[size]
+    seeds = spending.seeds if seeds is None else seeds
+    rates = spending.rates if rates is None else rates
+    trials = spending.trials if trials is None else trials
+    for name, number, least in (
+        ("seeds", seeds, 1),
+        ("rates", rates, 1),
+        ("trials", trials, 0),
+    ):
+        if number < least:
+            raise LabError(f"{name} is {number}; give {least} or more.")
+    if rates % 2 == 0:
+        raise LabError(
+            f"rates is {rates}; give an odd number, for a grid has a middle."
+        )
+    asked = [each.name for each in contender.CONTENDERS]
+    asked = asked if contenders is None else [*contenders]
+    names = {contender.find(name).name for name in (*asked, reference)}
+    return factorial(
+        tasks=chosen_tasks(tasks, size),
+        contenders=[
+            each
+            for each in (*contender.CONTENDERS, *contender.OTHERS)
+            if each.name in names
+        ],
+        seeds=range(seeds),
+        grid=Grid(points=rates, factor=spending.factor),
+        reference=reference,
+        versions=versions(),
+        trials=trials,
+    )
+
+
+def chosen_tasks(names: Iterable[str] | None, tier: Tier) -> list[Task]:
+    """Return the named tasks in the size of a tier, or all that take part in it."""
+    if names is None:
+        return list(known.of_tier(tier))
+    found = []
+    for name in names:
+        sized = known.find(name).at(tier)
+        if sized is None:
+            raise LookupError(f"{name} has no part in tier {tier}")
+        found.append(sized)
+    return found
+
+
+def compare(
+    plan: Plan,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    widen: int = TIMES,
+    seen: Callable[[RunRecord], None] | None = None,
+) -> Comparison:
+    """Carry out what is missing of a plan and return what was found.
+
+    Every result is on disk in the folder before the next is waited for; called again
+    with the same plan and folder, it goes on where it stopped.
+
+    Args:
+        plan: What to run.
+        folder: Where results are kept and found again.
+        workers: Processes at a time, one a core if not given; 0 runs everything in
+            this process.
+        widen: How often a grid may be widened whose end was chosen.
+        seen: Called with the record of each run as it ends.
+
+    Raises:
+        LabError: The folder cannot be used; the message says why.
+    """
+    executor: Executor = Here()
+    if workers != 0:
+        executor = LocalExecutor(cores() if workers is None else workers)
+
+    def carry(wider: Plan, store: Store) -> bool:
+        left = missing(wider, of_plan(wider, store.records()))
+        complete(left, store, executor, seen or nothing)
+        return True
+
+    store = Store(Path(folder))
+    with store:
+        pursue(plan, store, widen, carry)
+    return read(folder)
+
+
+def nothing(record: RunRecord) -> None:
+    """Tell nobody."""
+
+
+def pursue(
+    plan: Plan, store: Store, widen: int, carry: Callable[[Plan, Store], bool]
+) -> Plan | None:
+    """Carry out a plan, and what it grows to; None if that was stopped.
+
+    The plan is kept in the store before its runs begin.
+    """
+    wider = grown(plan, store.records(), widen)
+    while True:
+        store.write_plan(wider)
+        if not carry(wider, store):
+            return None
+        before, wider = wider, grown(plan, store.records(), widen)
+        if wider == before:
+            return wider
+
+
+def read(folder: str | Path) -> Comparison:
+    """Return the comparison that is kept in a folder."""
+    store = Store(Path(folder))
+    plan = store.read_plan()
+    return Comparison(plan, of_plan(plan, store.records()))

@@ -1,0 +1,92 @@
+"""Keeps records in Parquet files that are never changed once they are there."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+SUFFIX = ".parquet"
+UNFINISHED = ".new"
+
+
+class SegmentError(ValueError):
+    """A segment does not hold what was written into it."""
+
+
+def database() -> duckdb.DuckDBPyConnection:
+    """Return an empty database in memory, which asks the network for nothing."""
+    return duckdb.connect(
+        ":memory:", config={"threads": 1, "autoinstall_known_extensions": False}
+    )
+
+
+@functools.cache
+def engine() -> duckdb.DuckDBPyConnection:
+    """Return the database through which segments pass; opening one takes a while."""
+    return database()
+
+
+def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
+    """Keep the lines, each with its run's id, and wait until the disk has them.
+
+    The file is named for what it holds: writing the same lines again changes nothing,
+    and files of several folders can lie in one.
+    """
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{digest(lines)}{SUFFIX}"
+    fresh = path.with_name(path.name + UNFINISHED)
+    with engine().cursor() as base:
+        base.execute("CREATE TEMP TABLE segment (run_id VARCHAR, record VARCHAR)")
+        base.execute(
+            "INSERT INTO segment SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[])",
+            [list(ids), list(lines)],
+        )
+        base.table("segment").write_parquet(str(fresh), compression="zstd")
+    sync(fresh)
+    fresh.replace(path)
+    sync(folder)
+    return path
+
+
+def read(path: Path) -> list[str]:
+    """Return the lines of a segment, or raise ``SegmentError``."""
+    try:
+        with engine().cursor() as base:
+            rows = base.read_parquet(glob.escape(str(path))).project("record")
+            lines = [str(line) for (line,) in rows.fetchall()]
+    except duckdb.Error as error:
+        raise SegmentError(str(error).splitlines()[0]) from error
+    if digest(lines) != path.stem:
+        raise SegmentError("its content does not belong to its name")
+    return lines
+
+
+def listed(folder: Path) -> list[Path]:
+    """Return the segments of a folder, by name."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what a process left that died while it wrote a segment."""
+    for path in folder.glob(f"*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
+
+
+def digest(lines: Sequence[str]) -> str:
+    """Return the name of the segment that holds these lines."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has the file, or the folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""Laws of the lab from Python: what the command line does, without it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from tests.lab.runs import instant, record
+
+from mementum import lab
+from mementum.cli import main
+from mementum.lab import LabError, interface
+from mementum.lab.interface import Comparison
+from mementum.lab.run import RunRecord, RunSpec, Status
+from mementum.lab.search import Plan
+from mementum.lab.store import Store
+
+SVG, PNG = b"<?xml", b"\x89PNG"
+
+
+def plan(**changes: int) -> Plan:
+    given = {"seeds": 2, "rates": 3} | changes
+    return lab.plan(tasks=["logreg-cancer"], contenders=["SGD"], **given)
+
+
+@pytest.fixture
+def instantly(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
+    """Runs take no time; the specs of those that were asked for."""
+    asked: list[RunSpec] = []
+
+    def execute(spec: RunSpec) -> RunRecord:
+        asked.append(spec)
+        return instant(spec)
+
+    monkeypatch.setattr(interface, "execute", execute)
+    return asked
+
+
+def test_a_plan_is_the_command_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--tasks", "logreg-cancer", "--contenders", "SGD", "--seeds", "2"]
+    main(["compare", *options, "--lrs", "3", "--dry-run", "--out", str(tmp_path / "c")])
+    assert capsys.readouterr().out.startswith(f"{len(plan().specs())} runs")
+
+
+def test_every_task_and_contender_takes_part_unless_told() -> None:
+    everything = lab.plan(seeds=1, rates=1)
+    known = {spec.contender for spec in everything.specs()}
+    assert {"SGD", "AdamW", "AdaXW", "AdaXW-matched"} <= known
+    assert everything.reference == "AdamW"
+
+
+def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
+    chosen = {"tasks": ["logreg-cancer"], "contenders": ["AdamW"]}
+    smoke = lab.plan(tier="smoke", **chosen)
+    assert {spec.steps for spec in smoke.specs()} == {smoke.tasks[0].steps} == {100}
+    assert len(smoke.runs) == 2
+    standard = lab.plan(tier="standard", seeds=1, **chosen)
+    assert standard.factor == 10**0.25
+    assert len(standard.runs) == 9
+    assert len(standard.trials) == 24
+    with pytest.raises(LookupError, match="logreg-cancer has no part in tier paper"):
+        lab.plan(tier="paper", **chosen)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": 0}, "seeds is 0"),
+        ({"rates": 4}, "rates is 4; give an odd number"),
+        ({"trials": -1}, "trials is -1"),
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(
+    changes: dict[str, int], words: str
+) -> None:
+    with pytest.raises(LabError, match=words):
+        plan(**changes)
+
+
+def test_unknown_names_are_lookup_errors() -> None:
+    with pytest.raises(LookupError, match="Lion"):
+        lab.plan(contenders=["Lion"])
+    with pytest.raises(LookupError, match="imagenet"):
+        lab.plan(tasks=["imagenet"])
+
+
+def test_a_comparison_goes_on_where_it_stopped(
+    tmp_path: Path, instantly: list[RunSpec]
+) -> None:
+    def stop(_: RunRecord) -> None:
+        if len(instantly) == 5:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        lab.compare(plan(), tmp_path, workers=0, widen=0, seen=stop)
+    found = lab.compare(plan(), tmp_path, workers=0, widen=0)
+    assert len(instantly) == len({spec.run_id for spec in instantly}) == 12
+    assert found.records == lab.read(tmp_path).records
+    assert len(found.records) == 12
+
+
+def test_what_is_read_is_what_was_carried_out(
+    tmp_path: Path, instantly: list[RunSpec]
+) -> None:
+    # The instant score is lowest at the lowest rate, so both grids widen twice.
+    found = lab.compare(plan(), tmp_path, workers=0)
+    assert len(instantly) == 2 * (3 + 4) * 2
+    again = lab.read(tmp_path)
+    assert again.plan == found.plan
+    assert again.analysis.to_dict() == found.analysis.to_dict()
+    result = found.analysis.tasks[0].result("SGD")
+    assert result is not None
+    assert result.settings == 7
+    assert result.choice.edge
+
+
+def test_a_widened_comparison_is_not_run_again(
+    tmp_path: Path, instantly: list[RunSpec]
+) -> None:
+    first = lab.compare(plan(), tmp_path, workers=0)
+    count = len(instantly)
+    second = lab.compare(plan(), tmp_path, workers=0)
+    assert len(instantly) == count
+    assert second.plan == first.plan == Store(tmp_path).read_plan()
+
+
+def comparison() -> Comparison:
+    of = plan(trials=2)
+    failed = of.specs()[0]
+    return Comparison(
+        of,
+        [
+            record(s, status=Status.FAILED, error="broke")
+            if s == failed
+            else instant(s)
+            for s in of.specs()
+        ],
+    )
+
+
+def test_frames_have_columns_of_equal_length_and_every_run() -> None:
+    found = comparison()
+    tables = found.frames()
+    assert tables.keys() == {"runs", "curves", "verdicts", "scores", "standings"}
+    for name, frame in tables.items():
+        assert len({len(column) for column in frame.values()}) <= 1, name
+    assert len(tables["runs"]["run"]) == len(found.plan.specs())
+    assert len(tables["curves"]["run"]) == 2 * len(found.plan.specs())
+    assert set(tables["verdicts"]["arm"]) == {"lr", "default", "full"}
+    assert tables["runs"]["error"].count("broke") == 1
+
+
+def test_the_report_has_its_figures_and_tables_beside_it(tmp_path: Path) -> None:
+    found = comparison()
+    found.report(tmp_path / "page.html")
+    beside = tmp_path / "page-files"
+    assert {path.name for path in tmp_path.iterdir()} == {"page.html", "page-files"}
+    for name, frame in found.frames().items():
+        with (beside / "tables" / f"{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == len(next(iter(frame.values()), []))
+    figures = {path.name: path.read_bytes() for path in (beside / "figures").iterdir()}
+    assert {"effects.svg", "effects.png", "curves.svg", "rates.png"} <= figures.keys()
+    for name, content in figures.items():
+        assert content.startswith(SVG if name.endswith("svg") else PNG)
+    assert b"SGD" in figures["effects.svg"]
+    assert b"url(http" not in figures["effects.svg"]
+
+
+def test_help_does_not_wait_for_what_takes_long() -> None:
+    assert "compare" in lab.__all__
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        lab.nothing_of_that_name  # noqa: B018
