@@ -620,3 +620,11 @@ def test_a_report_says_all_rates_in_lines_of_a_terminal() -> None:
     assert "0.03 here, 0.1 in the source; 0.03 here, 0.2 in the source;" in words
     assert "0.03 here, 0.3 in the source; 3 more" in words
     assert "matched as the same tensors" in words
+
+
+@members
+def test_an_option_to_carry_in_no_list_is_refused(member: Member) -> None:
+    params, theirs = running(torch.optim.AdamW)
+    message = rf"^{member.__name__} cannot adopt this: carry is 'lr'; it is a list"
+    with pytest.raises(TypeError, match=message):
+        convert.adopt(member(params), theirs, carry="lr")
