@@ -348,3 +348,29 @@ def test_one_gradient_exists_at_a_time(member: Member) -> None:
         loss_of(each, batches(1)[0]).backward()
     assert max(kept) == sum(p.nbytes for p in plain.parameters())
     assert max(freed) == max(p.nbytes for p in model.parameters())
+
+
+@kinds
+def test_a_second_optimizer_of_the_same_parameters_is_refused(member: Member) -> None:
+    model = built()
+    steps = step_in_backward(model, make(member))
+    message = rf"'first.weight' is stepped in the .* already, by {member.__name__}"
+    with pytest.raises(ValueError, match=message):
+        step_in_backward(model, make(member))
+    loss_of(model, batches(1)[0]).backward()
+    assert steps.optimizer.state
+    steps.remove()
+    again = step_in_backward(model, make(member))
+    loss_of(model, batches(1)[0]).backward()
+    assert again.optimizer.state
+
+
+@kinds
+def test_names_that_outnumber_the_parameters_are_refused(member: Member) -> None:
+    model = built()
+    optimizer = step_in_backward(model, make(member)).optimizer
+    optimizer.param_groups[0]["param_names"].pop()
+    message = rf"^{member.__name__}: a group has 4 params and 3 param_names"
+    with pytest.raises(ValueError, match=message):
+        loss_of(model, batches(1)[0]).backward()
+    assert not optimizer.state

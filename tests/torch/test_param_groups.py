@@ -205,3 +205,11 @@ def test_a_model_without_layers_wants_them_named() -> None:
 def test_they_are_the_packages() -> None:
     assert mementum.param_groups is param_groups
     assert mementum.step_in_backward is step_in_backward
+
+
+@pytest.mark.parametrize("option", ["no_decay", "decay", "layers"])
+def test_a_word_in_no_list_is_refused(option: str) -> None:
+    words: Any = {option: "*.weight"}
+    message = rf"^param_groups: {option} is '\*\.weight'; it is a list"
+    with pytest.raises(TypeError, match=message):
+        param_groups(torch.nn.Linear(2, 2), 0.1, **words)

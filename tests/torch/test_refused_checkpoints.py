@@ -547,3 +547,10 @@ def test_moments_that_are_not_finite_go_on_as_they_were(
     second = member(twins(params))
     second.load_state_dict(deepcopy(first.state_dict()))
     assert same_bits(bits_of(second), bits_of(first))
+
+
+@kinds
+def test_a_checkpoint_that_holds_the_state_dict_says_where(member: Member) -> None:
+    optimizer = trained(member)
+    checkpoint = {"model": {}, "optimizer": deepcopy(optimizer.state_dict())}
+    assert_refused(optimizer, checkpoint, "checkpoint['optimizer']")

@@ -216,3 +216,32 @@ def test_the_default_dtype_counts_no_steps_and_keeps_no_moments(
     found = walk()
     torch.set_default_dtype(torch.float32)
     assert same_bits(found, walk())
+
+
+@members
+@pytest.mark.parametrize("word", ["step", "momentum", "square"])
+def test_a_state_with_a_gap_is_refused(member: Member, word: str) -> None:
+    param = torch.nn.Parameter(torch.ones(3))
+    optimizer = member([param], lr=0.1)
+    for _ in range(3):
+        param.grad = torch.ones(3)
+        optimizer.step()
+    del optimizer.state[param][word]
+    before = param.detach().clone()
+    message = rf"^{member.__name__}: the state of a parameter has no '{word}'"
+    with pytest.raises(RuntimeError, match=message):
+        optimizer.step()
+    assert torch.equal(param, before)
+
+
+@members
+def test_a_name_without_a_parameter_is_refused(member: Member) -> None:
+    model = torch.nn.Linear(4, 3)
+    optimizer = member(model.named_parameters(), lr=0.1)
+    model(torch.ones(1, 4)).sum().backward()
+    optimizer.param_groups[0]["params"].pop()
+    before = model.weight.detach().clone()
+    message = rf"^{member.__name__}: a group has 1 params and 2 param_names"
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    assert torch.equal(model.weight, before)

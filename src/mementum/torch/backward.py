@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch.nn import Module, Parameter
 
 from mementum.torch.bucket import Roster
 from mementum.torch.optimizer import FamilyOptimizer
+
+# Those whose hooks have not been removed.
+_acting: WeakSet[StepInBackward] = WeakSet()
 
 MakeOptimizer = Callable[[list[tuple[str, Parameter]]], FamilyOptimizer]
 
@@ -71,7 +75,9 @@ class StepInBackward:
                 "backward pass would not step it; make the optimizer from the "
                 "parameters that make_optimizer is given."
             )
+        self._refuse_another()
         optimizer._in_backward = True
+        _acting.add(self)
         self._hooks = [
             param.register_post_accumulate_grad_hook(self._hook(index, place))
             for index, group in enumerate(optimizer.param_groups)
@@ -89,6 +95,26 @@ class StepInBackward:
         for hook in self._hooks:
             hook.remove()
         self.optimizer._in_backward = False
+        _acting.discard(self)
+
+    def _refuse_another(self) -> None:
+        """Refuse parameters that another optimizer steps, and whose gradients it frees.
+
+        What acts is alive as long as its parameters have its hooks.
+        """
+        taken = {
+            id(param): other.optimizer
+            for other in list(_acting)
+            for group in other.optimizer.param_groups
+            for param in group["params"]
+        }
+        for name, param in self.optimizer.named_params():
+            if (other := taken.get(id(param))) is not None:
+                raise ValueError(
+                    f"step_in_backward: {name} is stepped in the backward pass "
+                    f"already, by {other.recipe.name}, which frees its gradient; "
+                    "call remove() on what step_in_backward returned for it first."
+                )
 
     @contextlib.contextmanager
     def accumulate(self) -> Iterator[None]:

@@ -88,6 +88,12 @@ def check_form(state_dict: Any) -> None:
             f"a state dict is a dict, and not {type(state_dict).__name__}; load what "
             "state_dict() returned."
         )
+    within = state_dict.get("optimizer")
+    if "param_groups" not in state_dict and isinstance(within, dict):
+        raise ValueError(
+            "this is a checkpoint that holds a state dict under 'optimizer'; load that "
+            "entry: checkpoint['optimizer']."
+        )
     for key, kind in (("state", dict), ("param_groups", list)):
         if not isinstance(state_dict.get(key), kind):
             raise ValueError(

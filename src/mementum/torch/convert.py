@@ -60,6 +60,11 @@ def adopt(
             "torch.optim.Adam or AdamW. The source is the second argument."
         )
     name = type(optimizer).__name__
+    if isinstance(carry, str):
+        raise TypeError(
+            f"{name} cannot adopt this: carry is {carry!r}; it is a list of options, "
+            f"as [{carry!r}]."
+        )
     try:
         target, origin = holding.of(optimizer), holding.of(source)
         pairs, how = _paired(target, origin)

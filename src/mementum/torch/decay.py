@@ -60,7 +60,7 @@ def param_groups(
     as one above the last.
 
     Errors: `ValueError` for a number out of range, or a pattern or layer that names
-    nothing.
+    nothing, and `TypeError` for one that is in no list.
 
     >>> import torch
     >>> from mementum import AdaXW, param_groups
@@ -72,6 +72,12 @@ def param_groups(
     >>> optimizer = AdaXW(param_groups(model, 0.05), lr=1e-3)
     """
     limits.decay(weight_decay)
+    for option, words in (("no_decay", no_decay), ("decay", decay), ("layers", layers)):
+        if isinstance(words, str):
+            raise TypeError(
+                f"param_groups: {option} is {words!r}; it is a list of such, as "
+                f"[{words!r}]."
+            )
     entries = _entries(model)
     _decide(entries, [*no_decay], [*decay], decay_embeddings=decay_embeddings)
     rates = _rates(model, entries, lr, layer_decay, layers)

@@ -40,6 +40,7 @@ from mementum.torch.groups import (
 )
 from mementum.torch.intake import Intake, held
 from mementum.torch.layout import refuse_kinds, refuse_shared_memory, refuse_storage
+from mementum.torch.state import MOMENTS
 from mementum.torch.telemetry import Telemetry
 
 Number = float | Tensor
@@ -312,6 +313,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
             rosters.append(roster)
             first += len(group["params"])
         if unknown:
+            _refuse_names([each.group for each in unknown])
             refuse_sparse(self.param_groups)
         return rosters, unknown
 
@@ -325,6 +327,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def _step_alone(self, index: int, place: int, roster: Roster) -> None:
         """Step one parameter of a group, as the whole step would without the others."""
         group = self.param_groups[index]
+        with self._errors_named():
+            _refuse_names([group])
         alone = {**group, "params": [group["params"][place]]}
         if "param_names" in group:
             alone["param_names"] = [group["param_names"][place]]
@@ -399,6 +403,14 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """Begin the errors raised inside with the optimizer's name."""
         try:
             yield
+        except KeyError as error:
+            if error.args[0] not in ("step", *MOMENTS):
+                raise
+            raise RuntimeError(
+                f"{self.recipe.name}: {where}the state of a parameter has no "
+                f"{error.args[0]!r}, which something has taken out; load a state dict, "
+                "or delete the whole of the parameter's state to begin it anew."
+            ) from None
         except OURS as error:
             if type(error) not in OURS or str(error).startswith(self.recipe.name):
                 raise
@@ -440,6 +452,17 @@ def _live(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     if len(present) < len(grads):
         params = [param for param in params if param.grad is not None]
     return params, present
+
+
+def _refuse_names(groups: list[dict[str, Any]]) -> None:
+    """Refuse names that are not one for each parameter."""
+    for group in groups:
+        names, count = group.get("param_names"), len(group["params"])
+        if names is not None and len(names) != count:
+            raise ValueError(
+                f"a group has {count} params and {len(names)} param_names; what is "
+                "taken out of one list, or put in, belongs out of or in the other."
+            )
 
 
 def _refuse_other_storage(roster: Roster, group: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from mementum.rule import Rule
 from mementum.torch.holding import Holding
 from mementum.torch.state import LOW, storage
 
-SHOWN = 3
+SHOWN, WIDTH = 3, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,11 @@ class Report:
         verb = "would adopt" if self.dry_run else "has adopted"
         rows = {"step": f"{low:,}" if low == high else f"{low:,} to {high:,}"}
         rows |= self.changes
-        for name, theirs, mine in self.options:
-            rows[name] = f"{mine} here, {theirs} in the source"
+        for name in dict.fromkeys(name for name, *_ in self.options):
+            pairs = [pair for option, *pair in self.options if option == name]
+            found = [f"{mine} here, {theirs} in the source" for theirs, mine in pairs]
+            rest = [f"{len(found) - SHOWN} more"] * (len(found) > SHOWN)
+            rows[name] = "; ".join([*found[:SHOWN], *rest])
         if self.fresh:
             more = len(self.fresh) - SHOWN
             names = ", ".join(self.fresh[:SHOWN])
@@ -56,11 +60,26 @@ class Report:
         )
         return "\n".join(
             [
-                head,
-                *(f"    {name:<{width}}  {text}" for name, text in rows.items()),
+                _wrapped(head, 4),
+                *(
+                    _wrapped(f"    {name:<{width}}  {text}", width + 6)
+                    for name, text in rows.items()
+                ),
                 *(["Nothing was changed."] if self.dry_run else []),
             ]
         )
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """Return a line as lines no longer than a terminal is wide."""
+    after = " " * indent
+    return textwrap.fill(
+        line,
+        WIDTH,
+        subsequent_indent=after,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def reported(
@@ -80,6 +99,7 @@ def reported(
         for mine, theirs in pairs
     }
     rules = [(target.rules[mine], origin.rules[theirs]) for mine, theirs in sorted(met)]
+    changes = _changes(rules)
     options: dict[tuple[str, str, str], None] = {}
     for mine, theirs in sorted(met):
         own = _options(groups[mine], target.rules[mine])
@@ -87,6 +107,11 @@ def reported(
         for name in own.keys() & other.keys():
             if own[name] != other[name]:
                 options[name, other[name], own[name]] = None
+        if own["maximize"] != other["maximize"]:
+            text = "of the other sign, so steps go the other way until it has faded"
+            changes["momentum"] = "; ".join(
+                dict.fromkeys([*changes["momentum"].split("; "), text])
+            )
     return Report(
         optimizer=target.name,
         source=origin.name,
@@ -99,7 +124,7 @@ def reported(
             for (mine, _), step in zip(pairs, steps, strict=True)
             if not step
         ),
-        changes=_changes(rules) | _storage(target, origin, begun),
+        changes=changes | _storage(target, origin, begun),
         options=tuple(sorted(options)),
         dry_run=dry_run,
     )
@@ -161,6 +186,7 @@ def _options(group: Mapping[str, Any], rule: Rule) -> dict[str, str]:
     else:
         numbers["memory ratio"] = math.exp(getattr(square, "log_ratio", 0))
     words = {name: f"{_plain(number):.7g}" for name, number in numbers.items()}
+    words["maximize"] = str(bool(group.get("maximize", False)))
     if "decoupled_weight_decay" in group and _plain(rule.weight_decay):
         words["weight decay is"] = "decoupled" if rule.decoupled else "coupled"
     return words
