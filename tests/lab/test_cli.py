@@ -360,7 +360,7 @@ def test_every_task_is_listed_with_its_sizes_and_every_tier_with_its_time(
     shown = capsys.readouterr().out.splitlines()
     for task in TASKS:
         rows = [line for line in shown if line.split()[:1] == [task.name]]
-        assert any(f"{task.steps:,} in" in row for row in rows)
+        assert any(f"{task.steps:,}: " in row for row in rows)
     for tier in Tier:
         assert any(line.split()[:1] == [tier] for line in shown)
 

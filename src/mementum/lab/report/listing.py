@@ -22,7 +22,10 @@ def tasks() -> Table:
 
 def sizes() -> Table:
     """Return the steps of every task in every tier, and the seconds of a run."""
-    table = Table("task", *(f"{tier}" for tier in Tier), box=None)
+    table = Table(box=None)
+    table.add_column("task", no_wrap=True)
+    for tier in Tier:
+        table.add_column(f"{tier}", no_wrap=True)
     for task in offered():
         table.add_row(task.name, *(size(task.at(tier)) for tier in Tier))
     return table
@@ -30,7 +33,10 @@ def sizes() -> Table:
 
 def size(task: Task | None) -> str:
     """Return a task's steps and seconds, or nothing where it has no part."""
-    return "" if task is None else f"{task.steps:,} in {task.seconds:.2g} s"
+    if task is None:
+        return ""
+    digits = ".2g" if task.seconds < 10 else ",.0f"
+    return f"{task.steps:,}: {task.seconds:{digits}} s"
 
 
 def tiers(workers: int) -> Table:
