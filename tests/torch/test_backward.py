@@ -184,6 +184,33 @@ def test_removed_it_steps_no_more(member: Member) -> None:
 
 
 @members
+def test_state_replaced_while_it_stepped_is_what_the_step_continues(
+    member: Member,
+) -> None:
+    plain, model = built(), built()
+    for train, backward in ((plain, False), (model, True)):
+        optimizer = member(train.named_parameters(), lr=0.01)
+        for batch in batches(3):
+            optimizer.zero_grad()
+            loss_of(train, batch).backward()
+            optimizer.step()
+        optimizer.zero_grad()
+        for param, kept in optimizer.state.items():
+            optimizer.state[param] = {name: 2 * value for name, value in kept.items()}
+        if backward:
+            with step_in_backward(train, lambda params, same=optimizer: same):
+                loss_of(train, batches(4)[3]).backward()
+        else:
+            loss_of(train, batches(4)[3]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        loss_of(train, batches(5)[4]).backward()
+        optimizer.step()
+    ends = [[p.detach() for p in trained.parameters()] for trained in (plain, model)]
+    assert same_bits(*ends)
+
+
+@members
 @pytest.mark.parametrize(
     ("name", "value"),
     [

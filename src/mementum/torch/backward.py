@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from mementum.torch.bucket import Roster
 from mementum.torch.optimizer import FamilyOptimizer
+from mementum.torch.roster import Roster
 
 # Those whose hooks have not been removed.
 _acting: WeakSet[StepInBackward] = WeakSet()
