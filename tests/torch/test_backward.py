@@ -332,6 +332,16 @@ def test_what_is_no_optimizer_of_ours_is_refused() -> None:
         step_in_backward(built(), lambda params: AdamW([*params, ("x", stranger)]))
 
 
+def test_arguments_of_other_kinds_are_refused() -> None:
+    model: Any = [torch.nn.Parameter(torch.ones(3))]
+    with pytest.raises(TypeError, match=r"^step_in_backward: model is list"):
+        step_in_backward(model, make(AdaX))
+    optimizer: Any = AdaX(built().parameters())
+    message = "^step_in_backward: make_optimizer is AdaX; it is a function"
+    with pytest.raises(TypeError, match=message):
+        step_in_backward(built(), optimizer)
+
+
 def test_a_wrapper_that_adds_up_gradients_later_is_refused() -> None:
     class DistributedDataParallel(Module):
         pass

@@ -233,6 +233,11 @@ def _settle(param: Tensor, kept: dict[str, Any]) -> None:
     dtype = MOMENT_DTYPE[param.dtype]
     for name in moments:
         moment = kept[name]
+        if moment.layout != param.layout:
+            raise ValueError(
+                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
+                f"{moment.layout}, and moments are dense; call to_dense() on it."
+            )
         if not sharding.alike(param, moment):
             raise ValueError(
                 f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
