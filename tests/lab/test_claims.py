@@ -21,10 +21,10 @@ from mementum.cli import main
 from mementum.lab import claim as claims
 from mementum.lab import contender
 from mementum.lab.claim import Arm, Check, Claim, ClaimError, Relation
-from mementum.lab.claims import markdown, page
+from mementum.lab.claims import commands, markdown, page, pictures
 from mementum.lab.claims.ledger import FILES, ledger, papers, select
 from mementum.lab.claims.plain import plain
-from mementum.lab.claims.plan import Tier, planned, settle
+from mementum.lab.claims.plan import Tier, by_identity, planned, settle
 from mementum.lab.claims.verdict import Answer, Outcome, Verdict, judge
 from mementum.lab.run import Curve, RunRecord, RunSpec, Status
 from mementum.lab.store import JOURNAL
@@ -348,21 +348,42 @@ arm = "Adam"
 is = "below"
 level = 1.0
 """
+HEADING, _, REST = GOOD.partition("[[claim]]")
+LEVEL = "level = 1.0"
 BAD = {
-    "no paper": ("[paper]", "[other]"),
-    "relation": ('is = "below"', 'is = "less"'),
-    "no arm": ('arm = "Adam"', 'arm = "Eve"'),
-    "nothing against": ("level = 1.0", ""),
-    "two against": ("level = 1.0", 'level = 1.0\nagainst = "Adam"'),
-    "margin": ("level = 1.0", "level = 1.0\nmargin = -1"),
-    "nan": ("level = 1.0", "level = nan"),
-    "at": ("level = 1.0", "level = 1.0\nat = 0"),
-    "value": ("level = 1.0", 'level = 1.0\nvalue = "test"'),
-    "unknown key": ("level = 1.0", "level = 1.0\ncolour = 1"),
-    "rates": ("lrs = [1e-3]", "lrs = [2e-3, 1e-3]"),
-    "no rates": ("lrs = [1e-3]", "lrs = []"),
-    "reason and checks": ('where = "there"', 'where = "there"\nuntestable = "No."'),
-    "syntax": ("[[claim]]", "[[claim"),
+    "no paper": ("[paper]", "[other]", ": no key is named 'other'"),
+    "empty": (GOOD, "", ": paper is missing; give a table"),
+    "no claim": (f"[[claim]]{REST}", "", ": claim is missing"),
+    "no text": ('read = "all"', "read = 1", ", paper: read is 1, not a text"),
+    "no name": ('name = "T1"', "", ", claim 1: name is missing"),
+    "name": ('"T1"', '"T 1"', ', claim 1: name is "T 1", not a name'),
+    "no where": ('where = "there"', "", ", claim T1: where is missing"),
+    "kind": (GOOD, f"claim = 3{HEADING}", ": claim is 3, not a list of tables"),
+    "arms": ("[claim.arms.Adam]", "[claim.arms]", ": arms is "),
+    "relation": ('is = "below"', 'is = "less"', 'check 1: is is "less", not one of b'),
+    "no relation": ('is = "below"', "", "check 1: is is missing; give one of below, a"),
+    "no arm": ('arm = "Adam"', 'arm = "Eve"', "claim T1: 'Adam' is in no check"),
+    "other arm": (LEVEL, 'against = "Eve"', "claim T1: 'Eve' is none of the claim's"),
+    "itself": (LEVEL, 'against = "Adam"', "check 1: against is 'Adam', the arm itself"),
+    "nothing against": (LEVEL, "", "check 1: give one of against, an arm, and level"),
+    "two against": (LEVEL, f'{LEVEL}\nagainst = "Adam"', "check 1: give one of"),
+    "margin": (LEVEL, f"{LEVEL}\nmargin = -1", "margin is -1, not a number of 0 or"),
+    "nan": (LEVEL, "level = nan", "check 1: level is NaN, not a number"),
+    "no logarithm": (LEVEL, "level = 0.0", "level is 0; give scale = "),
+    "at": (LEVEL, f"{LEVEL}\nat = 0", "at is 0, not a share above 0, up to 1"),
+    "value": (LEVEL, f'{LEVEL}\nvalue = "test"', 'value is "test", not one of'),
+    "count": (LEVEL, f"{LEVEL}\ncount = 256", "count belongs to a share"),
+    "unused": (LEVEL, f'{LEVEL}\nrates = "mean"\nchosen = "train"', "chosen is for a"),
+    "rise": (LEVEL, f'{LEVEL}\nvalue = "rise"', "check 1: a rise is in nats"),
+    "key": (LEVEL, f"{LEVEL}\nmargins = 1", "named 'margins'; did you mean margin"),
+    "case": (LEVEL, f"{LEVEL}\nMargin = 1", "the key 'Margin' is written in lower"),
+    "rates": ("[1e-3]", "[2e-3, 1e-3]", "claim T1, arm Adam: lrs is [0.002, 0.001]"),
+    "no rates": ("[1e-3]", "[]", "claim T1, arm Adam: lrs is [], not a list of"),
+    "rate": ("[1e-3]", "[-1e-3]", "claim T1, arm Adam: lrs is [-0.001], not a"),
+    "kappa": ("[1e-3]", "[1e-3]\nkappa = 0", "arm Adam: kappa is 0, not a number"),
+    "both": ('"there"', '"there"\nuntestable = "No."', "claim T1: give either checks"),
+    "twice": (LEVEL, f"{LEVEL}\n[[claim]]{REST}", "another claim of"),
+    "syntax": ("[[claim]]", "[[claim", " is no TOML (Expected"),
 }
 
 
@@ -374,15 +395,80 @@ def test_a_ledger_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_ledger_file_that_says_what_cannot_be_is_named(
+def test_a_ledger_file_that_says_what_cannot_be_is_told_where_and_why(
     fault: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "bad.toml"
-    old, new = BAD[fault]
+    old, new, words = BAD[fault]
     assert old in GOOD
-    file.write_text(GOOD.replace(old, new))
-    with pytest.raises(ClaimError, match=r"bad\.toml is no ledger of claims"):
+    file.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(ClaimError) as raised:
         claims.read(file)
+    assert str(raised.value).startswith(str(file))
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+OWN = {
+    "the name of another": ("T1", "r1", "claim r1: AMSGrad has a claim of this name"),
+    "no task": ('"mlp-digits"', '"mlp-digit"', "check 1: no task is named 'mlp-digit'"),
+    "a case": ('"mlp-digits"', '"MLP-digits"', "did you mean mlp-digits?"),
+    "no modifier": (
+        "mlp-digits",
+        "mlp-digits+up",
+        "check 1: mlp-digits+up: 'up' is no",
+    ),
+    "no such probe": ("mlp-digits", "two-basins+change+sharpness", "sharpness is meas"),
+    "no contender": (
+        'r = "Adam"',
+        'r = "Yogi"',
+        "arm Adam: no contender is named 'Yogi",
+    ),
+    "a matched one": ('r = "Adam"', 'r = "AdaXW-matched"', "arm Adam: no contender is"),
+    "no option": ("[1e-3]", "[1e-3]\noptions = {size = 1}", "arm Adam: "),
+    "option": ("[1e-3]", "[1e-3]\noptions = {eps = -1}", "arm Adam: Adam: eps is -1"),
+    "no kappa": ("[1e-3]", "[1e-3]\nkappa = 7.0", "memory of Adam does not grow"),
+}
+
+
+@pytest.mark.parametrize("fault", OWN)
+def test_a_claim_that_cannot_be_run_is_refused_before_any_run(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own.toml"
+    old, new, words = OWN[fault]
+    assert old in GOOD
+    file.write_text(GOOD.replace(old, new, 1))
+    out = tmp_path / "out"
+    error = refused(["--claim", str(file), "--out", str(out)], capsys)
+    assert error.startswith(f"mementum reproduce: {file}, claim ")
+    assert words in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--claim", "one.toml"], ["T1"]),
+        (["--claim", "one.toml", "--claim", "one.toml"], ["T1"]),
+        (["X4", "--claim", "one.toml"], ["X4", "T1"]),
+    ],
+)
+def test_claims_of_ones_own_are_run_alone_or_beside_named_ones(
+    options: list[str],
+    names: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.toml").write_text(GOOD.replace("mlp-digits", "reddi-periodic"))
+    given = ["reproduce", *options, "--dry-run", "--json", "--out", "none"]
+    assert main(given) == 0
+    assert json.loads(capsys.readouterr().out)["runs"]["total"] == 1
+    chosen = commands.chosen(None if len(names) == 1 else "X4", ["one.toml"])
+    assert [claim.name for claim in chosen] == names
 
 
 @pytest.mark.parametrize(
@@ -420,11 +506,18 @@ def shown() -> tuple[list[Verdict], list[RunRecord]]:
     return judge(chosen, Tier.QUICK, records), records
 
 
+def figures_of(
+    verdicts: Sequence[Verdict], records: Sequence[RunRecord]
+) -> pictures.Drawn:
+    found = by_identity(records)
+    return {v.claim.name: pictures.drawn(v, Tier.QUICK, found) for v in verdicts}
+
+
 def test_the_page_loads_nothing_and_holds_every_claim(
     shown: tuple[list[Verdict], list[RunRecord]],
 ) -> None:
     verdicts, records = shown
-    text = page.render(verdicts, Tier.QUICK, records)
+    text = page.render(verdicts, Tier.QUICK, records, figures_of(verdicts, records))
     body = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r'(?:src|href)="(?!#)', body)
     assert "default-src 'none'" in body
@@ -432,9 +525,9 @@ def test_the_page_loads_nothing_and_holds_every_claim(
     assert "<so>" not in body
     assert "<i>" not in body
     for verdict in verdicts:
-        assert f'<section id="{verdict.claim.name}"' in body
+        assert f'<section id="claim-{verdict.claim.name}"' in body
         assert f"{verdict.claim.name}: {verdict.outcome}" in body
-    assert body.count('<svg class="interval"') == 3
+    assert body.count('class="interval"') == 3
     data = re.search(r'<script id="figures"[^>]*>(.*?)</script>', text, re.DOTALL)
     figures = json.loads(data.group(1))
     assert {figure["name"] for figure in figures} == {"T1-0", "T2-0"}
@@ -446,13 +539,13 @@ def test_the_page_loads_nothing_and_holds_every_claim(
 def test_the_markdown_is_a_table_of_all_claims(
     shown: tuple[list[Verdict], list[RunRecord]],
 ) -> None:
-    verdicts, _ = shown
-    text = markdown.ledger(verdicts, Tier.QUICK)
+    verdicts, records = shown
+    text = markdown.ledger(verdicts, Tier.QUICK, figures_of(verdicts, records))
     assert "| T1 | paper | **not reproduced** | It is <so>. |" in text
     assert "a \\| b" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     widths = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
-    assert widths == {5, 9}
+    assert widths == {5, 10}
 
 
 def test_the_plain_form_is_strict_json(

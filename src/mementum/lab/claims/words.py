@@ -22,6 +22,18 @@ ANSWERS = {
     Answer.MISSING: "…",
 }
 
+TONES = {
+    Outcome.REPRODUCED: "better",
+    Answer.HOLDS: "better",
+    Outcome.NOT_REPRODUCED: "worse",
+    Answer.FAILS: "worse",
+}
+
+
+def tone(found: Outcome | Answer) -> str:
+    """The class of the page's style that shows what was found; empty for undecided."""
+    return TONES.get(found, "")
+
 
 def one(difference: float, scale: str) -> str:
     """A difference: "-12.3 %" or "x12" on the log scale, "0.031" on the linear one."""
@@ -61,6 +73,11 @@ def wanted(finding: Finding) -> str:
     if math.isinf(high):
         return f"above {one(low, scale)}"
     return f"between {one(low, scale)} and {one(high, scale)}"
+
+
+def told(finding: Finding) -> str:
+    """The picture of an interval in words."""
+    return f"{difference(finding)}, wanted {wanted(finding)}"
 
 
 def sides(finding: Finding) -> str:
