@@ -126,7 +126,7 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     rows = Table("claim", "verdict", "checks", box=None, padding=(0, 2, 1, 0))
     for verdict in verdicts:
         found = [
-            f"{words.ANSWERS[each.answer]} {each.check.says}: {words.difference(each)}"
+            f"{words.ANSWERS[each.answer]} {each.check.says}: {words.told(each)}"
             for each in verdict.findings
         ]
         rows.add_row(

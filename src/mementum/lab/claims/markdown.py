@@ -54,7 +54,7 @@ def of_claim(verdict: Verdict) -> Iterator[str]:
         yield from ("", claim.note)
     yield ""
     yield (
-        "| Check | Answer | Interval in its region | Difference | Level | Wanted "
+        "| Check | Answer | Interval in its region | Found | Level | Wanted "
         "| Seeds | Task | Remarks |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -68,7 +68,7 @@ def of_claim(verdict: Verdict) -> Iterator[str]:
             words.level(each) or "exact",
             words.wanted(each),
             str(each.seeds),
-            f"{each.check.task}, {words.value(each)}",
+            f"{each.check.task}: {words.value(each)}",
             words.remarks(each),
         )
         yield f"| {' | '.join(map(cell, cells))} |"

@@ -34,7 +34,7 @@ def render(
         arms=[described(verdict, tier) for verdict in verdicts],
         interval=pictures.interval,
         ledger=words,
-        tier=tier.value,
+        tier=tier,
         tally=words.tally(verdicts),
         troubles=troubles(records),
         environments=environments(records),

@@ -18,7 +18,7 @@ from mementum.lab.report.figures import Figure, Trace, curves, layout
 from mementum.lab.report.palette import BETTER, MUTED, WORSE, Look, looks
 from mementum.lab.run import RunRecord, Status
 
-WIDTH, HEIGHT = 260.0, 30.0
+WIDTH, HEIGHT = 220.0, 30.0
 DRAWING = (
     '<svg xmlns="http://www.w3.org/2000/svg" class="interval" role="img" '
     'width="{width:g}" height="{height:g}" '
@@ -90,8 +90,10 @@ def drawn(
             figures[key] = by_rate(name, verdict, finding, style)
         else:
             bands = arms_bands(verdict, finding, tier, found)
-            about = f"{finding.check.task}: {words.value(finding)}"
-            figures[key] = curves(name, finding.check.task, about, bands, style)
+            about = words.value(finding)
+            whole = finding.check.scale == "linear"
+            task = finding.check.task
+            figures[key] = curves(name, task, about, bands, style, whole=whole)
     return tuple(figure for figure in figures.values() if figure is not None)
 
 
@@ -135,7 +137,7 @@ def by_rate(
     means = ", ".join(f"{arm} {mean_words(r, logged)}" for arm, r in sides.items())
     return Figure(
         name=name,
-        title=f"{check.task}: {words.value(finding)}, against learning rate",
+        title=f"{words.value(finding)}, against learning rate",
         description=f"{check.task}: {words.value(finding)}. Means: {means}.",
         data=[rate_trace(arm, r, style[arm], logged) for arm, r in sides.items()],
         layout=layout(x, y, 300),

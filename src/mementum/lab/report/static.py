@@ -91,8 +91,6 @@ def fill(panel: Axes, figure: Figure) -> dict[str, Any]:
     """Draw one figure; return a handle for each named trace."""
     layout = figure.layout
     task = figure.description.partition(":")[0] if ":" in figure.description else ""
-    if figure.title.startswith(task):
-        task = ""
     panel.set_title(literal("\n".join(filter(None, (task, figure.title)))), fontsize=8)
     frame(panel, layout["xaxis"], "x")
     frame(panel, layout["yaxis"], "y")
