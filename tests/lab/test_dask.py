@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.lab.cluster import Cluster, brief, broken, software, specs
 from tests.lab.runs import instant, killed_on_odd_seeds, spec
-from tests.lab.test_claims import GOOD
+from tests.lab.test_claim_files import GOOD
 from tests.lab.test_run import planned, timeless
 
 from mementum.cli import main
