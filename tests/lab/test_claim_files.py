@@ -97,11 +97,13 @@ def test_a_ledger_file_that_says_what_cannot_be_is_told_where_and_why(
     assert "\n" not in str(raised.value)
 
 
-def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+def refused(
+    arguments: Sequence[str], capsys: pytest.CaptureFixture[str], *, shown: bool = False
+) -> str:
     assert main(["reproduce", *arguments]) == 2
-    shown = capsys.readouterr()
-    assert not shown.out
-    return shown.err
+    printed = capsys.readouterr()
+    assert bool(printed.out) is shown
+    return printed.err
 
 
 OWN = {

@@ -27,8 +27,9 @@ from mementum.lab.claims.plan import Tier, by_identity, planned
 from mementum.lab.claims.verdict import Verdict, judge
 from mementum.lab.report import page as report_page
 from mementum.lab.run import RunRecord
+from mementum.lab.search import Plan
 from mementum.lab.statistics import Analysis, analyse
-from mementum.lab.store import JOURNAL
+from mementum.lab.store import JOURNAL, Store
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +208,31 @@ def test_an_impossible_option_is_answered_in_a_sentence(
     assert "--workers is 0" in refused(["--workers", "0"], capsys)
     assert "R1" in refused(["R99"], capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_holds_a_comparison_is_refused_and_stays_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store(tmp_path) as store:
+        store.write_plan(Plan(tasks=(), reference="AdamW", runs=()))
+    before = (tmp_path / "plan.json").read_bytes()
+    assert "holds a comparison" in refused(["X4", "--out", str(tmp_path)], capsys)
+    assert (tmp_path / "plan.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["ledger-files", "ledger.html", "ledger.json"])
+def test_a_ledger_that_cannot_be_written_is_named_and_its_runs_are_kept(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / place
+    if place == "ledger-files":
+        blocked.touch()
+    else:
+        blocked.mkdir()
+    error = refused(["X4", "--out", str(tmp_path)], capsys, shown=True)
+    assert str(blocked) in error
+    assert "The runs are kept" in error
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_dry_run_counts_the_runs_and_writes_nothing(

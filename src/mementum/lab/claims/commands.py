@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from mementum.lab.executor.local import cores
 from mementum.lab.request import RequestError, cluster, place, whole
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Plan
-from mementum.lab.store import Store
+from mementum.lab.store import Store, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     errand = requested(arguments)
     plan = planned(errand.claims, errand.tier)
     store = Store(errand.folder)
+    spare_comparison(store)
     console = PatientConsole(stderr=True, highlight=False)
     if arguments.dry_run:
         kept = of_plan(plan, store.records())
@@ -54,6 +56,16 @@ def reproduce(arguments: argparse.Namespace) -> int:
             return commands.INTERRUPTED
         records = of_plan(plan, store.records())
         return show(errand, plan, records, as_json=arguments.json)
+
+
+def spare_comparison(store: Store) -> None:
+    """Raise if the folder holds a comparison, whose plan would be lost."""
+    with suppress(StoreError):
+        if store.read_plan().reference:
+            raise RequestError(
+                f"--out is {store.folder}, which holds a comparison; choose another "
+                "folder for the claims."
+            )
 
 
 def requested(arguments: argparse.Namespace) -> Errand:
@@ -97,8 +109,9 @@ def show(
         files.write(verdicts, errand.tier, records, errand.folder)
     except OSError as error:
         raise RequestError(
-            f"The ledger cannot be written to {errand.folder} ({error.strerror}). The "
-            "runs are kept; the same command writes it once there is room."
+            f"{error.filename or errand.folder} cannot be written ({error.strerror}). "
+            "The runs are kept; once that is mended, the same command writes the "
+            "ledger."
         ) from error
     failed = [record for record in records if record.status is Status.FAILED]
     for record in failed[:1]:

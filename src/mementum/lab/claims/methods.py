@@ -25,8 +25,9 @@ def paragraphs(verdicts: Sequence[Verdict], tier: Tier) -> list[str]:
     if not checks:
         return [f"{named} cannot be tested at this scale; nothing was run."]
     level = wording.whole_percent(1 - ALPHA)
+    was = "was" if len(verdicts) == 1 else "were"
     runs = (
-        f"{named} were checked by {wording.count(len(checks), 'predicate')} fixed in "
+        f"{named} {was} checked by {wording.count(len(checks), 'predicate')} fixed in "
         f"data files before the runs. Arms were trained with {tier.seeds} seeds each, "
         "which fix the start, the order of the data and the split, so that arms are "
         "compared in pairs; on deterministic problems, once."

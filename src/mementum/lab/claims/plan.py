@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
@@ -123,13 +123,3 @@ def planned(claims: Sequence[Claim], tier: Tier) -> Plan:
 def by_identity(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
     """Return the records by what identifies their runs."""
     return {record.spec.run_id: record for record in records}
-
-
-def described(settled: Settled) -> dict[str, object]:
-    """Return an arm's optimizer, rates and hyperparameters as plain data."""
-    plain = asdict(settled.arm)
-    return {
-        "contender": plain["contender"],
-        "lrs": list(plain["lrs"]),
-        "options": settled.options,
-    }
