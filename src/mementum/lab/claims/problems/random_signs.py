@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 5000
 TRAJECTORIES = 256
@@ -45,20 +44,16 @@ class RandomSigns:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{TRAJECTORIES} {LARGE} {MEAN}".encode()).hexdigest()
+    return digest(f"{TRAJECTORIES} {LARGE} {MEAN}")
 
 
-RANDOM = Task(
-    name="reddi-random",
-    version=1,
-    title="Reddi's stochastic counterexample, 256 trajectories",
-    metric="share of trajectories that end on the wrong side",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="linear",
-    margin=0.05,
-    seconds=0.8,
+RANDOM = entry(
+    "reddi-random",
+    "Reddi's stochastic counterexample, 256 trajectories",
+    "share of trajectories that end on the wrong side",
     start=RandomSigns,
     data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 20, 0.8)},
+    scale="linear",
+    margin=0.05,
 )
