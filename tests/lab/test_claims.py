@@ -20,6 +20,8 @@ NAMES = [
     for letter, n in zip("RXMN", (5, 8, 5, 4), strict=True)
     for i in range(n)
 ]
+# Second editions stand beside the first.
+NAMES.insert(NAMES.index("R2") + 1, "R2-2")
 every_claim = pytest.mark.parametrize("claim", ledger(), ids=lambda claim: claim.name)
 ARM = Arm(contender="Adam", lrs=(1e-3,))
 OTHER = Arm(contender="AMSGrad", lrs=(1e-3,))
