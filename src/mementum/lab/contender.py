@@ -27,12 +27,9 @@ from mementum import (
 )
 from mementum.lab import spaces
 from mementum.lab.search import MATCHED
-from mementum.lab.spaces import KAPPA, Dimension
+from mementum.lab.spaces import KAPPA, SHORTEST, Dimension
 
 Option: TypeAlias = float | int | str | bool | list[float]
-
-SHORTEST = 20
-"""AdaX wants its second beta below 0.5, and has no memory that fits fewer steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
