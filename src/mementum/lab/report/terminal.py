@@ -147,7 +147,7 @@ def standings(analysis: Analysis) -> Table:
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column(Text(title), overflow="fold", max_width=20)
     grid.add_column("mean rank")
-    grid.add_column("score, target is 1", justify="right")
+    grid.add_column("score, 1 is tuned", justify="right")
     for each in across.standings:
         rank, score = each.rank, each.score
         between = phrases.ends(rank.like_these if rank else None, 1)

@@ -212,3 +212,10 @@ def screening_words(analysis: Analysis) -> str:
         f"With {count(fewest, 'seed')} this is a screening: a verdict suggests, "
         "it does not establish."
     )
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """Names as a list in a sentence."""
+    if len(names) < 2:
+        return "".join(names) or "nothing"
+    return f"{', '.join(names[:-1])} and {names[-1]}"

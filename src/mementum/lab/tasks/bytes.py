@@ -22,7 +22,7 @@ from torch.nn.functional import (
 from mementum.lab.task import Size, Task, Tier, stream
 from mementum.lab.tasks.drawing import normal
 
-STEPS = 240
+STEPS = 160
 BATCH = 8
 CONTEXT = 64
 WIDTH = 64
@@ -134,7 +134,7 @@ def fingerprint() -> str:
 
 BYTES = Task(
     name="lm-bytes",
-    version=1,
+    version=2,
     title="Byte transformer on the standard library's source text",
     metric="validation bits per byte",
     steps=STEPS,
@@ -143,7 +143,7 @@ BYTES = Task(
     scale="log",
     margin=0.01,
     limit=1e3,
-    seconds=1.9,
+    seconds=1.3,
     start=Bytes,
     data=fingerprint,
     sizes={
