@@ -61,6 +61,6 @@ def under(task: Task, schedule: str) -> Task:
     return replace(
         task,
         name=f"{task.name}+{schedule}",
-        title=f"{task.title}; {SCHEDULES[schedule]}",
+        title=f"{task.title}, {schedule} schedule",
         family=family(task),
     )
