@@ -494,7 +494,7 @@ def test_killed_and_continued_the_ledger_is_that_of_an_undisturbed_run(
     wait_for_lines(torn, 2, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_for_end(process.pid, 10)
+    wait_for_end(process.pid, 60)
     assert 2 <= lines(torn) < runs
     with (torn / JOURNAL).open("ab") as journal:
         journal.write(b'{"format":1,"spec"')

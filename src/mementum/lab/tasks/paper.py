@@ -61,6 +61,8 @@ class Net(NamedTuple):
     """What is trained, and the scores it gives to inputs, in training or not."""
 
     parameters: list[nn.Parameter]
+    tensors: list[torch.Tensor]
+    """Every tensor that training changes."""
     scores: Callable[[torch.Tensor, bool], torch.Tensor]
 
 
@@ -74,7 +76,7 @@ def modular(make: Callable[[], nn.Module], seed: int, name: str) -> Net:
         result: torch.Tensor = module.train(training)(inputs)
         return result
 
-    return Net(list(module.parameters()), scores)
+    return Net(list(module.parameters()), [*module.state_dict().values()], scores)
 
 
 def perceptron() -> nn.Module:
@@ -96,7 +98,11 @@ def convolutional() -> nn.Module:
 def resnet(seed: int, name: str) -> Net:
     """Return ResNet-20 for pictures of 32 by 32."""
     net = Residual(stream(seed, f"{name}/init"), channels=3, width=16, blocks=3)
-    return Net(net.parameters(), lambda seen, training: net(seen, training=training))
+    return Net(
+        net.parameters(),
+        net.tensors(),
+        lambda seen, training: net(seen, training=training),
+    )
 
 
 class Reader(nn.Module):
@@ -148,6 +154,10 @@ class Images:
         """Return the tensors to train."""
         return self.net.parameters
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return self.net.tensors
+
     def inputs(self, step: int) -> torch.Tensor:
         """Return the images of this step's batch."""
         images = self.images[self.batch[step]]
@@ -193,6 +203,10 @@ class Text:
     def parameters(self) -> list[nn.Parameter]:
         """Return the tensors to train."""
         return self.net.parameters
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return self.net.tensors
 
     def entropy(
         self, text: torch.Tensor, starts: torch.Tensor, *, training: bool
