@@ -382,6 +382,7 @@ def test_the_methods_say_what_was_set_otherwise():
     kin = tuple(replace(task, family="logreg-cancer") for task in plan.tasks)
     analysis, _ = comparison(replace(plan, tasks=kin))
     text = " ".join(methods.paragraphs(analysis))
+    assert "but a weight decay of 0.05 for everyone" in wording.lede(analysis)
     for needed in (
         "widened there by two rates, 2 times at most",
         'except on tasks named "+cosine" (linear warm-up over 5 % of the steps',
