@@ -69,7 +69,7 @@ def target(task: Task) -> dict[str, object]:
         "steps": task.steps,
         "data": task.data(),
         "target": reached if reached < start else None,
-        "start": start,
+        "untrained": start,
         "best": best,
         "set_by": {
             "contender": name,

@@ -46,6 +46,9 @@ class SyntheticTask:
     scale: str = "log"
     margin: float = 0.01
     target: float | None = None
+    untrained: float | None = None
+    best: float | None = None
+    family: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,8 @@ class SyntheticPlan:
     points: int = 5
     reference: str = "AdamW"
     trials: tuple[RunSpec, ...] = ()
+    widen: int = 0
+    weight_decay: float | None = None
 
     @property
     def centres(self) -> dict[str, float]:

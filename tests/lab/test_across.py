@@ -9,19 +9,16 @@ from scipy import stats
 from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.statistics import analyse
-from mementum.lab.statistics.across import (
-    REPEATS,
-    cross_fitted,
-    estimate,
-    left_out,
-    middle_mean,
-    profile,
-)
+from mementum.lab.statistics.across import cross_fitted, left_out, profile
 from mementum.lab.statistics.choice import Grid, choose
+from mementum.lab.statistics.estimate import REPEATS, Weights, estimate, middle_mean
 
 INF = math.inf
 TASKS = tuple(
-    SyntheticTask(name=f"task-{i}", steps=100, target=1.2 + 0.1 * i) for i in range(3)
+    SyntheticTask(
+        name=f"task-{i}", steps=100, target=1.2 + 0.1 * i, untrained=2.3, best=1.0
+    )
+    for i in range(3)
 )
 CONTENDERS = ("AdamW", "AdaXW", "SGD")
 
@@ -38,7 +35,7 @@ def across(of: SyntheticPlan, effects=None, spread: float = 0.02, seed: int = 0)
 def test_a_profile_by_hand():
     # Ratios: first task 1 and 2, second 1.5 and 1, third 1 and never.
     times = np.array([[10, 20], [30, 20], [10, INF]])
-    ratios, shares, areas = profile(times)
+    ratios, shares, areas = profile(times, np.full(3, 1 / 3))
     assert ratios == (1.0, 1.5, 2.0, 4.0)
     assert shares.tolist() == [
         pytest.approx([2 / 3, 1, 1, 1]),
@@ -51,13 +48,13 @@ def test_a_profile_by_hand():
 
 
 def test_a_task_that_nobody_solves_counts_for_nobody():
-    _, shares, areas = profile(np.array([[INF, INF], [10, 10]]))
+    _, shares, areas = profile(np.array([[INF, INF], [10, 10]]), np.full(2, 1 / 2))
     assert shares[:, 0].tolist() == [0.5, 0.5]
     assert areas == pytest.approx([0.5, 0.5])
 
 
 def test_times_of_zero_are_as_fast_as_can_be():
-    _, shares, _ = profile(np.array([[0, 0, 10]]))
+    _, shares, _ = profile(np.array([[0, 0, 10]]), np.ones(1))
     assert shares[:, 0].tolist() == [1, 1, 0]
 
 
@@ -85,7 +82,19 @@ def test_a_seed_drawn_twice_does_not_choose_for_itself():
 
 def test_the_middle_mean_is_the_mean_of_the_middle_half():
     values = np.array([[8.0, 1.0, 3.0, 100.0, 4.0, 5.0, -50.0, 6.0]])
-    assert middle_mean(values) == pytest.approx([(3 + 4 + 5 + 6) / 4])
+    even = np.full((1, 8), 1 / 8)
+    assert middle_mean(values, even) == pytest.approx([(3 + 4 + 5 + 6) / 4])
+    # The first has three eighths of the weight, of which one eighth is inside.
+    heavy = np.array([[3 / 8, 2 / 8, 2 / 8, 1 / 8]])
+    found = middle_mean(np.array([[1.0, 2.0, 3.0, 9.0]]), heavy)
+    assert found == pytest.approx([(1 / 8 * 1 + 2 / 8 * 2 + 1 / 8 * 3) / (1 / 2)])
+
+
+def test_a_number_weighs_nothing_where_its_task_does():
+    values = np.array([[5.0, 1.0, 3.0, 100.0, 4.0]])
+    kept, few = values[:, :3], np.full((1, 3), 1 / 3)
+    none = np.array([[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]])
+    assert middle_mean(values, none) == pytest.approx(middle_mean(kept, few))
 
 
 def test_the_interval_of_a_mean_is_as_wide_as_theory_says():
@@ -94,9 +103,8 @@ def test_the_interval_of_a_mean_is_as_wide_as_theory_says():
     data = rng.normal(size=40)
     picks = rng.integers(40, size=(REPEATS, 40))
     picks[0] = np.arange(40)
-    found = estimate(
-        [data[picks]], np.zeros((REPEATS, 1), dtype=np.int64), 0.05, middle=False
-    )
+    alone = Weights(these=np.ones(1), drawn=None)
+    found = estimate([data[picks]], alone, 0.05, middle=False)
     assert found.value == pytest.approx(data.mean(), rel=1e-12)
     assert found.like_these is None
     width = 2 * 1.96 * data.std(ddof=1) * math.sqrt(39 / 40 / 40)
@@ -107,7 +115,7 @@ def test_the_interval_of_a_mean_is_as_wide_as_theory_says():
 def test_places_without_another_by_hand():
     # Means of three contenders on two tasks: ranks (1, 2, 3) and (2, 3, 1).
     means = np.array([[[1.0], [2.0], [3.0]], [[2.0], [3.0], [1.0]]])
-    assert left_out(means, ["A", "B", "C"]) == {
+    assert left_out(means, ["A", "B", "C"], np.full(2, 1 / 2)) == {
         "A": {"B": 1, "C": 1},
         "B": {"A": 1, "C": 1},
         "C": {"A": 1, "B": 2},
@@ -122,8 +130,9 @@ def test_a_contender_that_is_better_everywhere_is_first():
     assert scores["AdaXW"] > scores["AdamW"] > scores["SGD"]
 
 
-def test_a_score_of_one_is_the_target():
-    of = plan(tasks=(SyntheticTask(target=0.5),), contenders=("AdamW", "SGD"))
+def test_a_score_of_one_is_the_frozen_best_and_zero_the_frozen_start():
+    frozen = SyntheticTask(target=0.7, untrained=2.3, best=0.5)
+    of = plan(tasks=(frozen,), contenders=("AdamW", "SGD"))
     records = run(of, lambda s: 0.5 if s.contender == "AdamW" else 2.3)
     found = {s.contender: s for s in analyse(records, of).across.standings}
     assert found["AdamW"].score.value == pytest.approx(1)
@@ -160,12 +169,43 @@ def test_a_task_with_a_missing_result_is_left_out_for_all():
     assert analyse([], of).across.tasks == ()
 
 
-def test_tasks_without_a_target_have_ranks_alone():
-    of = plan(tasks=tuple(replace(task, target=None) for task in TASKS))
+def test_tasks_without_frozen_numbers_have_ranks_alone():
+    bare = {"target": None, "untrained": None, "best": None}
+    of = plan(tasks=tuple(replace(task, **bare) for task in TASKS))
     found = across(of)
-    assert found.timed == ()
+    assert found.timed == found.scored == ()
     assert all(s.score is None and s.area is None for s in found.standings)
     assert all(s.rank is not None for s in found.standings)
+
+
+def test_a_task_that_training_cannot_improve_has_no_score():
+    flat = replace(TASKS[0], name="flat", scale="linear", untrained=0.0, best=0.0)
+    assert across(plan(tasks=(*TASKS, flat))).scored == across(plan()).scored
+
+
+def test_a_family_weighs_as_much_as_one_task():
+    """Twins of one task leave its family's weight, and so every number, as it was."""
+    kin = replace(TASKS[0], family="kin")
+    single = plan(tasks=(kin, *TASKS[1:]))
+    twins = tuple(replace(kin, name=f"twin-{i}") for i in range(3))
+    doubled = plan(tasks=(*twins, *TASKS[1:]))
+    effects = {"AdaXW": -0.3, "SGD": 0.2}
+    one, many = (across(of, effects=effects, spread=0.0) for of in (single, doubled))
+    assert many.families == (("twin-0", "twin-1", "twin-2"),)
+    assert one.families == ()
+    for before, after in zip(one.standings, many.standings, strict=True):
+        assert after.area == pytest.approx(before.area)
+        assert after.rank.value == pytest.approx(before.rank.value)
+        assert after.score.value == pytest.approx(before.score.value)
+    assert many.without == one.without
+
+
+def test_tasks_like_these_are_other_families():
+    """A single family has no interval for others, however many tasks it has."""
+    of = plan(tasks=tuple(replace(task, family="kin") for task in TASKS))
+    for standing in across(of).standings:
+        assert standing.rank.like_these is None
+        assert standing.rank.these is not None
 
 
 def test_the_order_of_the_records_changes_nothing():

@@ -7,6 +7,7 @@ import torch
 
 import mementum
 from mementum import Memory
+from mementum.lab import spaces
 from mementum.lab.contender import CONTENDERS, Contender, find
 from mementum.lab.search import MATCHED
 from mementum.lab.spaces import KAPPA
@@ -76,6 +77,32 @@ def test_the_optimizer_gets_the_rate_and_the_options_asked_for(
     for name in set(options) & set(group):
         assert written(group[name]) == options[name], name
     assert group["weight_decay"] == 0.125
+
+
+@every_contender
+@pytest.mark.parametrize("decay", [0.0, 0.125])
+def test_a_common_weight_decay_shrinks_by_rate_times_decay_in_all_but_sgd(
+    contender: Contender, decay: float
+) -> None:
+    decaying = contender.decaying(decay)
+    parameter = torch.nn.Parameter(torch.full((3,), 2.0))
+    options = decaying.options_over(300)
+    optimizer = decaying.optimizer([parameter], 0.25, options)
+    parameter.grad = torch.zeros(3)
+    optimizer.step()
+    # A gradient of zero leaves decoupled decay alone to move anything. Coupled decay
+    # would be a gradient, of which an adaptive rule makes a step of about the rate.
+    # SGD's coupled decay is the same in the first step.
+    assert parameter[0].item() == pytest.approx(2 * (1 - 0.25 * decay), rel=1e-6)
+    assert spaces.DECAY not in decaying.space
+    assert len(contender.space) == len(decaying.space) + 1
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AMSGrad", "AdamNC", "AdaMomentum"])
+def test_no_decay_for_everyone_leaves_the_published_runs_without_decay(
+    name: str,
+) -> None:
+    assert find(name).decaying(0.0).options == find(name).options
 
 
 @every_contender

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.lab.runs import instant, record
@@ -17,7 +18,7 @@ from mementum.lab.store import Store
 SVG, PNG = b"<?xml", b"\x89PNG"
 
 
-def plan(**changes: int) -> Plan:
+def plan(**changes: Any) -> Plan:
     given = {"seeds": 2, "rates": 3} | changes
     return lab.plan(tasks=["logreg-cancer"], contenders=["SGD"], **given)
 
@@ -57,8 +58,14 @@ def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
     assert len(smoke.runs) == 2
     standard = lab.plan(tier="standard", seeds=1, **chosen)
     assert standard.factor == 10**0.25
-    assert len(standard.runs) == 9
-    assert len(standard.trials) == 24
+    assert {spec.task for spec in smoke.specs()} == {"logreg-cancer"}
+    assert {spec.task for spec in standard.specs()} == {
+        "logreg-cancer",
+        "logreg-cancer+cosine",
+    }
+    assert len(standard.runs) == 2 * 9
+    assert len(standard.trials) == 2 * 24
+    assert (smoke.widen, standard.widen) == (0, 2)
     with pytest.raises(LookupError, match="logreg-cancer has no part in tier paper"):
         lab.plan(tier="paper", **chosen)
 
@@ -69,6 +76,10 @@ def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
         ({"seeds": 0}, "seeds is 0"),
         ({"rates": 4}, "rates is 4; give an odd number"),
         ({"trials": -1}, "trials is -1"),
+        ({"widen": -1}, "widen is -1"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+        ({"weight_decay": float("nan")}, "weight_decay is nan"),
+        ({"schedules": []}, "schedules is empty"),
     ],
 )
 def test_impossible_numbers_are_refused_by_name(
@@ -83,6 +94,25 @@ def test_unknown_names_are_lookup_errors() -> None:
         lab.plan(contenders=["Lion"])
     with pytest.raises(LookupError, match="imagenet"):
         lab.plan(tasks=["imagenet"])
+    with pytest.raises(LookupError, match="no schedule 'linear', but constant, cosine"):
+        lab.plan(schedules=["linear"])
+
+
+def test_a_common_weight_decay_is_everyones_and_makes_other_runs() -> None:
+    usual, common = plan(), plan(weight_decay=0.05)
+    assert {s.options["weight_decay"] for s in usual.specs()} == {0.0, 0.01}
+    assert {s.options["weight_decay"] for s in common.specs()} == {0.05}
+    assert not {s.run_id for s in usual.specs()} & {s.run_id for s in common.specs()}
+    assert Plan.from_dict(common.to_dict()).weight_decay == 0.05
+
+
+def test_a_schedule_is_a_factor_beside_the_task_itself() -> None:
+    both = plan(schedules=["cosine", "constant"])
+    usual, varied = both.tasks
+    assert (usual.name, varied.name) == ("logreg-cancer", "logreg-cancer+cosine")
+    assert varied.family == usual.name
+    assert {s.run_id for s in plan().specs()} < {s.run_id for s in both.specs()}
+    assert len(both.specs()) == 2 * len(plan().specs())
 
 
 def test_a_comparison_goes_on_where_it_stopped(
@@ -104,7 +134,7 @@ def test_what_is_read_is_what_was_carried_out(
     tmp_path: Path, instantly: list[RunSpec]
 ) -> None:
     # The instant score is lowest at the lowest rate, so both grids widen twice.
-    found = lab.compare(plan(), tmp_path, workers=0)
+    found = lab.compare(plan(widen=2), tmp_path, workers=0)
     assert len(instantly) == 2 * (3 + 4) * 2
     again = lab.read(tmp_path)
     assert again.plan == found.plan
@@ -118,9 +148,10 @@ def test_what_is_read_is_what_was_carried_out(
 def test_a_widened_comparison_is_not_run_again(
     tmp_path: Path, instantly: list[RunSpec]
 ) -> None:
-    first = lab.compare(plan(), tmp_path, workers=0)
+    first = lab.compare(plan(), tmp_path, workers=0, widen=1)
     count = len(instantly)
-    second = lab.compare(plan(), tmp_path, workers=0)
+    assert count == 2 * (3 + 2) * 2
+    second = lab.compare(plan(widen=1), tmp_path, workers=0)
     assert len(instantly) == count
     assert second.plan == first.plan == Store(tmp_path).read_plan()
 

@@ -11,6 +11,7 @@ from mementum.lab import contender, modified, probes
 from mementum.lab.making import Making
 from mementum.lab.modified import MODIFIERS, begin, find, split
 from mementum.lab.run import Status
+from mementum.lab.schedule import cosine
 from mementum.lab.sharpness import Hessian
 from mementum.lab.task import Task
 from mementum.lab.tasks.digits import DIGITS
@@ -20,6 +21,10 @@ SCHEDULES = {
     "root": [1.0, 1 / math.sqrt(50), 1 / math.sqrt(58), 1 / math.sqrt(83), 0.1],
     "drops": [1.0, 1.0, 0.1, 0.01, 0.01],
     "decline": [1.0, 1 - 0.99 * 49 / 60, 1 - 0.99 * 57 / 60, 0.01, 0.01],
+    "cosine": [
+        1 / 5,
+        *((1 + math.cos(math.pi * (place - 4) / 96)) / 2 for place in (49, 57, 82, 99)),
+    ],
 }
 PLACES = [0, 49, 57, 82, 99]
 
@@ -94,6 +99,18 @@ def test_matched_updates_have_the_size_of_the_rate(
             assert size == pytest.approx(0.01 * SCHEDULES["drops"][place])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 10, 300])
+def test_a_cosine_rises_to_the_rate_once_and_falls_without_a_lost_step(
+    steps: int,
+) -> None:
+    shares = [cosine(step, steps) for step in range(steps)]
+    assert max(shares) == 1
+    top = shares.index(1)
+    assert shares[: top + 1] == sorted(shares[: top + 1])
+    assert shares[top:] == sorted(shares[top:], reverse=True)
+    assert min(shares) > 0
+
+
 def test_a_schedule_changes_nothing_before_it_begins() -> None:
     plain = execute(replace(planned("mlp-digits", "Adam", 1e-3), seed=1))
     name = "mlp-digits+drops"
@@ -152,6 +169,16 @@ def test_a_run_that_never_comes_down_has_no_sharpness() -> None:
     ended = execute(slow)
     assert ended.status is Status.DIVERGED
     assert len(ended.curve.steps) == len(DIGITS.grid())
+
+
+def test_the_name_of_a_users_file_may_hold_the_separator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = replace(DIGITS, name="mine+yours")
+    monkeypatch.setattr(modified.tasks, "registered", lambda: (own,))
+    assert split("mine+yours+cosine") == ("mine+yours", ("cosine",))
+    assert find("mine+yours+cosine", own.steps) is own
+    assert find("mine+yours") is own
 
 
 @pytest.mark.parametrize("word", MODIFIERS)

@@ -41,9 +41,21 @@ TASKS = (
         scale="linear",
     ),
     SyntheticTask(
-        name="logreg-cancer", title="logistic regression", steps=1000, target=1.1
+        name="logreg-cancer",
+        title="logistic regression",
+        steps=1000,
+        target=1.1,
+        untrained=2.3,
+        best=1.0,
     ),
-    SyntheticTask(name="mlp-digits", title="a perceptron", steps=600, target=1.2),
+    SyntheticTask(
+        name="mlp-digits",
+        title="a perceptron",
+        steps=600,
+        target=1.2,
+        untrained=2.3,
+        best=1.0,
+    ),
 )
 EFFECTS = {"SGD": 0.6, "Adam": 0.0, "AdaXW": -0.3, "AdamNX": -0.2, "AMSGrad": 0.01}
 FETCHING = {"src", "href", "srcset", "data", "action", "poster", "background"}
@@ -341,6 +353,41 @@ def test_the_methods_state_the_protocol(full):
         "1 % of the score on mlp-digits",
         "0.01 as a plain difference on reddi-periodic",
         "diverged",
+    ):
+        assert needed in text
+
+
+def test_the_methods_say_what_was_set_beforehand(full):
+    analysis, _ = full
+    text = " ".join(methods.paragraphs(analysis))
+    for needed in (
+        "flagged, and not widened",
+        "constant over a run.",
+        "1.10 on logreg-cancer; 1.20 on mlp-digits",
+        "reddi-periodic has no target",
+        "Every task has the same weight.",
+        f"On {wording.count(len(analysis.across.scored), 'task')}, scores were",
+    ):
+        assert needed in text
+    assert analysis.across.scored
+
+
+def test_the_methods_say_what_was_set_otherwise():
+    plan = SyntheticPlan(
+        tasks=(TASKS[1], replace(TASKS[1], name="logreg-cancer+cosine")),
+        contenders=("SGD", "AdamW"),
+        widen=2,
+        weight_decay=0.05,
+    )
+    kin = tuple(replace(task, family="logreg-cancer") for task in plan.tasks)
+    analysis, _ = comparison(replace(plan, tasks=kin))
+    text = " ".join(methods.paragraphs(analysis))
+    assert "but a weight decay of 0.05 for everyone" in wording.lede(analysis)
+    for needed in (
+        "widened there by two rates, 2 times at most",
+        'except on tasks named "+cosine" (linear warm-up over 5 % of the steps',
+        "Weight decay was 0.05 for every contender (decoupled from the gradient; torch",
+        "logreg-cancer and logreg-cancer+cosine are of one family,",
     ):
         assert needed in text
 

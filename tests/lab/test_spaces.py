@@ -1,6 +1,7 @@
 """Laws of full tuning: ranges are kept, and every trial is known beforehand."""
 
 import pytest
+import torch
 
 from mementum import Memory
 from mementum.lab import spaces, tasks
@@ -34,6 +35,16 @@ def test_more_trials_keep_the_fewer(contender: Contender) -> None:
     few, many = (spaces.trials(contender, 300, count) for count in (8, 25))
     assert many[:8] == few
     assert spaces.trials(contender, 300, 0) == []
+
+
+@tuned
+@pytest.mark.parametrize("steps", [1, 10, 40, 1000])
+def test_every_trial_is_one_its_optimizer_takes(
+    contender: Contender, steps: int
+) -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    for lr, options in spaces.trials(contender, steps, 64):
+        contender.optimizer([parameter], lr, options)
 
 
 @pytest.mark.parametrize("log_ratio", [1e-6, 1e-4, 7e-3, 0.23, 2.0])

@@ -123,6 +123,14 @@ def add_compare(
     parser = commands.add_parser(
         "compare", help="compare optimizers on real tasks", description=COMPARE
     )
+    add_subjects(parser)
+    add_spending(parser)
+    add_places(parser)
+    parser.set_defaults(run=run, lab="compare")
+
+
+def add_subjects(parser: argparse.ArgumentParser) -> None:
+    """Add what says which optimizers are compared on what."""
     add = parser.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
     add(
@@ -133,6 +141,30 @@ def add_compare(
         "--tasks, no other task is run",
     )
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--reference",
+        metavar="NAME",
+        default="AdamW",
+        help="whom to compare with; it always takes part (default: AdamW)",
+    )
+    add(
+        "--schedule",
+        metavar="NAMES",
+        help="constant, cosine (5 %% linear warm-up, then to 0) or both, "
+        "comma-separated (default: the tier's: smoke and quick constant, standard and "
+        "paper both)",
+    )
+    add(
+        "--weight-decay",
+        metavar="VALUE",
+        help="the same decoupled weight decay for every contender, 0 for none "
+        "(default: each as published). SGD knows coupled decay only, and has that",
+    )
+
+
+def add_spending(parser: argparse.ArgumentParser) -> None:
+    """Add what says how much is spent."""
+    add = parser.add_argument
     add(
         "--tier",
         metavar="NAME",
@@ -148,12 +180,6 @@ def add_compare(
         "number (default: the tier's, quick 5, half a decade apart)",
     )
     add(
-        "--reference",
-        metavar="NAME",
-        default="AdamW",
-        help="whom to compare with; it always takes part (default: AdamW)",
-    )
-    add(
         "--trials",
         metavar="N",
         help="tune all hyperparameters as well, over so many settings more (default: "
@@ -163,13 +189,13 @@ def add_compare(
         "--widen",
         metavar="N",
         help="how often a grid may be widened whose end was chosen (default: the "
-        "tier's: quick 0, which keeps to its time; standard and paper 2)",
+        "tier's: smoke 0, quick 1, standard and paper 2)",
     )
-    add(
-        "--log",
-        choices=("trackio", "wandb", "tensorboard"),
-        help="hand every finished run to this tracker as well",
-    )
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add what says where runs are carried out, kept and shown."""
+    add = parser.add_argument
     add_workforce(parser)
     add(
         "--out",
@@ -178,10 +204,14 @@ def add_compare(
         help=f"where results are kept and found again (default: {FOLDER})",
     )
     add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add(
+        "--log",
+        choices=("trackio", "wandb", "tensorboard"),
+        help="hand every finished run to this tracker as well",
+    )
     add("--offline", action="store_true", help="fetch no data")
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
-    parser.set_defaults(run=run, lab="compare")
 
 
 def run(arguments: argparse.Namespace) -> int:

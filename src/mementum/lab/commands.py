@@ -22,17 +22,22 @@ from mementum.lab.request import (
     Errand,
     Request,
     RequestError,
+    asked,
     cluster,
+    count,
+    decay,
     names,
     odd,
     own_tasks,
     place,
+    schedule_names,
     task_names,
     tier,
     whole,
 )
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
+from mementum.lab.schedule import under
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.store import Store
 from mementum.lab.training import versions
@@ -84,44 +89,37 @@ def requested(arguments: argparse.Namespace) -> Request:
     rivals = names("--contenders", arguments.contenders, known)
     folder = place("--out", arguments.out)
     dask = cluster(arguments.dask, arguments.workers, arguments.task)
+    plain = arguments.task and arguments.tasks is None
     return Request(
         tier=chosen,
-        tasks=()
-        if arguments.task and arguments.tasks is None
-        else task_names(arguments.tasks, chosen),
+        tasks=() if plain else task_names(arguments.tasks, chosen),
         own=own_tasks(arguments.task),
         contenders=tuple(name for name in known if name in {*rivals, *reference}),
         reference=reference[0],
-        seeds=spending.seeds
-        if arguments.seeds is None
-        else whole("--seeds", arguments.seeds),
-        rates=spending.rates if arguments.lrs is None else odd("--lrs", arguments.lrs),
-        workers=cores()
-        if arguments.workers is None
-        else whole("--workers", arguments.workers),
+        seeds=asked("--seeds", arguments.seeds, spending.seeds, whole),
+        rates=asked("--lrs", arguments.lrs, spending.rates, odd),
+        workers=asked("--workers", arguments.workers, cores(), whole),
         dask=dask,
         folder=folder,
         page=page_path(arguments.report, folder),
-        trials=spending.trials
-        if arguments.trials is None
-        else whole("--trials", arguments.trials, least=0),
-        widen=spending.widen
-        if arguments.widen is None
-        else whole("--widen", arguments.widen, least=0),
+        trials=asked("--trials", arguments.trials, spending.trials, count),
+        widen=asked("--widen", arguments.widen, spending.widen, count),
+        schedules=asked(
+            "--schedule", arguments.schedule, spending.schedules, schedule_names
+        ),
+        weight_decay=asked("--weight-decay", arguments.weight_decay, None, decay),
         log=arguments.log,
     )
 
 
 def planned(request: Request) -> Plan:
     """Return the plan that the options ask for."""
+    of_lab = [t for t in tasks.of_tier(request.tier) if t.name in request.tasks]
     return factorial(
         tasks=[
-            *(
-                task
-                for task in tasks.of_tier(request.tier)
-                if task.name in request.tasks
-            ),
-            *request.own,
+            under(task, schedule)
+            for task in (*of_lab, *request.own)
+            for schedule in request.schedules
         ],
         contenders=[contender.find(name) for name in request.contenders],
         seeds=range(request.seeds),
@@ -129,6 +127,8 @@ def planned(request: Request) -> Plan:
         reference=request.reference,
         versions=versions(),
         trials=request.trials,
+        widen=request.widen,
+        weight_decay=request.weight_decay,
     )
 
 
@@ -157,6 +157,8 @@ def foretell(
         return 0
     print(f"{total} runs: {total - len(left)} done, {len(left)} missing.")
     print(f"About {clock(seconds)} (minutes:seconds) with {request.workers} workers.")
+    if plan.widen and left:
+        print("A grid whose end is chosen is widened then, which adds runs to these.")
     return 0
 
 

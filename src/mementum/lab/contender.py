@@ -8,7 +8,7 @@ memory that has the published shape over the steps of the task.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -27,12 +27,9 @@ from mementum import (
 )
 from mementum.lab import spaces
 from mementum.lab.search import MATCHED
-from mementum.lab.spaces import KAPPA, Dimension
+from mementum.lab.spaces import KAPPA, SHORTEST, Dimension
 
 Option: TypeAlias = float | int | str | bool | list[float]
-
-SHORTEST = 20
-"""AdaX wants its second beta below 0.5, and has no memory that fits fewer steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +45,25 @@ class Contender:
     options: Mapping[str, Option]
     """Every hyperparameter but the learning rate, as published."""
     factory: Callable[..., Optimizer]
+    decoupling: Mapping[str, Option] = field(default_factory=dict)
+    """What decouples weight decay from the gradient; empty where it is so as published,
+    and where the optimizer cannot do it."""
     space: tuple[Dimension, ...] = ()
     """What full tuning varies besides the learning rate."""
     matched: Callable[[float], float] | None = None
     """The second beta whose memory has this log ratio, if the run's length sets it."""
+
+    def decaying(self, weight_decay: float) -> Contender:
+        """Return the contender with this weight decay, which full tuning leaves alone.
+
+        It is decoupled from the gradient in all but torch's SGD, which adds it to the
+        gradient. Without decay, nothing is decoupled: the run is the published one's.
+        """
+        options = {**self.options, "weight_decay": weight_decay}
+        if weight_decay:
+            options.update(self.decoupling)
+        space = tuple(each for each in self.space if each is not spaces.DECAY)
+        return replace(self, options=options, space=space)
 
     def options_over(self, steps: int) -> dict[str, Option]:
         """Return the hyperparameters of a run of so many steps.
@@ -79,6 +91,7 @@ class Contender:
         return self.factory(parameters, lr=lr, **given)
 
 
+DECOUPLED: Mapping[str, Option] = {"decoupled_weight_decay": True}
 CONTENDERS: tuple[Contender, ...] = (
     Contender(
         name="SGD",
@@ -92,6 +105,7 @@ CONTENDERS: tuple[Contender, ...] = (
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         factory=Adam,
+        decoupling=DECOUPLED,
         space=spaces.DECAYING,
     ),
     Contender(
@@ -111,6 +125,7 @@ CONTENDERS: tuple[Contender, ...] = (
             "variant": "paper",
         },
         factory=AMSGrad,
+        decoupling=DECOUPLED,
         space=spaces.DECAYING,
     ),
     Contender(
@@ -118,6 +133,7 @@ CONTENDERS: tuple[Contender, ...] = (
         lr=1e-3,
         options={"momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0},
         factory=AdamNC,
+        decoupling=DECOUPLED,
         space=spaces.MOMENTUM_EPS,
     ),
     Contender(
@@ -165,6 +181,7 @@ OTHERS: tuple[Contender, ...] = (
         lr=1.5e-3,
         options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-4},
         factory=AdaX,
+        decoupling=DECOUPLED,
     ),
     Contender(
         name="Mementum",

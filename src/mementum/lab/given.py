@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,24 +139,39 @@ def compare(
     all unless given; the reference always takes part. Errors of the model's own are
     raised as they are.
     """
+    counts = {"steps": steps, "evaluations": evaluations, "seeds": seeds, "lrs": lrs}
+    possible(scale, counts)
+    start = functools.partial(
+        Given, model=model, loss=loss, train=train, held=held, metric=metric or loss
+    )
+    task = at_hand(start, steps, min(evaluations, steps), scale, margin)
+    return compared(task, contenders, reference, seeds=seeds, lrs=lrs)
+
+
+def possible(scale: str, counts: Mapping[str, int]) -> None:
+    """Raise for the first argument that cannot be."""
     if scale not in ("log", "linear"):
         raise LabError(f'scale is {scale!r}; give "log" or "linear".')
-    for name, value in (("steps", steps), ("seeds", seeds), ("lrs", lrs)):
+    for name, value in counts.items():
         if value < 1:
             raise LabError(f"{name} is {value}; give 1 or more.")
 
-    def start(seed: int) -> Given:
-        return Given(
-            seed, model=model, loss=loss, train=train, held=held, metric=metric or loss
-        )
 
-    task = Task(
+def at_hand(
+    start: Callable[[int], Given],
+    steps: int,
+    evaluations: int,
+    scale: str,
+    margin: float,
+) -> Task:
+    """Return the task of training what is at hand."""
+    return Task(
         name="given",
         version=1,
         title="the model at hand",
         metric="metric on the held-out batches",
         steps=steps,
-        evaluations=min(evaluations, steps),
+        evaluations=evaluations,
         deterministic=False,
         scale="log" if scale == "log" else "linear",
         margin=margin,
@@ -163,7 +179,6 @@ def compare(
         start=start,
         data=hashlib.sha256(b"given").hexdigest,
     )
-    return compared(task, contenders, reference, seeds=seeds, lrs=lrs)
 
 
 def compared(

@@ -9,11 +9,13 @@
         found.report("report.html")
         verdicts = pandas.DataFrame(found.frames()["verdicts"])
 
-The command line is a thin layer over these functions.
+A name that is not known is a LookupError, and what cannot be otherwise a LabError. The
+command line is a thin layer over these functions.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,13 +30,14 @@ from mementum.lab.frames import Frame, frames
 from mementum.lab.request import SPENDING
 from mementum.lab.request import tier as tier_named
 from mementum.lab.run import RunRecord, RunSpec
+from mementum.lab.schedule import SCHEDULES, under
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.statistics import Analysis, analyse
 from mementum.lab.store import Store
 from mementum.lab.task import Task, Tier
 from mementum.lab.training import execute, versions
 from mementum.lab.trajectories import controls
-from mementum.lab.widen import TIMES, grown
+from mementum.lab.widen import grown
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ def plan(
     rates: int | None = None,
     reference: str = "AdamW",
     trials: int | None = None,
+    widen: int | None = None,
+    schedules: Iterable[str] | None = None,
+    weight_decay: float | None = None,
 ) -> Plan:
     """Return the plan of a comparison: every contender on every task, tuned alike.
 
@@ -97,56 +103,78 @@ def plan(
         rates: Learning rates on each grid, an odd number.
         reference: Whom to compare with.
         trials: Settings of all hyperparameters that full tuning tries besides.
-
-    Raises:
-        LookupError: A name is not known.
-        LabError: A number is not possible.
+        widen: How often a grid may be widened whose end was chosen.
+        schedules: Of the learning rate: "constant", "cosine", or both.
+        weight_decay: Everyone's, decoupled but SGD's; as published if not given.
     """
     size = tier_named("tier", tier)
     spending = SPENDING[size]
-    seeds = spending.seeds if seeds is None else seeds
-    rates = spending.rates if rates is None else rates
-    trials = spending.trials if trials is None else trials
-    for name, number, least in (
-        ("seeds", seeds, 1),
-        ("rates", rates, 1),
-        ("trials", trials, 0),
-    ):
-        if number < least:
-            raise LabError(f"{name} is {number}; give {least} or more.")
-    if rates % 2 == 0:
-        raise LabError(
-            f"rates is {rates}; give an odd number, for a grid has a middle."
-        )
-    asked = [each.name for each in contender.CONTENDERS]
-    asked = asked if contenders is None else [*contenders]
-    names = {contender.find(name).name for name in (*asked, reference)}
     return factorial(
-        tasks=chosen_tasks(tasks, size),
-        contenders=[
-            each
-            for each in (*contender.CONTENDERS, *contender.OTHERS)
-            if each.name in names
-        ],
-        seeds=range(seeds),
-        grid=Grid(points=rates, factor=spending.factor),
+        tasks=chosen_tasks(tasks, size, schedules),
+        contenders=chosen_contenders(contenders, reference),
+        seeds=range(number("seeds", seeds, spending.seeds, least=1)),
+        grid=Grid(points=odd_rates(rates, spending.rates), factor=spending.factor),
         reference=reference,
         versions=versions(),
-        trials=trials,
+        trials=number("trials", trials, spending.trials),
+        widen=number("widen", widen, spending.widen),
+        weight_decay=possible_decay(weight_decay),
     )
 
 
-def chosen_tasks(names: Iterable[str] | None, tier: Tier) -> list[Task]:
-    """Return the named tasks in the size of a tier, or all that take part in it."""
-    if names is None:
-        return list(known.of_tier(tier))
-    found = []
-    for name in names:
+def number(name: str, value: int | None, usual: int, *, least: int = 0) -> int:
+    """Return a number that is possible, the usual one if none is given."""
+    found = usual if value is None else value
+    if found < least:
+        raise LabError(f"{name} is {found}; give {least} or more.")
+    return found
+
+
+def odd_rates(rates: int | None, usual: int) -> int:
+    """Return how many learning rates a grid has."""
+    found = number("rates", rates, usual, least=1)
+    if found % 2 == 0:
+        raise LabError(
+            f"rates is {found}; give an odd number, for a grid has a middle."
+        )
+    return found
+
+
+def possible_decay(weight_decay: float | None) -> float | None:
+    """Return everyone's weight decay, if there is one for everyone."""
+    if weight_decay is None or 0 <= weight_decay < math.inf:
+        return weight_decay
+    raise LabError(f"weight_decay is {weight_decay}; give a number, 0 or more.")
+
+
+def chosen_contenders(
+    names: Iterable[str] | None, reference: str
+) -> list[contender.Contender]:
+    """Return the named contenders in the lab's order, the reference among them."""
+    usual = [each.name for each in contender.CONTENDERS]
+    asked = usual if names is None else [*names]
+    found = {contender.find(name).name for name in (*asked, reference)}
+    everyone = (*contender.CONTENDERS, *contender.OTHERS)
+    return [each for each in everyone if each.name in found]
+
+
+def chosen_tasks(
+    names: Iterable[str] | None, tier: Tier, schedules: Iterable[str] | None
+) -> list[Task]:
+    """Return the named tasks in the size of a tier, under each of the schedules."""
+    found = list(known.of_tier(tier)) if names is None else []
+    for name in names or ():
         sized = known.find(name).at(tier)
         if sized is None:
             raise LookupError(f"{name} has no part in tier {tier}")
         found.append(sized)
-    return found
+    asked = SPENDING[tier].schedules if schedules is None else [*schedules]
+    if not asked:
+        raise LabError("schedules is empty; give one name or more.")
+    if unknown := [name for name in asked if name not in SCHEDULES]:
+        listed = ", ".join(SCHEDULES)
+        raise LookupError(f"the lab knows no schedule {unknown[0]!r}, but {listed}")
+    return [under(t, each) for t in found for each in SCHEDULES if each in asked]
 
 
 def compare(
@@ -154,7 +182,7 @@ def compare(
     folder: str | Path,
     *,
     workers: int | None = None,
-    widen: int = TIMES,
+    widen: int | None = None,
     seen: Callable[[RunRecord], None] | None = None,
 ) -> Comparison:
     """Carry out what is missing of a plan and return what was found.
@@ -167,12 +195,15 @@ def compare(
         folder: Where results are kept and found again.
         workers: Processes at a time, one a core if not given; 0 runs everything in
             this process.
-        widen: How often a grid may be widened whose end was chosen.
+        widen: How often a grid may be widened whose end was chosen; as often as the
+            plan says, by its tier, if not given.
         seen: Called with the record of each run as it ends.
 
     Raises:
         LabError: The folder cannot be used; the message says why.
     """
+    if widen is not None:
+        plan = replace(plan, widen=number("widen", widen, 0))
     executor: Executor = Here()
     if workers != 0:
         executor = LocalExecutor(cores() if workers is None else workers)
@@ -184,7 +215,7 @@ def compare(
 
     store = Store(Path(folder))
     with store:
-        pursue(plan, store, widen, carry)
+        pursue(plan, store, plan.widen, carry)
     return read(folder)
 
 

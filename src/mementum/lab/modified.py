@@ -19,29 +19,10 @@ from mementum.lab import tasks
 from mementum.lab.claims.problems import PROBLEMS
 from mementum.lab.making import Making, Modifier, Stepper
 from mementum.lab.probes import PROBES
+from mementum.lab.schedule import Factor, cosine, decline, drops, root
 from mementum.lab.task import Task
 
 SEPARATOR = "+"
-Factor = Callable[[int, int], float]
-"""The learning rate at a step of so many, as a share of the rate that is planned."""
-
-
-def root(step: int, steps: int) -> float:
-    """Return one over the root of the step, counted from 1: the rate of the proofs."""
-    return 1 / math.sqrt(step + 1)
-
-
-def drops(step: int, steps: int) -> float:
-    """Return the rate of AdaX's CIFAR-10 figure: a tenth at 55 and at 82 % of the run.
-
-    The curves drop at about 39,000 and 58,500 of 71,000 iterations.
-    """
-    return 0.1 ** sum(step >= share * steps for share in (0.55, 0.82))
-
-
-def decline(step: int, steps: int) -> float:
-    """Return AdamNX's rate: linearly to 1 % at 60 % of the run, and constant then."""
-    return max(0.01, 1 - 0.99 * step / (0.6 * steps))
 
 
 @dataclass
@@ -124,37 +105,50 @@ MODIFIERS: dict[str, Modifier] = {
     "root": scheduled(root),
     "drops": scheduled(drops),
     "decline": scheduled(decline),
+    "cosine": scheduled(cosine),
     "matched": matched,
     **PROBES,
 }
+CLAIMED = {problem.name: problem for problem in PROBLEMS}
+"""The problems of claims, which no comparison has."""
 
 
 def split(name: str) -> tuple[str, tuple[str, ...]]:
     """Return a task's own name and the words that modify it.
 
+    The name of a user's file may hold the separator: the longest name of a task wins.
+
     Raises:
-        LookupError: A word is no modifier.
+        LookupError: There is no such task, or a word is no modifier.
     """
-    own, *words = name.split(SEPARATOR)
+    own, words = name, list[str]()
+    while SEPARATOR in own and not known(own):
+        own, _, word = own.rpartition(SEPARATOR)
+        words.insert(0, word)
     for word in words:
         if word not in MODIFIERS:
-            known = ", ".join(MODIFIERS)
-            raise LookupError(f"{name}: {word!r} is no modifier; there are {known}")
+            listed = ", ".join(MODIFIERS)
+            raise LookupError(f"{name}: {word!r} is no modifier; there are {listed}")
     return own, tuple(words)
 
 
-def find(name: str, steps: int | None = None) -> Task:
-    """Return the task of this name, modifiers aside, in the size of so many steps.
-
-    The name of a user's file may hold the separator: a task of the whole name wins.
-    """
+def known(name: str) -> bool:
+    """Return whether there is a task of this very name."""
     with suppress(LookupError):
-        return tasks.find(name, steps)
+        tasks.find(name)
+        return True
+    return name in CLAIMED
+
+
+def find(name: str, steps: int | None = None) -> Task:
+    """Return the task of this name, modifiers aside, in the size of so many steps."""
     own, _ = split(name)
-    for problem in PROBLEMS:
-        if problem.name == own:
-            return problem
-    return tasks.find(own, steps)
+    try:
+        return tasks.find(own, steps)
+    except LookupError:
+        if own not in CLAIMED:
+            raise
+    return CLAIMED[own]
 
 
 def begin(name: str, task: Task, seed: int, build: Callable[..., Optimizer]) -> Making:

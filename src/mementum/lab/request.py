@@ -5,12 +5,14 @@ Tasks are imported where they are needed: what only reads a folder needs no torc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from mementum.lab import LabError
+from mementum.lab.schedule import CONSTANT, SCHEDULES
 from mementum.lab.task import Task, Tier
 from mementum.names import resolve
 from mementum.recipes import RECIPES
@@ -60,6 +62,9 @@ class Request:
     page: Path
     trials: int = 0
     widen: int = 0
+    schedules: tuple[str, ...] = (CONSTANT,)
+    weight_decay: float | None = None
+    """Everyone's; None leaves everyone's as published."""
     log: str | None = None
 
 
@@ -75,14 +80,24 @@ class Spending(NamedTuple):
     """How many settings of all hyperparameters are tried besides."""
     widen: int
     """How often a grid may be widened whose end was chosen."""
+    schedules: tuple[str, ...]
+    """Under which schedules of the learning rate."""
 
 
 SPENDING = {
-    Tier.SMOKE: Spending(2, 1, 10**0.5, 0, 0),
-    Tier.QUICK: Spending(4, 5, 10**0.5, 0, 0),
-    Tier.STANDARD: Spending(10, 9, 10**0.25, 24, 2),
-    Tier.PAPER: Spending(5, 5, 10**0.5, 24, 2),
+    Tier.SMOKE: Spending(2, 1, 10**0.5, 0, 0, (CONSTANT,)),
+    Tier.QUICK: Spending(4, 5, 10**0.5, 0, 1, (CONSTANT,)),
+    Tier.STANDARD: Spending(10, 9, 10**0.25, 24, 2, tuple(SCHEDULES)),
+    Tier.PAPER: Spending(5, 5, 10**0.5, 24, 2, tuple(SCHEDULES)),
 }
+
+
+T = TypeVar("T")
+
+
+def asked(option: str, text: str | None, usual: T, read: Callable[[str, str], T]) -> T:
+    """Return what an option says, or what is usual where it is not given."""
+    return usual if text is None else read(option, text)
 
 
 def tier(option: str, text: str) -> Tier:
@@ -103,6 +118,22 @@ def whole(option: str, text: str, *, least: int = 1) -> int:
         number = least - 1
     if number < least:
         raise RequestError(f"{option} is {text}; give a whole number, {least} or more.")
+    return number
+
+
+def count(option: str, text: str) -> int:
+    """Return the number of a counting option that may be 0."""
+    return whole(option, text, least=0)
+
+
+def decay(option: str, text: str) -> float:
+    """Return a weight decay: 0 or more, and finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise RequestError(f"{option} is {text}; give a number, 0 or more.")
     return number
 
 
@@ -161,10 +192,15 @@ def task_names(text: str | None, tier: Tier) -> tuple[str, ...]:
     return names("--tasks", text, listed)
 
 
+def schedule_names(option: str, text: str) -> tuple[str, ...]:
+    """Return the schedules that are meant, in the lab's order."""
+    return names(option, text, tuple(SCHEDULES))
+
+
 def known_name(option: str, name: str, known: Sequence[str]) -> str:
     """Return the known name that is meant, or raise with what leads to one."""
     listed = ", ".join(known)
-    kind = "task" if option == "--tasks" else "contender"
+    kind = {"--tasks": "task", "--schedule": "schedule"}.get(option, "contender")
     try:
         return resolve(kind, name, known)
     except ValueError as error:

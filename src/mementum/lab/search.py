@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mementum.lab import kinds, spaces
+from mementum.lab.families import family
 from mementum.lab.run import FORMAT, SPEC, FormatError, RunSpec
+from mementum.lab.targets import goal
 
 if TYPE_CHECKING:
-    from mementum.lab.contender import Contender
+    from mementum.lab.contender import Contender, Option
     from mementum.lab.task import Task
 
+    Settings: TypeAlias = Sequence[tuple[float, dict[str, Option]]]
 
 HALF_DECADE = 10**0.5
 MATCHED = "-matched"
@@ -54,6 +57,9 @@ class Outline:
     margin: float
     seconds: float
     target: float | None = None
+    untrained: float | None = None
+    best: float | None = None
+    family: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,10 @@ class Plan:
     """The published learning rate of each contender."""
     factor: float = HALF_DECADE
     """The ratio of neighbouring learning rates."""
+    widen: int = 0
+    """How often a grid may be widened whose end was chosen, unless told otherwise."""
+    weight_decay: float | None = None
+    """The weight decay of every contender; None where each has the published one."""
 
     def specs(self) -> tuple[RunSpec, ...]:
         """Return every run of the plan."""
@@ -114,6 +124,8 @@ class Plan:
                 trials=tuple(RunSpec(**run) for run in plain.get("trials", ())),
                 centres=dict(plain.get("centres", {})),
                 factor=plain.get("factor", HALF_DECADE),
+                widen=plain.get("widen", 0),
+                weight_decay=plain.get("weight_decay"),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the plan is incomplete: {error}") from error
@@ -128,6 +140,8 @@ class Plan:
 PLAN = {
     "reference": kinds.TEXT,
     "factor": kinds.NUMBER,
+    "widen": kinds.WHOLE,
+    "weight_decay": kinds.NUMBER_OR_NONE,
     "centres": kinds.Kind(
         lambda value: kinds.table(kinds.is_number, value), "a table of numbers"
     ),
@@ -142,6 +156,9 @@ OUTLINE = {
     "margin": kinds.NUMBER,
     "seconds": kinds.NUMBER,
     "target": kinds.NUMBER_OR_NONE,
+    "untrained": kinds.NUMBER_OR_NONE,
+    "best": kinds.NUMBER_OR_NONE,
+    "family": kinds.TEXT,
 }
 
 
@@ -154,39 +171,27 @@ def factorial(
     reference: str,
     versions: Mapping[str, str],
     trials: int = 0,
+    widen: int = 0,
+    weight_decay: float | None = None,
 ) -> Plan:
     """Return the plan of every contender at every learning rate with every seed.
 
-    The learning rate by which a seed is scored is chosen on the other seeds, so no run
-    is spent on tuning alone. A deterministic task is run with the first seed only.
-    With `trials` every contender is tuned in full as well, with so many settings more.
+    No run is spent on tuning alone, as the rate of a seed is chosen on other seeds. A
+    deterministic task has the first seed only. With `trials` everyone is tuned in full
+    as well; with `weight_decay` everyone has this one.
     """
-    on_grid: list[RunSpec] = []
-    varied: list[RunSpec] = []
+    if weight_decay is not None:
+        contenders = [each.decaying(weight_decay) for each in contenders]
+    on_grid, varied = list[RunSpec](), list[RunSpec]()
     for task in tasks:
-        chosen = seeds[:1] if task.deterministic else seeds
+        runs = Runs(task, seeds[:1] if task.deterministic else seeds, versions)
         for contender in contenders:
-            options = contender.options_over(task.steps)
-            points = [(lr, options) for lr in grid.around(contender.lr)]
+            usual = contender.options_over(task.steps)
+            points = [(lr, usual) for lr in grid.around(contender.lr)]
             # A matched memory is one of the settings that its original is tuned over.
             many = trials if contender.matched is None else 0
-            drawn = spaces.trials(contender, task.steps, many)
-            for runs, settings in ((on_grid, points), (varied, drawn)):
-                runs += [
-                    RunSpec(
-                        task=task.name,
-                        task_version=task.version,
-                        data=task.data(),
-                        contender=contender.name,
-                        options=dict(own),
-                        lr=lr,
-                        seed=seed,
-                        steps=task.steps,
-                        versions=dict(versions),
-                    )
-                    for lr, own in settings
-                    for seed in chosen
-                ]
+            on_grid += runs.of(contender, points)
+            varied += runs.of(contender, spaces.trials(contender, task.steps, many))
     return Plan(
         tasks=tuple(map(outline, tasks)),
         reference=reference,
@@ -194,11 +199,39 @@ def factorial(
         trials=tuple(varied),
         centres={contender.name: contender.lr for contender in contenders},
         factor=grid.factor,
+        widen=widen,
+        weight_decay=weight_decay,
     )
 
 
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one task: every setting of a contender with every seed."""
+
+    task: Task
+    seeds: Sequence[int]
+    versions: Mapping[str, str]
+
+    def of(self, contender: Contender, settings: Settings) -> Iterator[RunSpec]:
+        """Return the runs of a contender at these learning rates with these options."""
+        for lr, options in settings:
+            for seed in self.seeds:
+                yield RunSpec(
+                    task=self.task.name,
+                    task_version=self.task.version,
+                    data=self.task.data(),
+                    contender=contender.name,
+                    options=dict(options),
+                    lr=lr,
+                    seed=seed,
+                    steps=self.task.steps,
+                    versions=dict(self.versions),
+                )
+
+
 def outline(task: Task) -> Outline:
-    """Return the outline of a task."""
+    """Return the outline of a task, with its frozen goal where it has one."""
+    target, untrained, best = goal(task)
     return Outline(
         name=task.name,
         title=task.title,
@@ -208,5 +241,8 @@ def outline(task: Task) -> Outline:
         scale=task.scale,
         margin=task.margin,
         seconds=task.seconds,
-        target=task.target,
+        target=target,
+        untrained=untrained,
+        best=best,
+        family=family(task),
     )

@@ -4,14 +4,15 @@ A trial is a point of a scrambled Halton sequence: every contender draws from th
 sequence, in as many dimensions as it has, and no trial waits for the result of another.
 All ranges are logarithmic. A growing memory is varied by its horizon kappa, the steps
 of the run times the log of the memory ratio, so that its range means the same on short
-and on long runs.
+and on long runs. Below some 140 steps the range ends at the shortest memory that all
+optimizers take: the one that fits ``SHORTEST`` steps.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scipy.stats import qmc
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 KAPPA = 7.0
 """The horizon of AdaX's published CIFAR-10 runs; AdamNX's are at 6.2."""
+SHORTEST = 20
+"""AdaX wants its second beta below 0.5, and has no memory that fits fewer steps."""
 BREADTH = 10.0
 """Learning rates reach this factor below and above the published default."""
 SEED = 2019
@@ -35,10 +38,13 @@ class Dimension:
     high: float
     apply: Callable[[dict[str, Option], float, int], None]
     """Change the options, given the value and the steps of the run."""
+    per_step: float = math.inf
+    """The highest value for each step of a run, as short runs have to end lower."""
 
-    def value(self, share: float) -> float:
+    def value(self, share: float, steps: int) -> float:
         """Return the value at this share of the logarithmic range."""
-        return short(self.low * (self.high / self.low) ** share)
+        high = min(self.high, self.per_step * steps)
+        return short(self.low * (high / self.low) ** share)
 
 
 def short(value: float) -> float:
@@ -114,8 +120,11 @@ BETA2 = Dimension(name="1 - beta2", low=3e-4, high=1e-1, apply=set_decay)
 MOMENTUM = (GAP, DECAY)
 MOMENTUM_EPS = (GAP, DECAY, EPS)
 DECAYING = (GAP, DECAY, EPS, BETA2)
-ADAX = (GAP, DECAY, EPS, Dimension(name="kappa", low=0.1, high=50, apply=set_adax))
-ADAMNX = (GAP, DECAY, EPS, Dimension(name="kappa", low=0.1, high=50, apply=set_adamnx))
+HORIZON = Dimension(
+    name="kappa", low=0.1, high=50, apply=set_adax, per_step=KAPPA / SHORTEST
+)
+ADAX = (GAP, DECAY, EPS, HORIZON)
+ADAMNX = (GAP, DECAY, EPS, replace(HORIZON, apply=set_adamnx))
 
 
 def trials(
@@ -136,6 +145,6 @@ def trials(
     for first, *rest in points:
         options = contender.options_over(steps)
         for dimension, share in zip(contender.space, rest, strict=True):
-            dimension.apply(options, dimension.value(share), steps)
+            dimension.apply(options, dimension.value(share, steps), steps)
         drawn.append((short(contender.lr * BREADTH ** (2 * first - 1)), options))
     return drawn

@@ -74,7 +74,15 @@ class Task:
     """Differences up to this are equivalent: a share of the score on the log scale,
     units of the metric on the linear one."""
     target: float | None = None
-    """The value of the metric whose first crossing is timed, set once and kept."""
+    """The value of the metric whose first crossing is timed, set once and kept. The
+    lab's own tasks have theirs in a file: `mementum.lab.targets`."""
+    untrained: float | None = None
+    """The metric before training, where normalised scores are 0."""
+    best: float | None = None
+    """The metric of a well tuned run, where normalised scores are 1."""
+    family: str = ""
+    """Tasks of one family count as one task where tasks are put together. The lab's own
+    have theirs in `mementum.lab.families`; any other is a family of its own."""
     limit: float = math.inf
     """A training loss above this ends the run as diverged."""
     seconds: float
@@ -103,6 +111,8 @@ class Task:
             seconds=seconds,
             start=functools.partial(self.start, steps=steps),
             target=None,
+            untrained=None,
+            best=None,
             tier=tier,
             sizes={},
         )

@@ -6,11 +6,8 @@ from collections.abc import Iterable
 
 from mementum.lab.run import RunRecord
 from mementum.lab.search import Plan
-from mementum.lab.statistics.analyse import grid
 from mementum.lab.statistics.choice import choose
-
-TIMES = 2
-"""How often a grid is widened at most, by two learning rates at each chosen end."""
+from mementum.lab.statistics.outcomes import grid
 
 
 def widened(plan: Plan, records: Iterable[RunRecord]) -> Plan:

@@ -8,6 +8,7 @@ from mementum.lab import contender
 from mementum.lab.forecast import START, clock
 from mementum.lab.report.methods import plain
 from mementum.lab.request import SPENDING
+from mementum.lab.schedule import under
 from mementum.lab.task import Task, Tier
 from mementum.lab.tasks import of_tier, offered
 
@@ -46,7 +47,10 @@ def tiers(workers: int) -> Table:
     table = Table(*columns, box=None)
     tuned = sum(each.matched is None for each in contender.CONTENDERS)
     for tier in Tier:
-        found, spending = of_tier(tier), SPENDING[tier]
+        spending = SPENDING[tier]
+        found = [
+            under(task, each) for task in of_tier(tier) for each in spending.schedules
+        ]
         each = len(contender.CONTENDERS) * spending.rates + tuned * spending.trials
         runs = {
             t.name: each * (1 if t.deterministic else spending.seeds) for t in found

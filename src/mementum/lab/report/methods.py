@@ -1,13 +1,11 @@
 """The methods paragraph: what was done, in sentences to paste into a paper."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from mementum import Memory
-from mementum.lab.report import wording
-from mementum.lab.search import MATCHED
-from mementum.lab.spaces import KAPPA
-from mementum.lab.statistics import Analysis, Result, TaskResult
+from mementum.lab.report import horizons, phrases, wording
+from mementum.lab.report.wording import listed
+from mementum.lab.schedule import SCHEDULES
+from mementum.lab.statistics import Analysis, TaskResult
 from mementum.lab.statistics.contrast import DECISIVE_DIVERGENCES
 
 
@@ -19,9 +17,10 @@ def paragraphs(analysis: Analysis) -> list[str]:
         inference(analysis),
         divergences(analysis),
         arms(analysis),
+        targets(analysis),
         together(analysis),
         controls(analysis),
-        memory(analysis),
+        horizons.memory(analysis),
         software(analysis),
     ]
     return [paragraph for paragraph in found if paragraph]
@@ -36,15 +35,58 @@ def design(analysis: Analysis) -> str:
         f"We compared {listed(analysis.contenders)} on "
         f"{wording.count(len(analysis.tasks), 'task')}: {tasks}. "
         f"Every contender was trained at {grid} learning rates, a logarithmic grid "
-        "centred on its published default, with every seed of a task. Grids begin with "
-        "equal size and width. One whose end was chosen is widened there by two rates, "
-        "as often as was set beforehand, in the quick tier not at all; the sizes given "
-        "count the added rates. A seed fixes initial values, data order and split for "
-        "all contenders (common random numbers). All other hyperparameters, weight "
-        "decay included, were left at their published defaults and differ between "
-        f"contenders: {options(analysis)}. "
+        "centred on its published default, with every seed of a task. "
+        f"{widening(analysis)} A seed fixes initial values, data order and split for "
+        f"all contenders (common random numbers). {schedules(analysis)} "
+        f"{published(analysis)}: {options(analysis)}. "
         f"The plan holds {wording.count(analysis.runs_planned, 'run')}, of which "
         f"{analysis.runs_done:,} gave a result."
+    )
+
+
+def widening(analysis: Analysis) -> str:
+    """What is done about a grid whose end was chosen."""
+    text = "Grids begin with equal size and width."
+    if not analysis.widen:
+        return f"{text} One whose end was chosen is flagged, and not widened."
+    return (
+        f"{text} One whose end was chosen is widened there by two rates, "
+        f"{wording.count(analysis.widen, 'time')} at most, and flagged if an end is "
+        "chosen still; the sizes given count the added rates."
+    )
+
+
+def schedules(analysis: Analysis) -> str:
+    """Under which schedules the tasks were trained."""
+    words = {
+        name: words
+        for name, words in SCHEDULES.items()
+        if any(task.name.endswith(f"+{name}") for task in analysis.tasks)
+    }
+    if not words:
+        return "Learning rates were constant over a run."
+    told = listed([f'"+{name}" ({text})' for name, text in words.items()])
+    return (
+        f"Learning rates were constant over a run, except on tasks named {told}; the "
+        "rate on the grid is then the highest of the schedule."
+    )
+
+
+def published(analysis: Analysis) -> str:
+    """What the hyperparameters are besides the learning rate."""
+    decay = analysis.weight_decay
+    if decay is None:
+        return (
+            "All other hyperparameters, weight decay included, were left at their "
+            "published defaults and differ between contenders"
+        )
+    kind = "decoupled from the gradient"
+    if "SGD" in analysis.contenders:
+        kind += "; torch's SGD, which cannot, adds it to the gradient"
+    given = f"{decay:g} for every contender ({kind})" if decay else "0 for everyone"
+    return (
+        f"Weight decay was {given}. All other hyperparameters were left at their "
+        "published defaults and differ between contenders"
     )
 
 
@@ -141,37 +183,10 @@ def divergences(analysis: Analysis) -> str:
     )
 
 
-def memory(analysis: Analysis) -> str:
-    """How long the memories are in these runs; empty without a growing memory."""
-    found = [words for task in analysis.tasks if (words := kappas(task))]
-    if not found:
-        return ""
-    return (
-        "The horizon kappa = steps x log(memory ratio) says how far a growing memory "
-        "of squared gradients departs from the plain average of AdamNC, whose kappa is "
-        f"0. Here it is: {'; '.join(found)}. The published settings were made for runs "
-        "of some 70,000 steps (kappa about 7). Where kappa is well below 1, AdaX, "
-        "AdamNX and AdamNC have nearly the same memory, and differences between them "
-        "come from bias correction, eps, weight decay and the learning rate."
-        + matching(analysis)
-    )
-
-
-def matching(analysis: Analysis) -> str:
-    """What a matched memory is; empty where nobody has one."""
-    names = [name for name in analysis.contenders if name.endswith(MATCHED)]
-    if not names:
-        return ""
-    return (
-        f" {listed(names)} have the memory whose kappa is {KAPPA:g} over the steps of "
-        "each task, or over 20 where there are fewer, in place of the published beta2 "
-        "(given above for the first task)."
-    )
-
-
 def arms(analysis: Analysis) -> str:
     """The other ways of tuning, from the same runs."""
     names = {arm.name for arm in analysis.arms}
+    free = analysis.weight_decay is None
     found = []
     if "default" in names:
         found.append(
@@ -190,9 +205,37 @@ def arms(analysis: Analysis) -> str:
             "It was also made with all hyperparameters tuned: each contender chose, by "
             f"the same cross-fitting, from {max(counts, default=0)} settings, the "
             "published default and points of a scrambled Halton sequence over learning "
-            "rate, momentum, memory, eps and weight decay on logarithmic ranges."
+            f"rate, momentum, memory{', eps' if free else ' and eps'}"
+            f"{' and weight decay' if free else ''} on logarithmic ranges."
         )
     return " ".join(found)
+
+
+def targets(analysis: Analysis) -> str:
+    """Which targets there are and what is done with them."""
+    timed = [task for task in analysis.tasks if task.target is not None]
+    bare = [task.name for task in analysis.tasks if task.target is None]
+    if not timed:
+        return "No target is set for these tasks in this size and version."
+    goals = "; ".join(
+        f"{wording.score_words(task.target)} on {task.name}" for task in timed
+    )
+    text = (
+        "Targets were set beforehand, whoever takes part. For the lab's own tasks SGD, "
+        "Adam and AdamW were tuned over 15 learning rates each, the best of them ran "
+        "with 20 more seeds, and its median metric at three quarters of the steps is "
+        f"the target ({goals}). The time of a run is the first crossing on an "
+        "evaluation grid that is common to all; a run that misses the target is "
+        "censored at the budget, so that shares are Kaplan-Meier estimates and means "
+        "are restricted means."
+    )
+    if bare:
+        text += (
+            f" {listed(bare)} {'has' if len(bare) == 1 else 'have'} no target: none is "
+            "set for this version, size and data, or the metric is as good before "
+            "training."
+        )
+    return text
 
 
 def together(analysis: Analysis) -> str:
@@ -203,17 +246,21 @@ def together(analysis: Analysis) -> str:
     text = (
         f"Over the {len(across.tasks)} tasks with complete results, mean ranks are "
         "given with percentile bootstrap intervals from 10,000 resamples, of the seeds "
-        "within tasks, and of the tasks as well; learning rates were chosen anew in "
-        "every resample. Ranks are also given with each other contender left out."
+        "within tasks, and of the families of tasks as well; learning rates were "
+        "chosen anew in every resample. Ranks are also given with each other contender "
+        f"left out. {phrases.kinship(analysis)}"
     )
     if across.timed:
         text += (
-            f" On the {len(across.timed)} tasks with a target, fixed beforehand, the "
-            "steps to its first crossing on a common evaluation grid were compared as "
-            "performance profiles up to 4 times the fastest median; runs that missed "
-            "it are censored at the budget. Scores were normalised on the task's scale "
-            "to 0 before training and 1 at the target, and summarised by the "
-            "interquartile mean."
+            f" On {wording.count(len(across.timed), 'task')} with a target, times to "
+            "it were compared as performance profiles up to 4 times the fastest median."
+        )
+    if across.scored:
+        text += (
+            f" On {wording.count(len(across.scored), 'task')}, scores were normalised "
+            "on the task's scale to 0 before training and 1 at the median of the runs "
+            "that set the target, at their last step, both frozen with it, and "
+            "summarised by the interquartile mean."
         )
     return text
 
@@ -229,38 +276,8 @@ def controls(analysis: Analysis) -> str:
     return f"Controls with a known outcome were made: {names}. {outcome}"
 
 
-def kappas(task: TaskResult) -> str:
-    """The horizons on one task: "on lm-bytes AdaXW 0.03"; empty if there is none."""
-    found = [
-        f"{result.contender} {task.steps * log_ratio:.2g}"
-        for result in task.results
-        if (log_ratio := log_ratio_of(result)) is not None
-    ]
-    return f"on {task.name} {', '.join(found)}" if found else ""
-
-
-def log_ratio_of(result: Result) -> float | None:
-    """The log of the memory ratio, where a contender's memory grows without bound."""
-    settings: Mapping[str, Any] = result.options
-    match result.contender.removesuffix(MATCHED):
-        case "AdaX" | "AdaXW" if "betas" in settings:
-            return float(Memory.adax(settings["betas"][1]).log_ratio)
-        case "AdamNX" if "betas" in settings:
-            return float(Memory.adamnx(settings["betas"][1]).log_ratio)
-        case "AdamNC":
-            return 0.0
-    return None
-
-
 def software(analysis: Analysis) -> str:
     """Versions and data."""
     versions = listed([f"{name} {v}" for name, v in analysis.versions.items()])
     data = ", ".join(f"{task.name} {task.data[:16]}" for task in analysis.tasks)
     return f"Software: {versions}. Data (start of the SHA-256): {data}."
-
-
-def listed(names: list[str] | tuple[str, ...]) -> str:
-    """Names as a list in a sentence."""
-    if len(names) < 2:
-        return "".join(names) or "nothing"
-    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from mementum.lab.report.wording import listed
 from mementum.lab.statistics import (
     Across,
     Analysis,
@@ -109,3 +110,16 @@ def usual_settings(analysis: Analysis) -> int:
     """How many learning rates a grid has that was not widened."""
     counts = Counter(r.settings for task in analysis.tasks for r in task.results)
     return min(counts, default=0)
+
+
+def kinship(analysis: Analysis) -> str:
+    """What tasks of one family weigh."""
+    kin = "; ".join(listed(names) for names in analysis.across.families)
+    if not kin:
+        return "Every task has the same weight."
+    return (
+        "Every family of tasks has the same weight, which its members share in ranks, "
+        f"profiles, scores and resamples: {kin} are of one family"
+        f"{' each' if len(analysis.across.families) > 1 else ''}, and every other task "
+        "is one of its own."
+    )

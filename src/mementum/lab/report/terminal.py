@@ -141,20 +141,24 @@ def task_notes(task: TaskResult) -> list[Padding]:
 
 
 def standings(analysis: Analysis) -> Table:
-    """Every contender over all tasks: rank with its interval, and score."""
+    """Every contender over all tasks: rank with its interval, score, profile."""
     across = analysis.across
     title = f"Over {wording.count(len(across.tasks), 'task')}"
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column(Text(title), overflow="fold", max_width=20)
     grid.add_column("mean rank")
-    grid.add_column("score, target is 1", justify="right")
+    grid.add_column("place")
+    grid.add_column("score, 1 is tuned", justify="right")
+    grid.add_column("profile", justify="right")
     for each in across.standings:
         rank, score = each.rank, each.score
         between = phrases.ends(rank.like_these if rank else None, 1)
         grid.add_row(
             Text(each.contender),
             Text(f"{phrases.fixed(rank.value if rank else None, 1)} {between}"),
+            phrases.places(across, each.contender),
             phrases.fixed(score.value if score else None, 2),
+            phrases.fixed(each.area, 2),
         )
     return grid
 
@@ -169,6 +173,12 @@ def closing(analysis: Analysis) -> list[Text]:
         "other seeds than they are scored on."
     )
     lines = [reading]
+    if len(analysis.across.tasks) > 1:
+        lines.append(
+            "Place: by mean rank, best and worst with any other contender left out. "
+            "Profile: area under the performance profile of times to target, up to 4 "
+            "times the fastest."
+        )
     if screening := wording.screening_words(analysis):
         lines.append(screening)
     if troubles := wording.troubles_words(analysis):

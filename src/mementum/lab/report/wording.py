@@ -163,10 +163,12 @@ def lede(analysis: Analysis) -> str:
     names = ", ".join(analysis.contenders)
     grids = {len(r.choice.grid.lrs) for task in analysis.tasks for r in task.results}
     grid = f" at {count(max(grids), 'learning rate')}" if grids else ""
+    common = analysis.weight_decay
+    but = "" if common is None else f" but a weight decay of {common:g} for everyone"
     done = f"{analysis.runs_done:,} of {count(analysis.runs_planned, 'run')}"
     return (
         f"{names}: each trained{grid} on every task, all other hyperparameters as "
-        f"published. {done} gave a result."
+        f"published{but}. {done} gave a result."
     )
 
 
@@ -212,3 +214,10 @@ def screening_words(analysis: Analysis) -> str:
         f"With {count(fewest, 'seed')} this is a screening: a verdict suggests, "
         "it does not establish."
     )
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """Names as a list in a sentence."""
+    if len(names) < 2:
+        return "".join(names) or "nothing"
+    return f"{', '.join(names[:-1])} and {names[-1]}"

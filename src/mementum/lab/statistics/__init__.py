@@ -6,7 +6,7 @@ buys, `across` puts tasks together, `control` checks what must come out as known
 `analyse` runs all over a plan, `plain` gives the JSON form.
 """
 
-from mementum.lab.statistics.across import Across, Estimate, Standing
+from mementum.lab.statistics.across import Across, Standing
 from mementum.lab.statistics.analyse import analyse
 from mementum.lab.statistics.analysis import (
     Analysis,
@@ -19,6 +19,7 @@ from mementum.lab.statistics.analysis import (
 from mementum.lab.statistics.choice import Choice, Grid, Scored, choose
 from mementum.lab.statistics.contrast import Contrast, Verdict, compare
 from mementum.lab.statistics.control import Control
+from mementum.lab.statistics.estimate import Estimate
 from mementum.lab.statistics.facts import PlanFacts, TaskFacts
 from mementum.lab.statistics.pairs import Interval, Pairs
 from mementum.lab.statistics.survival import Reach

@@ -4,43 +4,42 @@ What depends on who else competes (profiles, ranks) stands beside what does not 
 normalised score against frozen targets), and ranks are given again with each other
 contender left out.
 
+Tasks of one family, such as a task under two schedules, count as one task: each family
+has the same weight, which its members share.
+
 Intervals come from two bootstraps with one seeded generator. In the first the seeds of
 each task are resampled, the same for all contenders, and the learning rates are chosen
-anew in every resample: it speaks of these tasks. In the second the tasks are resampled
-as well: it speaks of tasks like these.
+anew in every resample: it speaks of these tasks. In the second the families are
+resampled as well: it speaks of tasks like these.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from mementum.lab.statistics.pairs import Interval
+from mementum.lab.statistics.estimate import (
+    REPEATS,
+    Array,
+    Estimate,
+    Places,
+    Weights,
+    estimate,
+    families,
+    kin,
+    shares,
+)
 from mementum.lab.statistics.survival import median_of
 
 if TYPE_CHECKING:
     from mementum.lab.statistics.analysis import Result, TaskResult
 
-Array = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
-REPEATS = 10_000
 LIMIT = 4.0
 """Profiles are followed up to this multiple of the fastest time."""
 DIVERGED = 1e9
 """What a divergence adds to a mean that chooses: more than any score."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with its two intervals: for these tasks, and for tasks like these."""
-
-    value: float
-    these: Interval | None
-    like_these: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ class Standing:
 
     `profile` gives the share of tasks solved within each ratio of `Across.ratios` to
     the fastest contender, and `area` its mean up to `LIMIT`. `score` is the
-    interquartile mean of normalised scores: 0 at the start, 1 at the target.
+    interquartile mean of normalised scores: 0 before training, 1 at the frozen best.
     """
 
     contender: str
@@ -63,11 +62,15 @@ class Standing:
 class Across:
     """What holds over all tasks that every contender has complete results on.
 
-    `without[a]` lists, for each contender left out in turn, the place of every other.
+    `timed` have a target, and `scored` have frozen ends. `families` lists the families
+    of more than one task. `without[a]` lists, for each contender left out in turn, the
+    place of every other.
     """
 
     tasks: tuple[str, ...]
     timed: tuple[str, ...]
+    scored: tuple[str, ...]
+    families: tuple[tuple[str, ...], ...]
     ratios: tuple[float, ...]
     standings: tuple[Standing, ...]
     without: dict[str, dict[str, int]]
@@ -82,33 +85,30 @@ def summarise(
     times = np.array(
         [median_of([r.reach for r in results_of(task, contenders)]) for task in timed]
     ).reshape(len(timed), len(contenders))
-    ratios, profiles, areas = profile(times)
+    ratios, profiles, areas = profile(times, shares(families(timed)))
     rng = np.random.default_rng(2021)
     drawn = [resampled(task, contenders, rng) for task in complete]
     means = np.array([each.mean(axis=2) for each in drawn])
-    scores = normalised(complete, drawn)
-    draws = rng.integers(len(complete) or 1, size=(REPEATS, len(complete)))
-    aimed = rng.integers(len(scores) or 1, size=(REPEATS, len(scores)))
+    scored, scores = normalised(complete, drawn)
     ranks = ranking(means) if complete else np.empty((0, len(contenders), 1))
+    ranked, aimed = Weights.of(complete, rng), Weights.of(scored, rng)
     return Across(
         tasks=tuple(task.name for task in complete),
         timed=tuple(task.name for task in timed),
+        scored=tuple(task.name for task in scored),
+        families=tuple(kin(complete)),
         ratios=ratios,
         standings=tuple(
             Standing(
                 contender=name,
                 profile=tuple(profiles[i]) if timed else (),
                 area=float(areas[i]) if timed else None,
-                score=estimate([s[i] for s in scores], aimed, alpha, middle=True)
-                if scores
-                else None,
-                rank=estimate(list(ranks[:, i, :, None]), draws, alpha, middle=False)
-                if complete
-                else None,
+                score=estimate([s[i] for s in scores], aimed, alpha, middle=True),
+                rank=estimate(list(ranks[:, i, :, None]), ranked, alpha, middle=False),
             )
             for i, name in enumerate(contenders)
         ),
-        without=left_out(means, contenders),
+        without=left_out(means, contenders, ranked.these),
     )
 
 
@@ -164,55 +164,16 @@ def cross_fitted(table: Array, counts: Array, picks: Places, start: Array) -> Ar
     return np.take_along_axis(scored, picks, axis=1)
 
 
-def normalised(tasks: "Sequence[TaskResult]", drawn: Sequence[Array]) -> list[Array]:
-    """Scores that are 0 at the start and 1 at the target, where targets are frozen."""
+def normalised(
+    tasks: "Sequence[TaskResult]", drawn: Sequence[Array]
+) -> "tuple[list[TaskResult], list[Array]]":
+    """The tasks with frozen ends, and their values as scores from 0 to 1 and beyond."""
     found = []
     for task, values in zip(tasks, drawn, strict=True):
-        start = math.fsum(task.start.values()) / len(task.start)
-        goal = task.target_on_scale
-        if goal is not None and start > goal:
-            found.append((start - values) / (start - goal))
-    return found
-
-
-def estimate(
-    parts: Sequence[Array], draws: Places, alpha: float, *, middle: bool
-) -> Estimate:
-    """The mean over tasks of [repeat, seed] parts, or the mean of the middle half.
-
-    Every task has the same weight, whatever its number of seeds.
-    """
-    width = max(part.shape[1] for part in parts)
-    tiled = np.stack([np.resize(part.T, (width, part.shape[0])) for part in parts])
-    repeats = tiled.shape[2]
-
-    def over(values: Array) -> Array:
-        flat = values.reshape(repeats, -1)
-        return middle_mean(flat) if middle else flat.mean(axis=1)
-
-    these = over(np.moveaxis(tiled, 2, 0))
-    if len(parts) < 2:
-        return Estimate(
-            value=float(these[0]), these=percentile(these, alpha), like_these=None
-        )
-    like = over(tiled[draws, :, np.arange(repeats)[:, None]])
-    return Estimate(
-        value=float(these[0]),
-        these=percentile(these, alpha),
-        like_these=percentile(like, alpha),
-    )
-
-
-def middle_mean(values: Array) -> Array:
-    """The interquartile mean of each row: a quarter is cut off at either end."""
-    found: Array = stats.trim_mean(values, 0.25, axis=1)
-    return found
-
-
-def percentile(values: Array, alpha: float) -> Interval:
-    """The interval that holds all but `alpha` of the resamples."""
-    low, high = np.quantile(values, [alpha / 2, 1 - alpha / 2])
-    return Interval(low=float(low), high=float(high), level=1 - alpha)
+        if (ends := task.ends_on_scale) is not None:
+            untrained, best = ends
+            found.append((task, (untrained - values) / (untrained - best)))
+    return [task for task, _ in found], [scores for _, scores in found]
 
 
 def ranking(means: Array) -> Array:
@@ -221,27 +182,30 @@ def ranking(means: Array) -> Array:
     return found
 
 
-def left_out(means: Array, contenders: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Places by mean rank with each contender left out in turn."""
+def left_out(
+    means: Array, contenders: Sequence[str], weights: Array
+) -> dict[str, dict[str, int]]:
+    """Places by weighted mean rank with each contender left out in turn."""
     found: dict[str, dict[str, int]] = {}
     for i, name in enumerate(contenders):
         rest = [j for j in range(len(contenders)) if j != i]
         if not len(means) or not rest:
             continue
-        ranks = ranking(means[:, rest, :1]).mean(axis=(0, 2))
-        places = stats.rankdata(ranks, method="min")
+        ranks = weights @ ranking(means[:, rest, :1])[:, :, 0]
+        # Sums of the same ranks in another order are the same to rounding.
+        places = stats.rankdata(ranks.round(9), method="min")
         found[name] = {
             contenders[j]: int(place) for j, place in zip(rest, places, strict=True)
         }
     return found
 
 
-def profile(times: Array) -> tuple[tuple[float, ...], Array, Array]:
+def profile(times: Array, weights: Array) -> tuple[tuple[float, ...], Array, Array]:
     """The performance profile of times [task, contender], and its mean up to `LIMIT`.
 
-    The share of tasks that a contender solves within a ratio of the fastest time; an
-    infinite time is never within. The area is the integral over [1, LIMIT], divided by
-    the length of that range.
+    The share of tasks, by weight, that a contender solves within a ratio of the fastest
+    time; an infinite time is never within. The area is the integral over [1, LIMIT],
+    divided by the length of that range.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         fastest = times.min(axis=1, keepdims=True) if times.size else times
@@ -252,6 +216,6 @@ def profile(times: Array) -> tuple[tuple[float, ...], Array, Array]:
     points = np.unique(np.concatenate([[1.0, LIMIT], inner]))
     if not len(times):
         return tuple(points), np.empty((0, 0)), np.empty(0)
-    shares = (ratio[:, :, None] <= points).mean(axis=0)
-    areas = (shares[:, :-1] * np.diff(points)).sum(axis=1) / (LIMIT - 1)
-    return tuple(float(p) for p in points), shares, areas
+    solved = np.tensordot(weights, ratio[:, :, None] <= points, axes=1)
+    areas = (solved[:, :-1] * np.diff(points)).sum(axis=1) / (LIMIT - 1)
+    return tuple(float(p) for p in points), solved, areas

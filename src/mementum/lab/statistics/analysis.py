@@ -87,11 +87,21 @@ class TaskResult:
     target: float | None
     start: Mapping[int, float]
     """The score before training on the task's scale, by seed."""
+    family: str
+    """Whose weight the task shares where tasks are put together."""
+    untrained: float | None
+    best: float | None
 
     @property
-    def target_on_scale(self) -> float | None:
-        """The target on the task's scale; None where there is none."""
-        return None if self.target is None else on_scale(self.target, self.scale)
+    def ends_on_scale(self) -> tuple[float, float] | None:
+        """Where normalised scores are 0 and 1, on the task's scale.
+
+        None where these are not frozen, or where training cannot improve the score.
+        """
+        if self.untrained is None or self.best is None:
+            return None
+        ends = on_scale(self.untrained, self.scale), on_scale(self.best, self.scale)
+        return ends if ends[0] > ends[1] else None
 
     def budget(self, result: Result) -> tuple[float, ...]:
         """The expected score on the scale after tuning over 1, 2, ... settings."""
@@ -146,6 +156,10 @@ class Analysis:
     versions: Mapping[str, str]
     environments: tuple[Mapping[str, str], ...]
     seconds: float
+    widen: int = 0
+    """How often a grid could be widened at most."""
+    weight_decay: float | None = None
+    """Everyone's weight decay; None where each has its published one."""
     arms: tuple[Arm, ...] = ()
     """The other ways of tuning; `tasks` has tuned learning rates."""
     checks: tuple[Control, ...] = ()

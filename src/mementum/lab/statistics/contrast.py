@@ -185,27 +185,37 @@ def compare(
             for choice, both in zip(choices, pairs, strict=True)
         )
     ps = [raw_p(both, margin) for both in pairs]
-    contrasts = []
-    for choice, both, p, (p_holm, level) in zip(
-        choices, pairs, ps, holm(ps, alpha), strict=True
-    ):
-        verdict = judge(choice, reference, both, p_holm, margin, alpha)
-        contrasts.append(
-            Contrast(
-                contender=choice.contender,
-                verdict=verdict,
-                exact=False,
-                margin=margin,
-                pairs=both,
-                interval=both.interval(1 - alpha),
-                verdict_interval=both.interval(level),
-                p=p,
-                p_holm=p_holm,
-                detectable=detectable(both, margin, level),
-                notes=remarks(choice, reference) + of_single_seed(choice),
-            )
+    return tuple(
+        uncertain(choice, reference, both, (p, *adjusted), margin, alpha)
+        for choice, both, p, adjusted in zip(
+            choices, pairs, ps, holm(ps, alpha), strict=True
         )
-    return tuple(contrasts)
+    )
+
+
+def uncertain(
+    choice: Choice,
+    reference: Choice,
+    pairs: Pairs,
+    found: tuple[float | None, float | None, float],
+    margin: float,
+    alpha: float,
+) -> Contrast:
+    """The contrast on a task with chance in it, from p, Holm's p and its level."""
+    p, p_holm, level = found
+    return Contrast(
+        contender=choice.contender,
+        verdict=judge(choice, reference, pairs, p_holm, margin, alpha),
+        exact=False,
+        margin=margin,
+        pairs=pairs,
+        interval=pairs.interval(1 - alpha),
+        verdict_interval=pairs.interval(level),
+        p=p,
+        p_holm=p_holm,
+        detectable=detectable(pairs, margin, level),
+        notes=remarks(choice, reference) + of_single_seed(choice),
+    )
 
 
 def judge(

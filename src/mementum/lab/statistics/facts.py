@@ -49,6 +49,21 @@ class TaskFacts(Protocol):
         """The score whose first crossing is timed; None where there is none."""
         ...
 
+    @property
+    def untrained(self) -> float | None:
+        """The score before training, frozen; None where it is not."""
+        ...
+
+    @property
+    def best(self) -> float | None:
+        """The score of a well tuned run, frozen; None where it is not."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """Whose weight the task shares; empty for a family of its own."""
+        ...
+
 
 class PlanFacts(Protocol):
     """A plan: the tasks, the reference, and every run that belongs to it."""
@@ -71,6 +86,16 @@ class PlanFacts(Protocol):
     @property
     def centres(self) -> Mapping[str, float]:
         """The published learning rate of each contender."""
+        ...
+
+    @property
+    def widen(self) -> int:
+        """How often a grid may be widened at most."""
+        ...
+
+    @property
+    def weight_decay(self) -> float | None:
+        """Everyone's weight decay; None where each has its published one."""
         ...
 
     def specs(self) -> Sequence[RunSpec]:

@@ -1,12 +1,15 @@
 """The JSON form of an analysis: plain data, stable keys, and no NaN or infinity.
 
-    format            1; it grows when a key changes its meaning
+    format            2; it grows when a key changes its meaning
     reference, contenders, screening, alpha, power, seconds
+    widen, weight_decay
+                      what was set: weight_decay is null where each has its own
     runs              {planned, done}: done counts finished and diverged runs
     versions          of mementum and torch
     environments      one object per distinct machine and set of versions
-    tasks             [{name, title, metric, scale, margin, deterministic, steps, data,
-                        parameters, seeds, target, results}]
+    tasks             [{name, family, title, metric, scale, margin, deterministic,
+                        steps, data, parameters, seeds, target, untrained, best,
+                        results}]
       results         [{contender, verdict, effect, unit, interval_95,
                         verdict_interval, verdict_level, p, p_holm, detectable, exact,
                         improvement, wilcoxon, pairs, score, lrs, lr_at_edge,
@@ -14,7 +17,8 @@
                         budget, steps_to_target, microseconds_per_step, options, notes}]
     arms              [{name, tasks}]: "default", untuned, and "full", tuned in all
                       hyperparameters; `tasks` above has tuned learning rates
-    across            {tasks, timed, ratios, standings, without} over all tasks
+    across            {tasks, timed, scored, families, ratios, standings, without}
+                      over all tasks
     controls          [{name, passed, words}]; passed is null where it was not made
     troubles          [{task, contender, lr, seed, kind, error}]; kind is "diverged",
                       "failed" or "missing"
@@ -30,12 +34,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mementum.lab.statistics.across import Across, Estimate
+    from mementum.lab.statistics.across import Across
     from mementum.lab.statistics.analysis import Analysis, Result, TaskResult
     from mementum.lab.statistics.contrast import Contrast
+    from mementum.lab.statistics.estimate import Estimate
     from mementum.lab.statistics.pairs import Interval
 
-FORMAT = 1
+FORMAT = 2
 CONTRAST_KEYS = (
     "effect",
     "interval_95",
@@ -61,6 +66,8 @@ def plain(analysis: "Analysis") -> dict[str, Any]:
         "alpha": analysis.alpha,
         "power": analysis.power,
         "seconds": analysis.seconds,
+        "widen": analysis.widen,
+        "weight_decay": analysis.weight_decay,
         "runs": {"planned": analysis.runs_planned, "done": analysis.runs_done},
         "versions": dict(analysis.versions),
         "environments": [dict(each) for each in analysis.environments],
@@ -79,6 +86,7 @@ def of_task(task: "TaskResult") -> dict[str, Any]:
     """One task with its results."""
     return {
         "name": task.name,
+        "family": task.family,
         "title": task.title,
         "metric": task.metric,
         "scale": task.scale,
@@ -89,6 +97,8 @@ def of_task(task: "TaskResult") -> dict[str, Any]:
         "parameters": task.parameters,
         "seeds": list(task.seeds),
         "target": task.target,
+        "untrained": task.untrained,
+        "best": task.best,
         "results": [of_result(result, task) for result in task.results],
     }
 
@@ -98,6 +108,8 @@ def of_across(across: "Across") -> dict[str, Any]:
     return {
         "tasks": list(across.tasks),
         "timed": list(across.timed),
+        "scored": list(across.scored),
+        "families": [list(names) for names in across.families],
         "ratios": list(across.ratios),
         "standings": [
             {

@@ -22,7 +22,7 @@ from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import normal
 from mementum.lab.tasks.entry import digest, entry
 
-STEPS = 240
+STEPS = 160
 BATCH = 8
 CONTEXT = 64
 WIDTH = 64
@@ -138,9 +138,10 @@ BYTES = entry(
     start=Bytes,
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 6, 1.9),
+        Tier.QUICK: Size(STEPS, 6, 1.3),
         Tier.SMOKE: Size(20, 2, 0.2),
         Tier.STANDARD: Size(2400, 20, 19.0),
     },
     limit=1e3,
+    version=2,
 )
