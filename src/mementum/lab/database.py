@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,19 +33,16 @@ def tables(
     store stays as it is.
     """
     base = segments.database()
-    base.execute(
-        "CREATE TABLE kept (place BIGINT, run_id VARCHAR, planned BOOLEAN, record JSON)"
-    )
     ids = [record.spec.run_id for record in records]
-    base.execute(
-        "INSERT INTO kept SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), "
-        "unnest($3::BOOLEAN[]), unnest($4::VARCHAR[])",
-        [
-            list(range(len(ids))),
-            ids,
-            [run_id in planned for run_id in ids],
-            [record.to_json() for record in records],
-        ],
+    segments.fill(
+        base,
+        "kept",
+        {
+            "place": ("BIGINT", range(len(ids))),
+            "run_id": ("VARCHAR", ids),
+            "planned": ("BOOLEAN", [run_id in planned for run_id in ids]),
+            "record": ("JSON", [record.to_json() for record in records]),
+        },
     )
     columns = [*columns_of(RunSpec, "$.spec."), *columns_of(RunRecord, "$.")]
     base.execute(
@@ -79,12 +77,19 @@ def columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
 
 def column(name: str, hint: object, where: str) -> str:
     """Return the SQL for one field."""
+    if kind := type_of(hint):
+        return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
+    return f"record -> '{where}{name}' AS \"{name}\""
+
+
+def type_of(hint: object) -> str | None:
+    """Return the SQL type of a Python type, or of it or None."""
     if isinstance(hint, types.UnionType):
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     for known, kind in TYPES.items():
         if isinstance(hint, type) and issubclass(hint, known):
-            return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
-    return f"record -> '{where}{name}' AS \"{name}\""
+            return kind
+    return None
 
 
 def ask(
@@ -99,18 +104,32 @@ def ask(
         raise QueryError(str(error).strip()) from error
 
 
-def export(base: duckdb.DuckDBPyConnection, folder: Path, form: str) -> list[Path]:
-    """Write each table into a file of the folder; return the files."""
+def export(
+    base: duckdb.DuckDBPyConnection,
+    folder: Path,
+    form: str,
+    names: Iterable[str] = TABLES,
+) -> list[Path]:
+    """Write each table into a file of the folder; return the files.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in TABLES:
+    for name in names:
         path = folder / f"{name}.{form}"
         fresh = path.with_name(f"{path.name}{segments.UNFINISHED}")
         table = base.table(name)
-        if form == "parquet":
-            table.write_parquet(str(fresh), compression="zstd")
-        else:
-            table.write_csv(str(fresh))
-        fresh.replace(path)
+        try:
+            if form == "parquet":
+                table.write_parquet(str(fresh), compression="zstd")
+            else:
+                table.write_csv(str(fresh))
+            fresh.replace(path)
+        except duckdb.Error as error:
+            raise OSError(errno.EIO, str(error).splitlines()[0], str(path)) from error
+        finally:
+            fresh.unlink(missing_ok=True)
         written.append(path)
     return written

@@ -8,7 +8,7 @@ from typing import Any
 from mementum.lab.report import axes, wording
 from mementum.lab.report.figures import Figure, Looks, layout
 from mementum.lab.report.palette import panels
-from mementum.lab.statistics import Analysis, TaskResult
+from mementum.lab.statistics import Analysis, Result, TaskResult
 from mementum.lab.statistics.plain import shown_score
 
 
@@ -52,21 +52,10 @@ def lines(
 def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
     """Expected score against the number of settings tuned over, in panels."""
     task = analysis.tasks[number]
-    curves = {
-        result.contender: [
-            v
-            for value in task.budget(result)
-            if (v := shown_score(value, task.scale)) is not None
-        ]
-        for result in task.results
-    }
+    curves = {result.contender: bought(task, result) for result in task.results}
     found = []
     for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
-        own = {
-            name: Line(xs=range(1, 1 + len(curves[name])), ys=curves[name])
-            for name in names
-            if curves.get(name)
-        }
+        own = {name: curves[name] for name in names if curves[name].ys}
         seen = axes.extent(y for line in own.values() for y in line.ys)
         if seen is None:
             continue
@@ -91,6 +80,16 @@ def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
             )
         )
     return found
+
+
+def bought(task: TaskResult, result: Result) -> Line:
+    """The expected score after each number of settings tried, where there is one."""
+    ys = [
+        score
+        for value in task.budget(result)
+        if (score := shown_score(value, task.scale)) is not None
+    ]
+    return Line(xs=range(1, 1 + len(ys)), ys=ys)
 
 
 def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
