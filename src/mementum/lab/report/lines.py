@@ -62,7 +62,7 @@ def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
         most = max(len(line.xs) for line in own.values())
         scale = axes.logarithmic if task.scale == "log" else axes.linear
         y = scale("", *seen)
-        x = axes.axis("settings tried", range=[0.7, most + 0.3], dtick=1)
+        x = axes.counts("settings tried", 1, most, 0.3)
         ends = ", ".join(
             f"{name} {wording.score_words(line.ys[0])} to "
             f"{wording.score_words(line.ys[-1])}"
@@ -77,6 +77,7 @@ def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
                 f"settings tried. {ends}.",
                 data=lines(own, looks, stepped=False, hover=hover),
                 layout=layout(x, y, 280),
+                subject=task.name,
             )
         )
     return found
@@ -107,8 +108,8 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
         }
         if not own:
             continue
-        x = axes.axis("step", range=[0, task.steps * 1.02])
-        y = axes.axis("", range=[-0.03, 1.05], tickformat=".0%", dtick=0.25)
+        x = axes.steps_axis(task.steps)
+        y = axes.shares()
         hover = "by step %{x}: %{y:.0%}"
         found.append(
             Figure(
@@ -117,6 +118,7 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
                 description=f"{task.name}: {reached_words(task, list(own))}.",
                 data=lines(own, looks, stepped=True, hover=hover),
                 layout=layout(x, y, 260),
+                subject=task.name,
             )
         )
     return found
@@ -147,7 +149,7 @@ def profiles(analysis: Analysis, looks: Looks) -> list[Figure]:
         if not own:
             continue
         x = axes.logarithmic("multiple of the fastest time", 1, across.ratios[-1])
-        y = axes.axis("", range=[-0.03, 1.05], tickformat=".0%", dtick=0.25)
+        y = axes.shares()
         areas = ", ".join(f"{name} {curves[name].area:.2f}" for name in own)
         found.append(
             Figure(
