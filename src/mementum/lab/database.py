@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import types
 import typing
 from collections.abc import Collection, Iterable, Sequence
@@ -97,7 +98,10 @@ def ask(
 ) -> tuple[list[str], list[tuple[object, ...]]]:
     """Return the names of the answer's columns, and its rows."""
     try:
-        answer = base.execute(query)
+        # What holds no statement has no answer, whatever DuckDB's types say.
+        answer: duckdb.DuckDBPyConnection | None = base.execute(query)
+        if answer is None:
+            raise QueryError('The query is empty; "FROM runs" shows all runs.')
         names = [each[0] for each in answer.description or []]
         return names, answer.fetchall()
     except duckdb.Error as error:
@@ -128,7 +132,10 @@ def export(
                 table.write_csv(str(fresh))
             fresh.replace(path)
         except duckdb.Error as error:
-            raise OSError(errno.EIO, str(error).splitlines()[0], str(path)) from error
+            words = str(error).splitlines()[0]
+            if (full := os.strerror(errno.ENOSPC)) in words:
+                raise OSError(errno.ENOSPC, full, path) from error
+            raise OSError(errno.EIO, words, path) from error
         finally:
             fresh.unlink(missing_ok=True)
         written.append(path)
