@@ -20,6 +20,8 @@ from mementum.lab.tasks.residual import Residual, shifted
 HELD_OUT = 5000
 BATCH = 128
 PASSAGES, CONTEXT = 32, 128
+WINDOWS = 256
+"""How many windows of a text are evaluated."""
 TOGETHER = 1000
 """How many examples are evaluated at a time."""
 
@@ -204,13 +206,13 @@ class Text:
     def evaluate(self) -> tuple[float, float]:
         """Return nats per byte on training text, and bits per byte on held-out text.
 
-        Both are over 256 windows spread evenly.
+        Both are over windows spread evenly.
         """
         train, held = (
             float(
                 self.entropy(
                     text,
-                    torch.linspace(0, len(text) - CONTEXT - 1, 256).long(),
+                    torch.linspace(0, len(text) - CONTEXT - 1, WINDOWS).long(),
                     training=False,
                 )
             )
