@@ -32,6 +32,7 @@ def test_every_recipe_is_explained_within_80_columns(
         (["explain", "Adam", "--step", "0"], "--step is 0; the first step is 1."),
         (["explain", "Adam", "--lr", "nan"], "lr is nan"),
         (["explain", "Adam", "--plot", "pic"], "pic is no picture file"),
+        (["explain", "Adam", "--plot", "no/where.png"], "there is no such folder"),
         (["explain", "Adam", "--plot", "."], ". is no picture file"),
     ],
 )

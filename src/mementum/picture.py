@@ -48,6 +48,8 @@ def check(path: Path) -> None:
         raise ModuleNotFoundError(
             'a picture needs matplotlib, which is in the lab extra: "mementum[lab]".'
         )
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path} cannot be written: there is no such folder.")
     if path.is_dir() or path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ValueError(
             f"{path} is no picture file; its name ends in .png, .svg or .pdf."

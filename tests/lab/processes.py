@@ -29,7 +29,7 @@ def wait_for_end(session: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def wait_for(path: Path, seconds: float = 60.0) -> None:
+def wait_for(path: Path, seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < deadline, f"{path.name} does not appear"

@@ -70,7 +70,7 @@ def lines(folder: Path) -> int:
 
 
 def wait_for_lines(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while lines(folder) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -102,7 +102,7 @@ def test_killing_the_driver_ends_its_workers_and_loses_no_finished_run(
     wait_for_lines(tmp_path, 3, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_for_end(process.pid, 10)
+    wait_for_end(process.pid, 60)
     kept = lines(tmp_path)
     assert 3 <= kept < RUNS
     with (tmp_path / JOURNAL).open("ab") as journal:
@@ -119,10 +119,10 @@ def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path: Path) -> None:
     wait_for_lines(tmp_path, 1, process)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=120)
     assert time.monotonic() - began < 5
     assert process.returncode == 130
-    wait_for_end(process.pid, 5)
+    wait_for_end(process.pid, 60)
     done = lines(tmp_path)
     assert f"{done} of {RUNS} runs are done" in error
     assert "the same command" in error
@@ -224,7 +224,7 @@ def test_a_second_driver_on_the_same_folder_is_turned_away(
 ) -> None:
     with Store(tmp_path):
         assert main(["compare", *SMALL, "--out", str(tmp_path)]) == 2
-    assert "Another mementum process is writing" in capsys.readouterr().err
+    assert "Another mementum is writing" in capsys.readouterr().err
 
 
 def test_a_full_disk_in_mid_run_is_one_line_and_the_same_command_continues(

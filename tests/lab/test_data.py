@@ -17,7 +17,7 @@ import torch
 from mementum.lab.data import cifar, mnist, source, wikitext
 from mementum.lab.data.source import DataError, Source, file
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import of_tier, paper
+from mementum.lab.tasks import of_tier
 
 DRAWN = np.random.default_rng(0)
 IMAGES = DRAWN.integers(0, 256, (5, 28, 28)).astype(np.uint8)
@@ -232,36 +232,17 @@ def test_only_web_addresses_are_mirrors() -> None:
         assert all(mirror.startswith("https://") for mirror in each.mirrors)
 
 
+@pytest.mark.usefixtures("small_data")
 @pytest.mark.parametrize("task", of_tier(Tier.PAPER), ids=lambda task: task.name)
-def test_the_papers_tasks_train_on_their_data_reproducibly(
-    task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Batches and evaluations as the papers have them take a test's time ten times over.
-    for name, size in {"BATCH": 8, "PASSAGES": 4, "WINDOWS": 8}.items():
-        monkeypatch.setattr(paper, name, size)
-    many = np.random.default_rng(1)
-    images = many.integers(0, 256, (40, 28, 28)).astype(np.uint8)
-    colours = many.integers(0, 256, (40, 3, 32, 32)).astype(np.uint8)
-    labels = np.arange(40) % 10
-    monkeypatch.setattr(mnist, "load", lambda part: (images, labels))
-    monkeypatch.setattr(cifar, "load", lambda part: (colours, labels))
-    monkeypatch.setattr(
-        wikitext, "load", lambda part: many.integers(0, 256, 900).astype(np.uint8)
-    )
-    for data in (paper.digits, paper.pictures, paper.texts):
-        data.cache_clear()
-    try:
-        assert len(bytes.fromhex(task.data())) == 32
-        before = torch.get_rng_state()
-        one, two, other = (task.start(seed, steps=3) for seed in (0, 0, 1))
-        for step in range(3):
-            loss = one.loss(step)
-            loss.backward()
-            assert loss.item() == two.loss(step).item() != other.loss(step).item()
-        assert all(each.grad is not None for each in one.parameters())
-        with torch.no_grad():
-            assert one.evaluate() == two.evaluate()
-        assert torch.equal(torch.get_rng_state(), before)
-    finally:
-        for data in (paper.digits, paper.pictures, paper.texts):
-            data.cache_clear()
+def test_the_papers_tasks_train_on_their_data_reproducibly(task: Task) -> None:
+    assert len(bytes.fromhex(task.data())) == 32
+    before = torch.get_rng_state()
+    one, two, other = (task.start(seed, steps=3) for seed in (0, 0, 1))
+    for step in range(3):
+        loss = one.loss(step)
+        loss.backward()
+        assert loss.item() == two.loss(step).item() != other.loss(step).item()
+    assert all(each.grad is not None for each in one.parameters())
+    with torch.no_grad():
+        assert one.evaluate() == two.evaluate()
+    assert torch.equal(torch.get_rng_state(), before)

@@ -108,7 +108,7 @@ def test_a_worker_in_mid_run_ends_when_its_driver_is_killed(tmp_path: Path) -> N
     wait_for(tmp_path / "1")
     driver.kill()
     driver.wait()
-    wait_for_end(driver.pid, 5)
+    wait_for_end(driver.pid, 60)
 
 
 def test_workers_that_cannot_start_are_a_sentence() -> None:

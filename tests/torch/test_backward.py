@@ -184,6 +184,33 @@ def test_removed_it_steps_no_more(member: Member) -> None:
 
 
 @members
+def test_state_replaced_while_it_stepped_is_what_the_step_continues(
+    member: Member,
+) -> None:
+    plain, model = built(), built()
+    for train, backward in ((plain, False), (model, True)):
+        optimizer = member(train.named_parameters(), lr=0.01)
+        for batch in batches(3):
+            optimizer.zero_grad()
+            loss_of(train, batch).backward()
+            optimizer.step()
+        optimizer.zero_grad()
+        for param, kept in optimizer.state.items():
+            optimizer.state[param] = {name: 2 * value for name, value in kept.items()}
+        if backward:
+            with step_in_backward(train, lambda params, same=optimizer: same):
+                loss_of(train, batches(4)[3]).backward()
+        else:
+            loss_of(train, batches(4)[3]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        loss_of(train, batches(5)[4]).backward()
+        optimizer.step()
+    ends = [[p.detach() for p in trained.parameters()] for trained in (plain, model)]
+    assert same_bits(*ends)
+
+
+@members
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -303,6 +330,16 @@ def test_what_is_no_optimizer_of_ours_is_refused() -> None:
     message = "parameter 'x' is not the model's"
     with pytest.raises(ValueError, match=message):
         step_in_backward(built(), lambda params: AdamW([*params, ("x", stranger)]))
+
+
+def test_arguments_of_other_kinds_are_refused() -> None:
+    model: Any = [torch.nn.Parameter(torch.ones(3))]
+    with pytest.raises(TypeError, match=r"^step_in_backward: model is list"):
+        step_in_backward(model, make(AdaX))
+    optimizer: Any = AdaX(built().parameters())
+    message = "^step_in_backward: make_optimizer is AdaX; it is a function"
+    with pytest.raises(TypeError, match=message):
+        step_in_backward(built(), optimizer)
 
 
 def test_a_wrapper_that_adds_up_gradients_later_is_refused() -> None:

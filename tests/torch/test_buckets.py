@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -197,8 +197,49 @@ def test_gradients_are_let_go(member: Member, flags: Options) -> None:
     gone = weakref.ref(param.grad)
     optimizer.step()
     optimizer.zero_grad()
-    gc.collect()
     assert gone() is None
+
+
+@members
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+@pytest.mark.parametrize(
+    ("end", "options"),
+    [
+        ("left out", {"nonfinite": "skip"}),
+        ("raised", {"nonfinite": "raise"}),
+        ("rehearsed", {"lr": 0.0}),
+        ("raised below", {}),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "",
+)
+def test_gradients_are_let_go_however_a_step_ends(
+    member: Member,
+    end: str,
+    options: Options,
+    known: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (param,) = parameters(shapes=[(3,)])
+    optimizer = member([param], **options)
+    if known:
+        for _ in range(3):
+            param.grad = torch.zeros(3)
+            optimizer.step()
+    param.grad = torch.full((3,), 0.0 if end == "rehearsed" else torch.nan)
+    gone = weakref.ref(param.grad)
+    if end == "raised below":
+        monkeypatch.setattr("mementum.torch.optimizer.choose", _fail)
+    if end.startswith("raised"):
+        with pytest.raises(FloatingPointError):
+            optimizer.step()
+    else:
+        optimizer.step()
+    optimizer.zero_grad()
+    assert gone() is None
+
+
+def _fail(*arguments: object) -> NoReturn:
+    raise FloatingPointError
 
 
 @members

@@ -422,6 +422,12 @@ def _saved(build: Callable[[Any], torch.optim.Optimizer]) -> dict[str, Any]:
     return deepcopy(optimizer.state_dict())
 
 
+def _grouped(**changes: Any) -> dict[str, Any]:
+    saved = _with()
+    saved["param_groups"][0] |= changes
+    return saved
+
+
 def _with(**changed: Any) -> dict[str, Any]:
     saved = _saved(torch.optim.AdamW)
     saved["state"][1].update(changed)
@@ -459,6 +465,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "a step of NaN": (lambda: _with(step=torch.tensor(float("nan"))), ("nan",)),
     "a negative step": (lambda: _with(step=-1), ("step is -1",)),
     "a list": (lambda: _with(exp_avg=[0.0] * 6), ("list", "not a tensor")),
+    "an eps in words": (lambda: _grouped(eps="x"), ("eps is 'x'",)),
+    "a decay of NaN": (lambda: _grouped(weight_decay=float("nan")), ("nan",)),
+    "a state of nobody": (
+        lambda: (saved := _with()) | {"state": saved["state"] | {7: {"step": 1}}},
+        ("a state under 7",),
+    ),
     "integers": (
         lambda: _with(exp_avg=torch.ones(2, 3, dtype=torch.int64)),
         ("int64",),

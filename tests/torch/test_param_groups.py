@@ -202,6 +202,12 @@ def test_a_model_without_layers_wants_them_named() -> None:
         param_groups(nn.Linear(2, 2), -1)
 
 
+def test_what_is_no_module_is_refused() -> None:
+    model: Any = [nn.Parameter(torch.ones(3))]
+    with pytest.raises(TypeError, match=r"^param_groups: model is list"):
+        param_groups(model, 0.1)
+
+
 def test_they_are_the_packages() -> None:
     assert mementum.param_groups is param_groups
     assert mementum.step_in_backward is step_in_backward

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.torch.cases import (
     run,
     same_bits,
 )
+from torch import Tensor
 
 from mementum.torch import AdaX
 
@@ -232,6 +233,32 @@ def test_a_state_with_a_gap_is_refused(member: Member, word: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         optimizer.step()
     assert torch.equal(param, before)
+
+
+@members
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (Tensor.to_sparse, "torch.sparse_coo"),
+        (lambda moment: moment.to("meta"), "on meta"),
+        (lambda moment: moment[:1], r"has shape \(1,\)"),
+    ],
+    ids=["sparse", "meta", "shorter"],
+)
+def test_a_moment_that_fits_no_longer_is_refused(
+    member: Member, change: Callable[[Tensor], Tensor], word: str
+) -> None:
+    (param,) = parameters(shapes=[(3,)])
+    optimizer = member([param])
+    drive(optimizer, [param], gradients([param], 2))
+    kept = optimizer.state[param]
+    kept["square"] = change(kept["square"])
+    before = param.detach().clone()
+    param.grad = torch.ones(3)
+    with pytest.raises(ValueError, match=f"the square kept for a parameter.* {word}"):
+        optimizer.step()
+    assert same_bits(param.detach(), before)
+    assert kept["step"] == 2
 
 
 @members

@@ -15,12 +15,9 @@ from torch.nn import Parameter
 from mementum.bench.case import Case, Layout
 from mementum.torch import MEMBERS, state
 from mementum.torch.backends import native
-from mementum.torch.groups import EXECUTION
 
 # How moments can be kept; the first is the default.
-FORMATS: tuple[str, ...] = (
-    tuple(state.FORMATS) if "state_dtype" in EXECUTION else ("float32",)
-)
+FORMATS = tuple(state.FORMATS)
 CLASSES = {member.recipe.name: member for member in MEMBERS}
 FLOOR = "floor"
 FUSED = "torch fused"

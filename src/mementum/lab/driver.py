@@ -8,7 +8,10 @@ from contextlib import closing
 from mementum.lab.executor import Executor
 from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.search import Plan
+from mementum.lab.snapshot import snapshots_in
 from mementum.lab.store import Store
+
+UNFINISHED = "unfinished"
 
 
 def of_plan(plan: Plan, records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -37,9 +40,13 @@ def complete(
     executor: Executor,
     seen: Callable[[RunRecord], None],
 ) -> None:
-    """Carry out the runs; each record is on disk before ``seen`` is told of it."""
-    results = executor.results(specs)
-    with closing(results):
-        for record in results:
-            store.append(record)
-            seen(record)
+    """Carry out the runs; each record is on disk before ``seen`` is told of it.
+
+    Long ones keep snapshots beside the store, and go on from there.
+    """
+    with snapshots_in(store.folder / UNFINISHED):
+        results = executor.results(specs)
+        with closing(results):
+            for record in results:
+                store.append(record)
+                seen(record)

@@ -265,7 +265,7 @@ def locked(error: OSError, folder: Path) -> str:
     """Say why the folder cannot be locked, and the way out."""
     if error.errno in (errno.EAGAIN, errno.EACCES):
         return (
-            f"Another mementum process is writing to {folder}. Wait for it to end, or "
+            f"Another mementum is writing to {folder}. Wait for it to end, or "
             "choose another folder."
         )
     return f"{folder} cannot be locked ({error.strerror}). Choose another folder."

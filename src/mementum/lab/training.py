@@ -16,7 +16,9 @@ import torch
 
 import mementum
 from mementum.lab import LabError, contender, modified
+from mementum.lab.making import Making
 from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.snapshot import Snapshots
 from mementum.lab.task import Problem, Task
 
 
@@ -29,6 +31,8 @@ class Progress:
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     optimizer_seconds: float = 0.0
+    earlier: float = 0.0
+    """Seconds it had taken in the process that it goes on from."""
     parameters: int = 0
     error: str | None = None
 
@@ -53,7 +57,7 @@ class Progress:
                 train=tuple(self.train),
                 validation=tuple(self.validation),
             ),
-            seconds=seconds,
+            seconds=self.earlier + seconds,
             optimizer_seconds=self.optimizer_seconds,
             parameters=self.parameters,
             error=self.error,
@@ -97,7 +101,10 @@ def checked(spec: RunSpec) -> Task:
 
 
 def train(run: Progress, spec: RunSpec, task: Task) -> None:
-    """Train to the last step, or until the run diverges."""
+    """Train to the last step, or until the run diverges.
+
+    A run of which there are snapshots goes on from the last.
+    """
     made = modified.begin(
         spec.task,
         task,
@@ -106,23 +113,30 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
             parameters, spec.lr, spec.options
         ),
     )
-    problem, optimizer = made.problem, made.stepper
-    run.parameters = sum(parameter.numel() for parameter in problem.parameters())
-    run.status = Status.DIVERGED
+    run.parameters = sum(each.numel() for each in made.problem.parameters())
+    snapshots = Snapshots(spec, made)
+    run.status = follow(run, made, snapshots)
+    snapshots.forget()
+
+
+def follow(run: Progress, made: Making, snapshots: Snapshots) -> Status:
+    """Take the steps that are left, and return how the run ended."""
+    task, problem = made.task, made.problem
     grid = set(task.grid())
-    for step in range(task.steps):
+    for step in range(snapshots.resume(run), task.steps):
+        snapshots.keep(step, run)
         if step in grid and not run.evaluate(step, problem):
-            return
-        optimizer.zero_grad()
+            return Status.DIVERGED
+        made.stepper.zero_grad()
         loss = problem.loss(step)
         loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(value := loss.item()) or value > task.limit:
-            return
+            return Status.DIVERGED
         began = time.perf_counter()
-        optimizer.step()
+        made.stepper.step()
         run.optimizer_seconds += time.perf_counter() - began
-    if run.evaluate(task.steps, problem):
-        run.status = Status.FINISHED
+    finished = run.evaluate(task.steps, problem)
+    return Status.FINISHED if finished else Status.DIVERGED
 
 
 def warm_up() -> None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from mementum.torch.bucket import Roster
 from mementum.torch.optimizer import FamilyOptimizer
+from mementum.torch.roster import Roster
 
 # Those whose hooks have not been removed.
 _acting: WeakSet[StepInBackward] = WeakSet()
@@ -40,6 +40,17 @@ def step_in_backward(model: Module, make_optimizer: MakeOptimizer) -> StepInBack
     >>> model.weight.grad is None
     True
     """
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"step_in_backward: model is {type(model).__name__}; it is a torch module."
+        )
+    if not callable(make_optimizer):
+        raise TypeError(
+            "step_in_backward: make_optimizer is "
+            f"{type(make_optimizer).__name__}; it is a function that is given named "
+            "parameters and returns their optimizer, as "
+            "lambda params: AdaXW(params, lr=1e-3)."
+        )
     if type(model).__name__ in LATE:
         raise ValueError(
             f"step_in_backward: the model is a {type(model).__name__}, which adds up "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from operator import is_, itemgetter
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -16,10 +15,8 @@ from mementum import noise
 from mementum.torch import formats, sharding
 from mementum.torch.formats import Float8, Numbering
 from mementum.torch.guard import Guard
-from mementum.torch.state import LOW, MOMENT_DTYPE, MOMENTS, SCALE, counter, start
+from mementum.torch.state import LOW, MOMENTS, SCALE
 
-State = MutableMapping[Tensor, dict[str, Any]]
-HALVES = torch.bfloat16, torch.float16
 Purpose = Literal["state", "parameter"]
 
 
@@ -102,7 +99,7 @@ class Bucket:
         """Return the noise of the i-th parameter's elements, in int64."""
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
-        key = noise.unpacked(self.keys(purpose)[i])
+        key = noise.key(self.seed, self.places[i], self.step, purpose)
         return formats.words(key, param.shape, param.device, numbering)
 
     def float8(self, i: int, moment: str) -> Float8:
@@ -195,188 +192,6 @@ class Bucket:
         self.step = 1 + (self.states or self.empty)[0]["step"]
         for state in (*self.states, *self.empty):
             state["step"] = self.step
-
-
-@dataclass(slots=True)
-class Roster:
-    """The buckets of a group, divided anew only when they no longer describe it.
-
-    The moments in them were begun with `state_dtype`. `names` are those of parameters
-    whose group has none.
-    """
-
-    state_dtype: str | None = None
-    params: list[Tensor] = field(default_factory=list)
-    buckets: list[Bucket] = field(default_factory=list)
-    names: Mapping[Tensor, str] = field(default_factory=dict)
-    _called: tuple[list[str] | None, int] = (None, 0)
-
-    def stands(
-        self,
-        group: dict[str, Any],
-        live: list[Tensor],
-        grads: list[Tensor],
-        *,
-        peak: bool,
-        first: int,
-    ) -> bool:
-        """Gather the tensors of a step, and say whether the division describes them.
-
-        `live` are the group's parameters that have a gradient, `grads` the gradients.
-        The group's first parameter is the optimizer's number `first`.
-        """
-        if len(live) != len(self.params) or not all(map(is_, live, self.params)):
-            return False
-        if self._called != (group.get("param_names"), first):
-            return False
-        try:
-            for bucket in self.buckets:
-                bucket.gather(grads, peak=peak)
-        except KeyError:
-            return False
-        capturable = group["capturable"]
-        return all(bucket.stands(capturable=capturable) for bucket in self.buckets)
-
-    def knows(self, state: State) -> bool:
-        """Whether the state's entries are those of the division."""
-        return all(
-            state.get(owner) is kept
-            for bucket in self.buckets
-            for owner, kept in zip(bucket.owners, bucket.states, strict=True)
-        )
-
-    def divide(
-        self,
-        group: dict[str, Any],
-        live: list[Tensor],
-        grads: list[Tensor],
-        state: State,
-        *,
-        peak: bool,
-        first: int = 0,
-    ) -> None:
-        """Divide parameters that have a gradient by what one launch can update.
-
-        Moments that are missing start at zero. The group's first parameter is the
-        optimizer's number `first`. Errors: `ValueError` for moments that do not fit.
-        """
-        self.state_dtype = group["state_dtype"]
-        capturable = group["capturable"]
-        places = _places(group, first) | dict(self.names)
-        for param in live:
-            sharding.refuse_gradient(param)
-        divided: dict[tuple[Any, ...], Bucket] = {}
-        for index, (param, grad) in enumerate(zip(live, grads, strict=True)):
-            kept = state[param]
-            self._begin(param, kept, peak=peak, capturable=capturable)
-            dtypes = (param.dtype, grad.dtype, kept["momentum"].dtype)
-            sharded = sharding.is_sharded(param)
-            step = None if capturable else kept["step"]
-            key = (param.device, dtypes, sharded, step)
-            bucket = divided.setdefault(key, Bucket(sharded=sharded))
-            if sharding.local(param).numel():
-                bucket.owners.append(param)
-                bucket.indices.append(index)
-                bucket.places.append(places[param])
-                bucket.states.append(kept)
-            else:
-                bucket.empty.append(kept)
-        # A set of parameters that changes at every step is not worth remembering.
-        again = len(live) == len(self.params) and all(map(is_, live, self.params))
-        self.params, self.buckets = list(live), list(divided.values())
-        names = group.get("param_names")
-        self._called = names and list(names), first
-        for bucket in self.buckets:
-            bucket.gather(grads, peak=peak)
-            if again:
-                bucket.learn()
-
-    def call(self, group: dict[str, Any]) -> list[Bucket]:
-        """Return the buckets, ready for a step."""
-        for bucket in self.buckets:
-            bucket.resolve()
-            halves = bool(bucket.params) and bucket.params[0].dtype in HALVES
-            bucket.rounds_params = group["stochastic_rounding"] and halves
-            bucket.seed = group["seed"]
-            if bucket.sharded and bucket.noisy and bucket.numberings is None:
-                bucket.numberings = list(map(sharding.numbering, bucket.owners))
-        return self.buckets
-
-    def _begin(
-        self, param: Tensor, kept: dict[str, Any], *, peak: bool, capturable: bool
-    ) -> None:
-        """Bring what is kept for a parameter into the form a step wants."""
-        if not kept:
-            dtype = self.state_dtype
-            kept |= start(param, peak=peak, capturable=capturable, state_dtype=dtype)
-        elif peak and "peak" not in kept:
-            kept["peak"] = kept["square"].clone()
-            if "square" + SCALE in kept:
-                kept["peak" + SCALE] = kept["square" + SCALE].clone()
-        _settle(param, kept)
-        if capturable or type(kept["step"]) is not int:
-            kept["step"] = counter(kept["step"], param, capturable=capturable)
-
-
-class Entries:
-    """Remembers which parameters an optimizer has state for, and which dictionaries."""
-
-    def __init__(self) -> None:
-        self._params: list[Tensor] = []
-        self._states: list[dict[str, Any]] = []
-
-    def same(self, state: State) -> bool:
-        """Whether the state has the entries it had, in their order."""
-        return (
-            len(state) == len(self._params)
-            and all(map(is_, state, self._params))
-            and all(map(is_, state.values(), self._states))
-        )
-
-    def note(self, state: State) -> None:
-        """Remember the entries there are."""
-        self._params, self._states = list(state), list(state.values())
-
-
-def _places(group: dict[str, Any], first: int) -> dict[Tensor, str | int]:
-    """Return the parameters' names or, without, their places among all of them."""
-    params = group["params"]
-    names = group.get("param_names") or range(first, first + len(params))
-    return dict(zip(params, names, strict=True))
-
-
-def _settle(param: Tensor, kept: dict[str, Any]) -> None:
-    """Bring moments that were replaced to one dtype, or refuse what does not fit.
-
-    Errors: `ValueError` for a moment of another shape or on another device.
-    """
-    moments = [name for name in ("momentum", "square", "peak") if name in kept]
-    dtype = MOMENT_DTYPE[param.dtype]
-    for name in moments:
-        moment = kept[name]
-        if not sharding.alike(param, moment):
-            raise ValueError(
-                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
-                "spread over processes in another way than the parameter; load the "
-                "state with torch.distributed.checkpoint, or begin it anew."
-            )
-        if moment.shape != param.shape or moment.device != param.device:
-            raise ValueError(
-                f"the {name} kept for a parameter of shape {tuple(param.shape)} on "
-                f"{param.device} has shape {tuple(moment.shape)} on {moment.device}; "
-                "move the optimizer's state with its parameters, or begin it anew."
-            )
-        dtype = torch.promote_types(dtype, moment.dtype)
-    low = {kept[name].dtype for name in moments} & set(LOW)
-    for name in moments:
-        if not low:
-            kept[name] = kept[name].to(dtype)
-        elif kept[name].dtype not in low or len(low) > 1:
-            kinds = sorted({str(kept[each].dtype) for each in moments})
-            raise ValueError(
-                f"the moments kept for a parameter of shape {tuple(param.shape)} are "
-                f"{' and '.join(kinds)}; begin its state anew."
-            )
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def load(optimizer: FamilyOptimizer, given: Any) -> None:
     for index, group in enumerate(groups):
         _check_origin(optimizer, index, group, states)
     pairs = list(zip(own, matching.paired(own, saved), strict=True))
-    _refuse_strays(states, saved)
+    refuse_strays(states, saved)
     renewed = [
         _renewed(optimizer, index, groups, pairs)
         for index in range(len(optimizer.param_groups))
@@ -170,7 +170,8 @@ def _stranger(group: Mapping[str, Any], states: Mapping[Any, Any]) -> str:
     )
 
 
-def _refuse_strays(states: Mapping[Any, Any], saved: Sequence[Entry]) -> None:
+def refuse_strays(states: Mapping[Any, Any], saved: Sequence[Entry]) -> None:
+    """Refuse a state that belongs to no parameter of a group."""
     keys = {entry.key for entry in saved}
     strays = [key for key in states if key not in keys]
     if strays:

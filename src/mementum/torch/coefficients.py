@@ -47,6 +47,19 @@ def _wide(value: Any) -> Any:
     return value.reshape(()).to(torch.float64)
 
 
+def refuse_capture(groups: list[dict[str, Any]]) -> None:
+    """Refuse to be captured with numbers that a replay would repeat for ever."""
+    if all(group["capturable"] for group in groups):
+        return
+    # Asking an uninitialised CUDA would initialise it.
+    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if initialised and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "a graph is being captured, which would replay this step's numbers for "
+            "ever; construct the optimizer with capturable=True."
+        )
+
+
 def numbers(
     rule: Rule, group: Mapping[str, Any], bucket: Bucket, xp: Namespace, taken: Intake
 ) -> Coefficients:

@@ -71,6 +71,10 @@ def param_groups(
                0           3         9  1 bias, 2 norms
     >>> optimizer = AdaXW(param_groups(model, 0.05), lr=1e-3)
     """
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"param_groups: model is {type(model).__name__}; it is a torch module."
+        )
     limits.decay(weight_decay)
     for option, words in (("no_decay", no_decay), ("decay", decay), ("layers", layers)):
         if isinstance(words, str):

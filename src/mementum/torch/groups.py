@@ -70,6 +70,17 @@ def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
         yield f"parameter {place}", param
 
 
+def refuse_names(groups: list[dict[str, Any]]) -> None:
+    """Refuse names that are not one for each parameter."""
+    for group in groups:
+        names, count = group.get("param_names"), len(group["params"])
+        if names is not None and len(names) != count:
+            raise ValueError(
+                f"a group has {count} params and {len(names)} param_names; what is "
+                "taken out of one list, or put in, belongs out of or in the other."
+            )
+
+
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return group options as checkpoints can hold them: no classes of any library."""
     return {name: _plain(value) for name, value in values.items()}

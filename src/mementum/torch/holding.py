@@ -116,6 +116,7 @@ def _running(optimizer: torch.optim.Optimizer) -> Holding:
 def _saved(state_dict: Mapping[str, Any]) -> Holding:
     groups, kept = state_dict["param_groups"], state_dict["state"]
     entries = matching.saved(groups)
+    checkpoint.refuse_strays(kept, entries)
     states = [kept.get(entry.key, {}) for entry in entries]
     kinds = {group.get("rule") for group in groups}
     if len(kinds) > 1:
@@ -158,8 +159,8 @@ def _raw_rule(index: int, group: Mapping[str, Any]) -> Rule:
         peak=bool(group["amsgrad"]),
         debias_momentum=True,
         debias_square=True,
-        eps_out=group["eps"],
-        weight_decay=group.get("weight_decay", 0),
+        eps_out=limits.epsilon(group["eps"]),
+        weight_decay=limits.decay(group.get("weight_decay", 0)),
         decoupled=bool(group.get("decoupled_weight_decay", False)),
     )
 

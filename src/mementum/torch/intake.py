@@ -146,3 +146,22 @@ def held(grads: list[Tensor], left_out: Tensor) -> list[Tensor]:
     """Return the gradients, or zeros where the step is left out."""
     here = left_out.to(grads[0].device)
     return [torch.where(here, torch.zeros_like(grad), grad) for grad in grads]
+
+
+def refuse_scaling(in_backward: bool, *scaling: Any) -> None:
+    """Refuse a scale that comes after the parameters were stepped."""
+    if in_backward and any(each is not None for each in scaling):
+        raise RuntimeError(
+            "a GradScaler knows its scale is bad only after the backward pass, which "
+            "step_in_backward has stepped in; train in bfloat16, or use the ordinary "
+            "loop."
+        )
+
+
+def tally(group: dict[str, Any], name: str, happened: bool | Tensor) -> None:
+    """Add to a count: on the host, or in place on the device where that is known."""
+    if isinstance(happened, Tensor) and not isinstance(group[name], Tensor):
+        count, device = group[name], happened.device
+        group[name] = torch.full((), count, dtype=torch.int64, device=device)
+    if happened is not False:
+        group[name] += happened

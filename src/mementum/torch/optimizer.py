@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.optimizer import ParamsT
 
-from mementum import limits, picture
+from mementum import picture
 from mementum.memory import Namespace
 from mementum.recipes import Recipe
 from mementum.rule import Rule
@@ -27,44 +26,24 @@ from mementum.torch import (
     traced,
 )
 from mementum.torch.backends import choose
-from mementum.torch.bucket import Entries, Roster
-from mementum.torch.coefficients import namespace, numbers, widened
+from mementum.torch.coefficients import namespace, numbers, refuse_capture
+from mementum.torch.errors import named_after
 from mementum.torch.gradients import refuse_sparse
 from mementum.torch.groups import (
     COUNTS,
     EXECUTION,
     Execution,
-    check_flags,
     named,
     plain,
+    refuse_names,
 )
-from mementum.torch.intake import Intake, held
+from mementum.torch.intake import Intake, held, refuse_scaling, tally
 from mementum.torch.layout import refuse_kinds, refuse_shared_memory, refuse_storage
-from mementum.torch.state import MOMENTS
+from mementum.torch.roster import Roster, Rosters, called
+from mementum.torch.rules import Rules
 from mementum.torch.telemetry import Telemetry
 
 Number = float | Tensor
-OURS = (
-    FloatingPointError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-
-class Unknown(NamedTuple):
-    """A group to be divided: its parameters that have a gradient, and those.
-
-    `first` is the place of the group's first parameter among all of the optimizer's.
-    """
-
-    roster: Roster
-    group: dict[str, Any]
-    live: list[Tensor]
-    grads: list[Tensor]
-    peak: bool
-    first: int
 
 
 class FamilyOptimizer(torch.optim.Optimizer):
@@ -88,15 +67,14 @@ class FamilyOptimizer(torch.optim.Optimizer):
             raise TypeError(
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
-        self._rosters: dict[int, Roster] = {}
-        self._entries = Entries()
-        self._rules: dict[int, tuple[list[Any], Rule]] = {}
+        self._rosters = Rosters()
         self._in_backward = False
         self._norm: float | Tensor | None = None
         self.names: dict[Tensor, str] = {}
         self._constructed = False
-        defaults = {"lr": lr, **hyperparameters, **EXECUTION, **execution}
-        super().__init__(params, plain(defaults))
+        defaults = plain({"lr": lr, **hyperparameters, **EXECUTION, **execution})
+        self._rules = Rules(self.recipe, differentiable=defaults["differentiable"])
+        super().__init__(params, defaults)
         self._constructed = True
         self._enrol()
         self._check_memory()
@@ -104,9 +82,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
-        self._rosters = {}
-        self._entries = Entries()
-        self._rules = {}
+        self._rosters = Rosters()
+        differentiable = self.defaults.get("differentiable", False)
+        self._rules = Rules(self.recipe, differentiable=differentiable)
         self._enrol()
         self._norm = None
         self._in_backward = self.__dict__.get("_in_backward", False)
@@ -163,7 +141,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         kept = {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)}
         super().add_param_group(kept | plain(param_group))
         try:
-            self._rule(len(self.param_groups) - 1, math)
+            self._rules.of(len(self.param_groups) - 1, self.param_groups, math)
             if self._constructed:
                 self._check_memory()
                 self._enrol()
@@ -177,8 +155,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         Every step checks those it can read without waiting for a device. Errors:
         `ValueError`, `TypeError` or `NotImplementedError`, naming group and argument.
         """
-        for index in range(len(self.param_groups)):
-            self._rule(index, math)
+        self._rules_on_host()
 
     def explain(self, plot: Path | str | None = None) -> str:
         """Return each group's equations and numbers, and the path that runs it.
@@ -186,10 +163,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
         `plot` names a picture file to draw the memory profiles in; that needs
         matplotlib.
         """
-        indices = range(len(self.param_groups))
-        rules = [self._rule(index, math) for index in indices]
+        rules = self._rules_on_host()
         if plot is not None:
-            averages = {f"group {i}": rules[i].square for i in indices}
+            averages = {f"group {i}": rule.square for i, rule in enumerate(rules)}
             picture.draw(averages, Path(plot))
         return explanation.text(self, rules)
 
@@ -199,8 +175,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
         It is computed when asked, in one pass over the state; steps keep no record but
         two counts. Of sharded parameters it reads the shards of this process.
         """
+        return telemetry.of(self, self._rules_on_host())
+
+    def _rules_on_host(self) -> list[Rule]:
+        """Return the rules of the groups, or refuse what a group says."""
+        self._rosters.refuse_other_storage(self.param_groups, self.recipe.name)
         indices = range(len(self.param_groups))
-        return telemetry.of(self, [self._rule(index, math) for index in indices])
+        return [self._rules.of(index, self.param_groups, math) for index in indices]
 
     def _enrol(self) -> None:
         """Keep what a compiled step is told: a number, and all parameters in a row."""
@@ -210,7 +191,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._traceable = plain_tensors and not self.defaults["differentiable"]
 
     def _check_memory(self) -> None:
-        with self._errors_named():
+        with named_after(self.recipe.name):
             refuse_kinds(self.named_params())
             refuse_shared_memory(self.named_params())
             for index, group in enumerate(self.param_groups):
@@ -239,7 +220,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         or does not fit the parameters, or holds a bad hyperparameter; the optimizer
         is then unchanged.
         """
-        with self._errors_named():
+        with named_after(self.recipe.name):
             checkpoint.load(self, state_dict)
 
     @overload
@@ -274,233 +255,76 @@ class FamilyOptimizer(torch.optim.Optimizer):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _step(self, grad_scale: Any = None, found_inf: Any = None) -> None:
-        spaces = [namespace(group) for group in self.param_groups]
-        rules = [self._rule(i, xp) for i, xp in enumerate(spaces)]
+        groups = self.param_groups
+        self._rosters.refuse_other_storage(groups, self.recipe.name)
+        spaces = [namespace(group) for group in groups]
+        rules = [self._rules.of(i, groups, xp) for i, xp in enumerate(spaces)]
         # Asked before state is begun.
-        rehearsed = not self.state and rehearsal.is_one(self.param_groups)
-        with self._errors_named():
-            _refuse_capture(self.param_groups)
-            _refuse_scaling(self._in_backward, grad_scale, found_inf)
-            rosters, unknown = self._look(rules)
-            taken = intake.of(self.param_groups, grad_scale, found_inf)
-            if taken.left_out is not True:
-                self._divide(unknown)
-        for group in self.param_groups:
-            _count(group, "skipped_steps", taken.left_out)
-            _count(group, "clipped_steps", taken.clipped)
-        self._norm = taken.norm
-        if rehearsed or taken.left_out is True:
-            return
-        for rule, xp, group, roster in zip(
-            rules, spaces, self.param_groups, rosters, strict=True
-        ):
-            _update(group, roster, rule, xp, taken)
+        rehearsed = not self.state and rehearsal.is_one(groups)
+        try:
+            with named_after(self.recipe.name):
+                taken = self._gather(rules, grad_scale, found_inf)
+            for group in groups:
+                tally(group, "skipped_steps", taken.left_out)
+                tally(group, "clipped_steps", taken.clipped)
+            self._norm = taken.norm
+            if rehearsed or taken.left_out is True:
+                return
+            for index, (rule, xp) in enumerate(zip(rules, spaces, strict=True)):
+                _update(groups[index], self._rosters[index], rule, xp, taken)
+        finally:
+            self._rosters.release()
 
-    def _look(self, rules: list[Rule]) -> tuple[list[Roster], list[Unknown]]:
-        """Return the groups' rosters, and the groups that are not as they were."""
-        same = self._entries.same(self.state)
-        rosters, unknown, first = [], [], 0
-        for index, (group, rule) in enumerate(
-            zip(self.param_groups, rules, strict=True)
-        ):
-            roster = self._rosters.setdefault(index, Roster(group["state_dtype"]))
-            roster.names = self.names
-            live, grads = _live(group["params"])
-            if not same or not roster.stands(
-                group, live, grads, peak=rule.peak, first=first
-            ):
-                unknown.append(Unknown(roster, group, live, grads, rule.peak, first))
-            rosters.append(roster)
+    def _gather(self, rules: list[Rule], grad_scale: Any, found_inf: Any) -> Intake:
+        """Gather the tensors of a step, and say what it does with the gradients."""
+        groups, first, calls = self.param_groups, 0, []
+        refuse_capture(groups)
+        refuse_scaling(self._in_backward, grad_scale, found_inf)
+        for group, rule in zip(groups, rules, strict=True):
+            calls.append(called(group, peak=rule.peak, first=first))
             first += len(group["params"])
-        if unknown:
-            _refuse_names([each.group for each in unknown])
-            refuse_sparse(self.param_groups)
-        return rosters, unknown
-
-    def _divide(self, unknown: list[Unknown]) -> None:
-        """Divide the parameters of groups anew, and begin the state they want."""
-        for roster, group, live, grads, peak, first in unknown:
-            roster.divide(group, live, grads, self.state, peak=peak, first=first)
-        if unknown:
-            self._entries.note(self.state)
+        changed = self._rosters.gather(calls, self.state)
+        if changed:
+            refuse_names([groups[index] for index in changed])
+            refuse_sparse(groups)
+        taken = intake.of(groups, grad_scale, found_inf)
+        if changed and taken.left_out is not True:
+            self._rosters.divide(calls, changed, self.state, self.names)
+        return taken
 
     def _step_alone(self, index: int, place: int, roster: Roster) -> None:
         """Step one parameter of a group, as the whole step would without the others."""
         group = self.param_groups[index]
-        with self._errors_named():
-            _refuse_names([group])
         alone = {**group, "params": [group["params"][place]]}
-        if "param_names" in group:
-            alone["param_names"] = [group["param_names"][place]]
         xp = namespace(group)
-        rule = self._rule(index, xp, alone)
-        roster.names = self.names
-        live, grads = _live(alone["params"])
-        with self._errors_named():
-            _refuse_other_storage(roster, alone)
-            _refuse_capture([alone])
+        try:
+            with named_after(self.recipe.name):
+                refuse_names([group])
+                if "param_names" in group:
+                    alone["param_names"] = [group["param_names"][place]]
+                roster.refuse_other_storage(group)
+                refuse_capture([alone])
+            rule = self._rules.of(index, self.param_groups, xp, alone)
             before = self.param_groups[:index]
             first = place + sum(len(each["params"]) for each in before)
-            if not roster.knows(self.state) or not roster.stands(
-                alone, live, grads, peak=rule.peak, first=first
-            ):
-                refuse_sparse([alone])
-                self._divide([Unknown(roster, alone, live, grads, rule.peak, first)])
-        _update(alone, roster, rule, xp, Intake())
-
-    def _rule(
-        self, index: int, xp: Namespace, part: dict[str, Any] | None = None
-    ) -> Rule:
-        """Return the rule of a group, or of a part of it, or refuse what it says.
-
-        What a group says is looked at again only when it says something else.
-        """
-        group = part or self.param_groups[index]
-        where = f"parameter group {index}: " if len(self.param_groups) > 1 else ""
-        said = [group[name] for name in (*EXECUTION, *self.recipe.defaults)]
-        said.append(self.param_groups[0]["clip_norm"])
-        known = self._rules.get(index)
-        if xp is math and known is not None and _same(said, known[0]):
-            with self._errors_named(where):
-                limits.learning_rate(group["lr"])
-            return known[1]
-        with self._errors_named(where):
-            self._check_group(index, group)
-            if xp is math or not isinstance(group["lr"], Tensor):
-                limits.learning_rate(group["lr"])
-        hyperparameters = {name: group[name] for name in self.recipe.defaults}
-        rule = self.recipe.rule(widened(hyperparameters, xp), xp, where)
-        # A mapping, a list or a tensor may come to say something else by itself.
-        if xp is math and not group["fused"] and all(map(_is_settled, said)):
-            self._rules[index] = said, rule
-        return rule
-
-    def _check_group(self, index: int, group: dict[str, Any]) -> None:
-        """Refuse flags that are bad, or at odds with those of the optimizer."""
-        check_flags(group)
-        if group["differentiable"] != self.defaults["differentiable"]:
-            raise ValueError(
-                f"differentiable is {group['differentiable']} in a group of an "
-                f"optimizer made with {self.defaults['differentiable']}; set it "
-                "for the whole optimizer."
-            )
-        agreed = self.param_groups[0]["clip_norm"]
-        if group["clip_norm"] != agreed:
-            raise ValueError(
-                f"clip_norm is {group['clip_norm']} here and {agreed} in parameter "
-                "group 0, but there is one norm, over all groups; set it to one "
-                "value in all of them."
-            )
-        roster = self._rosters.get(index)
-        if roster is not None:
-            _refuse_other_storage(roster, group)
-        if group["fused"]:
-            for param in group["params"]:
-                choose(group, sharding.local(param))
-
-    @contextlib.contextmanager
-    def _errors_named(self, where: str = "") -> Iterator[None]:
-        """Begin the errors raised inside with the optimizer's name."""
-        try:
-            yield
-        except KeyError as error:
-            if error.args[0] not in ("step", *MOMENTS):
-                raise
-            raise RuntimeError(
-                f"{self.recipe.name}: {where}the state of a parameter has no "
-                f"{error.args[0]!r}, which something has taken out; load a state dict, "
-                "or delete the whole of the parameter's state to begin it anew."
-            ) from None
-        except OURS as error:
-            if type(error) not in OURS or str(error).startswith(self.recipe.name):
-                raise
-            raise type(error)(f"{self.recipe.name}: {where}{error}") from None
+            call = called(alone, peak=rule.peak, first=first)
+            with named_after(self.recipe.name):
+                if not roster.knows(self.state) or not roster.stands(call):
+                    refuse_sparse([alone])
+                    roster.divide(call, self.state, self.names)
+            _update(alone, roster, rule, xp, Intake())
+        finally:
+            roster.release()
 
 
 def _update(
     group: dict[str, Any], roster: Roster, rule: Rule, xp: Namespace, taken: Intake
 ) -> None:
     """Step a group whose tensors have been gathered."""
-    for bucket in roster.call(group):
+    for bucket in roster.ready(group):
         bucket.advance(capturable=group["capturable"], left_out=taken.left_out)
         if bucket.params:
             if isinstance(taken.left_out, Tensor):
                 bucket.grads = held(bucket.grads, taken.left_out)
             backend = choose(group, bucket.params[0]).backend
             backend.update(numbers(rule, group, bucket, xp, taken), bucket)
-        bucket.release()
-
-
-def _same(said: list[Any], known: list[Any]) -> bool:
-    """Whether a group says what it said, in values of the same types."""
-    if not all(map(_is_settled, said)):
-        return False
-    return list(map(type, said)) == list(map(type, known)) and said == known
-
-
-def _is_settled(value: Any) -> bool:
-    """Whether a value cannot change, and equals nothing that means something else."""
-    if type(value) is tuple:
-        return all(type(each) is float for each in value)
-    return value is None or type(value) in (bool, int, float, str)
-
-
-def _live(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the parameters that have a gradient, and the gradients."""
-    grads = [param.grad for param in params]
-    present = [grad for grad in grads if grad is not None]
-    if len(present) < len(grads):
-        params = [param for param in params if param.grad is not None]
-    return params, present
-
-
-def _refuse_names(groups: list[dict[str, Any]]) -> None:
-    """Refuse names that are not one for each parameter."""
-    for group in groups:
-        names, count = group.get("param_names"), len(group["params"])
-        if names is not None and len(names) != count:
-            raise ValueError(
-                f"a group has {count} params and {len(names)} param_names; what is "
-                "taken out of one list, or put in, belongs out of or in the other."
-            )
-
-
-def _refuse_other_storage(roster: Roster, group: dict[str, Any]) -> None:
-    """Refuse a storage that is not the one in which the moments are."""
-    if roster.state_dtype != group["state_dtype"]:
-        raise ValueError(
-            f"state_dtype has become {group['state_dtype']!r}, and the moments are "
-            f"stored in {roster.state_dtype!r}; set it back."
-        )
-
-
-def _refuse_capture(groups: list[dict[str, Any]]) -> None:
-    """Refuse to be captured with numbers that a replay would repeat for ever."""
-    if all(group["capturable"] for group in groups):
-        return
-    # Asking an uninitialised CUDA would initialise it.
-    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    if initialised and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "a graph is being captured, which would replay this step's numbers for "
-            "ever; construct the optimizer with capturable=True."
-        )
-
-
-def _refuse_scaling(in_backward: bool, *scaling: Any) -> None:
-    """Refuse a scale that comes after the parameters were stepped."""
-    if in_backward and any(each is not None for each in scaling):
-        raise RuntimeError(
-            "a GradScaler knows its scale is bad only after the backward pass, which "
-            "step_in_backward has stepped in; train in bfloat16, or use the ordinary "
-            "loop."
-        )
-
-
-def _count(group: dict[str, Any], name: str, happened: bool | Tensor) -> None:
-    """Add to a count: on the host, or in place on the device where that is known."""
-    if isinstance(happened, Tensor) and not isinstance(group[name], Tensor):
-        count, device = group[name], happened.device
-        group[name] = torch.full((), count, dtype=torch.int64, device=device)
-    if happened is not False:
-        group[name] += happened

@@ -176,6 +176,10 @@ class Own:
         """Return the tensors to train."""
         return [each for each in self.model.parameters() if each.requires_grad]
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return [*self.model.parameters(), *self.model.buffers()]
+
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
         rows = self.batch[step]

@@ -20,8 +20,6 @@ from mementum.lab.tasks.residual import Residual, shifted
 HELD_OUT = 5000
 BATCH = 128
 PASSAGES, CONTEXT = 32, 128
-WINDOWS = 256
-"""How many windows of a text are evaluated."""
 TOGETHER = 1000
 """How many examples are evaluated at a time."""
 
@@ -59,6 +57,8 @@ class Net(NamedTuple):
     """What is trained, and the scores it gives to inputs, in training or not."""
 
     parameters: list[nn.Parameter]
+    tensors: list[torch.Tensor]
+    """Every tensor that training changes."""
     scores: Callable[[torch.Tensor, bool], torch.Tensor]
 
 
@@ -72,7 +72,7 @@ def modular(make: Callable[[], nn.Module], seed: int, name: str) -> Net:
         result: torch.Tensor = module.train(training)(inputs)
         return result
 
-    return Net(list(module.parameters()), scores)
+    return Net(list(module.parameters()), [*module.state_dict().values()], scores)
 
 
 def perceptron() -> nn.Module:
@@ -94,7 +94,11 @@ def convolutional() -> nn.Module:
 def resnet(seed: int, name: str) -> Net:
     """Return ResNet-20 for pictures of 32 by 32."""
     net = Residual(stream(seed, f"{name}/init"), channels=3, width=16, blocks=3)
-    return Net(net.parameters(), lambda seen, training: net(seen, training=training))
+    return Net(
+        net.parameters(),
+        net.tensors(),
+        lambda seen, training: net(seen, training=training),
+    )
 
 
 class Reader(nn.Module):
@@ -146,6 +150,10 @@ class Images:
         """Return the tensors to train."""
         return self.net.parameters
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return self.net.tensors
+
     def inputs(self, step: int) -> torch.Tensor:
         """Return the images of this step's batch."""
         images = self.images[self.batch[step]]
@@ -192,6 +200,10 @@ class Text:
         """Return the tensors to train."""
         return self.net.parameters
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return self.net.tensors
+
     def entropy(
         self, text: torch.Tensor, starts: torch.Tensor, *, training: bool
     ) -> torch.Tensor:
@@ -206,13 +218,13 @@ class Text:
     def evaluate(self) -> tuple[float, float]:
         """Return nats per byte on training text, and bits per byte on held-out text.
 
-        Both are over windows spread evenly.
+        Both are over 256 windows spread evenly.
         """
         train, held = (
             float(
                 self.entropy(
                     text,
-                    torch.linspace(0, len(text) - CONTEXT - 1, WINDOWS).long(),
+                    torch.linspace(0, len(text) - CONTEXT - 1, 256).long(),
                     training=False,
                 )
             )

@@ -42,12 +42,17 @@ class Periodic:
         periods apart, so the swing within a period cancels.
         """
         here = self.position.detach().double()
-        self.visited.append(here.clone())
-        drift = here - self.visited[(len(self.visited) - 1) // 2]
+        drift = late_drift(self.visited, here)
         objective = float(here.mean() * self.slopes[0].double().mean())
         if not bool(here.isfinite().all()):
             return objective, float("nan")
         return objective, float((drift > 0).double().mean())
+
+
+def late_drift(visited: list[torch.Tensor], here: torch.Tensor) -> torch.Tensor:
+    """Add a position to those visited; return the way gone since half of them."""
+    visited.append(here.clone())
+    return here - visited[(len(visited) - 1) // 2]
 
 
 def fingerprint() -> str:

@@ -72,6 +72,13 @@ class Residual:
             found += [two, norm_two.gain, norm_two.shift]
         return [*found, self.outer, self.outer_bias]
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes: running means as well."""
+        pairs = [(one, two) for _, one, _, two in self.blocks]
+        norms = [self.stem_norm, *(norm for pair in pairs for norm in pair)]
+        means = [each for norm in norms for each in (norm.mean, norm.variance)]
+        return [*self.parameters(), *means]
+
     def __call__(self, pictures: torch.Tensor, *, training: bool) -> torch.Tensor:
         """Return the ten scores of pictures (n, channels, height, width)."""
         flow = conv2d(pictures, self.stem, padding=1)

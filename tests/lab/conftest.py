@@ -1,0 +1,33 @@
+"""Data of the papers' form, small and made up."""
+
+from collections.abc import Generator
+
+import numpy as np
+import pytest
+
+from mementum.lab.data import cifar, mnist, wikitext
+from mementum.lab.tasks import paper
+
+
+@pytest.fixture
+def small_data(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
+    """Let the tasks of the papers' data find forty examples, and 900 bytes of text.
+
+    Their batches are small too.
+    """
+    many = np.random.default_rng(1)
+    images = many.integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    colours = many.integers(0, 256, (40, 3, 32, 32)).astype(np.uint8)
+    text = many.integers(0, 256, 900).astype(np.uint8)
+    labels = np.arange(40) % 10
+    monkeypatch.setattr(mnist, "load", lambda part: (images, labels))
+    monkeypatch.setattr(cifar, "load", lambda part: (colours, labels))
+    monkeypatch.setattr(wikitext, "load", lambda part: text)
+    for size, small in {"BATCH": 8, "PASSAGES": 2, "CONTEXT": 12}.items():
+        monkeypatch.setattr(paper, size, small)
+    loaded = paper.digits, paper.pictures, paper.texts
+    for data in loaded:
+        data.cache_clear()
+    yield
+    for data in loaded:
+        data.cache_clear()
