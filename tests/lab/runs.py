@@ -87,6 +87,10 @@ def noted(spec: RunSpec) -> RunRecord:
     return instant(spec)
 
 
+def unprepared() -> None:
+    """Load nothing: instant runs need no torch."""
+
+
 class Unloadable:
     """A stand-in for training that no worker can load."""
 

@@ -142,6 +142,34 @@ def test_a_query_changes_nothing(
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("-- nothing", "The query is empty"),
+        ("SELEC 1", "syntax error"),
+        ("SELECT 1 AS a, 2 AS a", "several columns named a"),
+        ("COPY runs TO '/nowhere/x.csv'", "No such file"),
+    ],
+)
+def test_a_query_without_an_answer_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str, words: str
+) -> None:
+    folder(tmp_path, RECORDS[:1])
+    assert main(["query", sql, str(tmp_path), "--format", "json"]) == 2
+    shown = capsys.readouterr()
+    assert words in shown.err
+    assert shown.out == ""
+
+
+def test_an_answer_in_json_has_null_for_what_is_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder(tmp_path / "b ünï", RECORDS[:1])
+    sql = "SELECT 'nan'::DOUBLE AS x, ['inf'::DOUBLE, 1] AS y"
+    assert main(["query", sql, str(tmp_path / "b ünï"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"x": None, "y": [None, 1.0]}]
+
+
 @pytest.mark.parametrize("command", [["query", "FROM runs"], ["status"], ["export"]])
 def test_a_folder_without_results_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
@@ -268,8 +296,13 @@ def test_comparisons_of_other_kinds_do_not_merge(tmp_path: Path) -> None:
     before = content(one)
     with pytest.raises(MergeError, match="differ in their reference: AdaXW and SGD"):
         merge([Store(two)], Store(one), pool=False)
-    with pytest.raises(MergeError, match="is no folder"):
-        merge([Store(tmp_path / "none")], Store(one), pool=False)
+    (tmp_path / "empty").mkdir()
+    for name in ("none", "empty"):
+        with pytest.raises(MergeError, match="is no folder"):
+            merge([Store(tmp_path / name)], Store(one), pool=False)
+    with pytest.raises(MergeError, match="differ in their reference"):
+        merge([Store(one), Store(two)], Store(tmp_path / "new"), pool=False)
+    assert not (tmp_path / "new").exists()
     assert content(one) == before
     assert JOURNAL in before
 

@@ -18,6 +18,7 @@ from tests.lab.runs import instant
 from mementum.cli import main
 from mementum.lab import commands
 from mementum.lab import store as stores
+from mementum.lab.report import static
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.store import JOURNAL, Store
 from mementum.lab.task import Tier
@@ -36,6 +37,8 @@ SMALL = [
     "--widen",
     "0",
 ]
+ALONE = ["--workers", "1"]
+"""A worker loads torch for seconds, and these runs take none."""
 """SGD and the reference at three rates with two seeds, each run under half a second."""
 
 
@@ -50,10 +53,10 @@ class Instantly:
         yield from map(instant, specs)
 
 
-def driver(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mementum", "compare", *SMALL, "--workers", "2"]
+def driver(folder: Path, workers: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mementum", "compare", *SMALL]
     return subprocess.Popen(
-        [*command, "--out", str(folder)],
+        [*command, "--workers", workers, "--out", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -86,7 +89,7 @@ def results(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert main(["compare", *SMALL, "--out", str(folder)]) == 0
+    assert main(["compare", *SMALL, *ALONE, "--out", str(folder)]) == 0
     assert lines(folder) == RUNS
     return folder
 
@@ -95,7 +98,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killing_the_driver_ends_its_workers_and_loses_no_finished_run(
     undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = driver(tmp_path)
+    process = driver(tmp_path, "2")
     wait_for_lines(tmp_path, 3, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
@@ -104,7 +107,7 @@ def test_killing_the_driver_ends_its_workers_and_loses_no_finished_run(
     assert 3 <= kept < RUNS
     with (tmp_path / JOURNAL).open("ab") as journal:
         journal.write(b'{"format":1,"spec":{"task"')
-    assert main(["compare", *SMALL, "--out", str(tmp_path)]) == 0
+    assert main(["compare", *SMALL, *ALONE, "--out", str(tmp_path)]) == 0
     assert f"{RUNS} runs, {kept} done before" in capsys.readouterr().err
     assert lines(tmp_path) == RUNS
     assert results(tmp_path) == results(undisturbed)
@@ -112,7 +115,7 @@ def test_killing_the_driver_ends_its_workers_and_loses_no_finished_run(
 
 @needs_proc
 def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path: Path) -> None:
-    process = driver(tmp_path)
+    process = driver(tmp_path, "1")
     wait_for_lines(tmp_path, 1, process)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
@@ -386,9 +389,13 @@ def test_offline_the_papers_data_is_not_fetched_and_one_line_says_what_is_missin
 
 
 def test_the_smoke_tier_runs_every_task_to_its_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = ["--tier", "smoke", "--contenders", "SGD", "--reference", "SGD"]
+    # Drawing every task's figures twice takes longer than training on them.
+    monkeypatch.setattr(static, "sheets", lambda kinds, folder: None)
+    options = ["--tier", "smoke", "--contenders", "SGD", "--reference", "SGD", *ALONE]
     assert main(["compare", *options, "--seeds", "1", "--out", str(tmp_path)]) == 0
     records = Store(tmp_path).records()
     names = {task.name for task in of_tier(Tier.SMOKE)}

@@ -19,6 +19,7 @@ from tests.lab.runs import (
     killed_once,
     noted,
     spec,
+    unprepared,
 )
 from tests.lab.test_run import planned, timeless
 
@@ -33,7 +34,7 @@ SPECS = [spec(seed=seed) for seed in range(7)]
 def carry_out(
     specs: list[RunSpec], execute: Callable[[RunSpec], RunRecord], workers: int = 2
 ) -> dict[int, RunRecord]:
-    records = list(LocalExecutor(workers, execute).results(specs))
+    records = list(LocalExecutor(workers, execute, unprepared).results(specs))
     assert len(records) == len(specs)
     assert multiprocessing.active_children() == []
     return {record.spec.seed: record for record in records}
@@ -74,7 +75,7 @@ def test_a_run_that_kills_every_worker_fails_alone() -> None:
 
 def test_closing_the_results_ends_the_runs_under_way(tmp_path: Path) -> None:
     specs = [spec(seed=seed, data=str(tmp_path)) for seed in range(2)]
-    results = LocalExecutor(1, endless_on_odd_seeds).results(specs)
+    results = LocalExecutor(1, endless_on_odd_seeds, unprepared).results(specs)
     with closing(results):
         assert next(results) == instant(specs[0])
         assert len(multiprocessing.active_children()) == 1
@@ -83,7 +84,7 @@ def test_closing_the_results_ends_the_runs_under_way(tmp_path: Path) -> None:
 
 def test_ctrl_c_does_not_reach_the_workers(tmp_path: Path) -> None:
     specs = [spec(seed=seed, data=str(tmp_path)) for seed in range(2)]
-    results = LocalExecutor(1, noted).results(specs)
+    results = LocalExecutor(1, noted, unprepared).results(specs)
     with closing(results):
         next(results)
         wait_for(tmp_path / "1")
@@ -98,9 +99,10 @@ def test_ctrl_c_does_not_reach_the_workers(tmp_path: Path) -> None:
 def test_a_worker_in_mid_run_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
     script = (
         "from mementum.lab.executor.local import LocalExecutor\n"
-        "from tests.lab.runs import endless_on_odd_seeds, spec\n"
+        "from tests.lab.runs import endless_on_odd_seeds, spec, unprepared\n"
         f"run = spec(seed=1, data={str(tmp_path)!r})\n"
-        "list(LocalExecutor(1, endless_on_odd_seeds).results([run]))\n"
+        "executor = LocalExecutor(1, endless_on_odd_seeds, unprepared)\n"
+        "list(executor.results([run]))\n"
     )
     driver = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     wait_for(tmp_path / "1")

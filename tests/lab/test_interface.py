@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from tests.lab.runs import instant, record
 
@@ -187,10 +188,24 @@ def test_the_report_has_its_figures_and_tables_beside_it(tmp_path: Path) -> None
     found.report(tmp_path / "page.html")
     beside = tmp_path / "page-files"
     assert {path.name for path in tmp_path.iterdir()} == {"page.html", "page-files"}
-    for name, frame in found.frames().items():
+    tables = found.frames()
+    for name, frame in tables.items():
+        kept = duckdb.read_parquet(str(beside / "tables" / f"{name}.parquet"))
+        rows = [
+            [None if v != v else v for v in row]
+            for row in zip(*frame.values(), strict=True)
+        ]
+        assert kept.columns == list(frame)
+        assert [list(row) for row in kept.fetchall()] == rows
         with (beside / "tables" / f"{name}.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == len(next(iter(frame.values()), []))
+            head, *cells = csv.reader(file)
+        assert head == list(frame)
+        assert [[c == "" for c in row] for row in cells] == [
+            [v is None for v in row] for row in rows
+        ]
+    assert {f"{name}.{form}" for name in tables for form in ("parquet", "csv")} == {
+        path.name for path in (beside / "tables").iterdir()
+    }
     figures = {path.name: path.read_bytes() for path in (beside / "figures").iterdir()}
     assert {"effects.svg", "effects.png", "curves.svg", "rates.png"} <= figures.keys()
     for name, content in figures.items():

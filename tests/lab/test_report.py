@@ -13,12 +13,13 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
-from mementum.lab.report import axes, methods, page, palette, wording
+from mementum.lab import contender
+from mementum.lab.report import axes, methods, page, palette, static, wording
 from mementum.lab.report.curves import bands
 from mementum.lab.report.drawn import Drawn
-from mementum.lab.report.tables import cost
+from mementum.lab.report.tables import cost, grouped
 from mementum.lab.report.terminal import table
-from mementum.lab.statistics import Analysis, Verdict, analyse
+from mementum.lab.statistics import Analysis, Trouble, Verdict, analyse
 from mementum.lab.statistics.pairs import Interval
 
 CONTENDERS = (
@@ -208,6 +209,15 @@ def test_the_looks_of_a_panel_differ_in_more_than_colour():
     looks = palette.looks(CONTENDERS, "AdamW").values()
     assert len({look.colour for look in looks}) == 8
     assert len({look.symbol for look in looks}) == 8
+
+
+def test_no_two_contenders_look_alike_however_many_there_are():
+    known = [each.name for each in contender.CONTENDERS]
+    more = [f"C{i}" for i in range(21 - len(known))]
+    looks = palette.looks([*known, *more], "AdamW").values()
+    assert len({(look.colour, look.dash) for look in looks}) == 21
+    assert len({(look.colour, look.symbol) for look in looks}) == 21
+    assert {look.symbol for look in looks} <= static.MARKERS.keys()
 
 
 def test_the_reference_is_drawn_first_and_dashed(full):
@@ -497,7 +507,24 @@ def test_beyond_a_thousand_percent_effects_are_factors(low, high, words):
     assert all(label[0] == "x" or len(label) <= 5 for label in labels)
 
 
-# --- costs
+# --- troubles and costs
+
+
+def test_troubles_that_differ_in_rate_and_seed_alone_are_one_line():
+    def trouble(lr, seed, kind="failed", error="no"):
+        return Trouble(
+            task="bowl", contender="SGD", lr=lr, seed=seed, kind=kind, error=error
+        )
+
+    every = [trouble(lr, seed) for seed in (1, 0) for lr in (0.1, 0.01)]
+    lone = trouble(1.0, 1)
+    diverged = trouble(0.1, 0, "diverged", None)
+    found = grouped([diverged, lone, *every])
+    assert [(g.kind, g.lrs, g.seeds) for g in found] == [
+        ("failed", (0.01, 0.1), (0, 1)),
+        ("failed", (1.0,), (1,)),
+        ("diverged", (0.1,), (0,)),
+    ]
 
 
 def test_small_models_have_no_cost_per_million_parameters():

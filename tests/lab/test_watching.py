@@ -27,37 +27,57 @@ class Run:
         assert not self.finished
         self.points.append((step, metrics))
 
+
+class Library(ModuleType):
+    """trackio and wandb as a comparison meets them: one run is open at a time.
+
+    trackio prints to standard output and wandb to standard error, of every run. A run
+    that is not closed by the module's own `finish` is closed, and spoken of, at exit.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.runs: list[Run] = []
+        self.open: Run | None = None
+
+    def say(self, words: str) -> None:
+        print(words, file=sys.stdout if self.__name__ == "trackio" else sys.stderr)
+
+    def init(
+        self, *, project: str, name: str, group: str, config: dict[str, Any]
+    ) -> Run:
+        assert self.open is None
+        self.open = Run(project=project, name=name, group=group, config=config)
+        self.runs.append(self.open)
+        self.say(f"open {name}")
+        return self.open
+
     def finish(self) -> None:
-        self.finished = True
+        assert self.open is not None
+        self.open.finished, self.open = True, None
+        self.say("closed")
 
 
 @pytest.fixture(params=["trackio", "wandb"])
 def tracker(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> tuple[str, list[Run]]:
-    """A module with the interface that both share, under the name of each."""
-    runs: list[Run] = []
-
-    def init(*, project: str, name: str, group: str, config: dict[str, Any]) -> Run:
-        runs.append(Run(project=project, name=name, group=group, config=config))
-        return runs[-1]
-
-    module = ModuleType(request.param)
-    module.init = init  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, request.param, module)
-    return request.param, runs
+) -> tuple[str, Library]:
+    """The interface that both share, under the name of each."""
+    library = Library(request.param)
+    monkeypatch.setitem(sys.modules, request.param, library)
+    return request.param, library
 
 
 def test_every_run_is_handed_over_with_its_curve(
-    tracker: tuple[str, list[Run]], tmp_path: Path
+    tracker: tuple[str, Library], tmp_path: Path
 ) -> None:
-    name, runs = tracker
+    name, library = tracker
     seen = watch(name, tmp_path)
     for seed in range(3):
         seen(record(spec(seed=seed)))
-    assert [run.given["config"]["seed"] for run in runs] == [0, 1, 2]
-    assert len({run.given["name"] for run in runs}) == 3
-    for run in runs:
+    assert [run.given["config"]["seed"] for run in library.runs] == [0, 1, 2]
+    assert len({run.given["name"] for run in library.runs}) == 3
+    for run in library.runs:
         assert run.finished
         assert run.points == [
             (0, {"train": 1.0, "validation": 1.0}),
@@ -67,21 +87,21 @@ def test_every_run_is_handed_over_with_its_curve(
 
 
 def test_what_is_not_finite_is_not_handed_over(
-    tracker: tuple[str, list[Run]], tmp_path: Path
+    tracker: tuple[str, Library], tmp_path: Path
 ) -> None:
-    name, runs = tracker
+    name, library = tracker
     curve = Curve(steps=(0, 10), train=(1.0, math.nan), validation=(2.0, math.nan))
     watch(name, tmp_path)(replace(record(spec()), curve=curve))
-    assert runs[0].points == [(0, {"train": 1.0, "validation": 2.0})]
+    assert library.runs[0].points == [(0, {"train": 1.0, "validation": 2.0})]
 
 
 def test_a_tracker_that_fails_is_dropped_and_said_so_once(
-    tracker: tuple[str, list[Run]],
+    tracker: tuple[str, Library],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name, runs = tracker
+    name, library = tracker
 
     def refuse(*_: Any, **__: Any) -> None:
         raise ConnectionError("no server")
@@ -90,9 +110,21 @@ def test_a_tracker_that_fails_is_dropped_and_said_so_once(
     seen = watch(name, tmp_path)
     seen(record(spec(seed=0)))
     seen(record(spec(seed=1)))
-    assert len(runs) == 1
+    assert len(library.runs) == 1
     said = capsys.readouterr().err
     assert said.count("takes no more runs (ConnectionError: no server)") == 1
+
+
+def test_a_tracker_is_heard_once_and_never_where_the_answer_stands(
+    tracker: tuple[str, Library], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, library = tracker
+    seen = watch(name, tmp_path)
+    for seed in range(3):
+        seen(record(spec(seed=seed)))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"open {library.runs[0].given['name']}\nclosed\n"
 
 
 @pytest.mark.parametrize("name", ["trackio", "wandb", "tensorboard"])

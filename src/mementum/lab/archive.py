@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +18,7 @@ from mementum.lab.console import PatientConsole
 from mementum.lab.driver import missing
 from mementum.lab.merging import disputed, merge, provenance
 from mementum.lab.request import RequestError, place
-from mementum.lab.run import RunRecord, Status
+from mementum.lab.run import RunRecord, Status, strict
 from mementum.lab.search import Plan
 from mementum.lab.store import PLAN, Store, complaint, settled
 
@@ -31,8 +32,7 @@ def query(arguments: argparse.Namespace) -> int:
     with database.tables(store.records(), planned(store)) as base:
         names, rows = database.ask(base, arguments.sql)
     if arguments.format == "json":
-        plain = [dict(zip(names, row, strict=True)) for row in rows]
-        print(json.dumps(plain, indent=1, default=str))
+        print(json.dumps(strict(objects(names, rows)), indent=1, default=str))
     elif arguments.format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerows([names, *rows])
@@ -42,6 +42,17 @@ def query(arguments: argparse.Namespace) -> int:
             table.add_row(*(Text("" if value is None else str(value)) for value in row))
         page().print(table)
     return 0
+
+
+def objects(
+    names: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> list[dict[str, object]]:
+    """Return rows as objects; columns of one name would lose all values but one."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise RequestError(
+            f"The answer has several columns named {twice[0]}; name them apart with AS."
+        )
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def merge_folders(arguments: argparse.Namespace) -> int:
@@ -74,8 +85,8 @@ def status(arguments: argparse.Namespace) -> int:
     console.print(table)
     size = kept(store)
     console.print(
-        f"\nKept in {size['segments']} segments and a journal of {size['journal']:,} "
-        "bytes.",
+        f"\nKept in {size['segments']} segment{'s' * (size['segments'] != 1)} and a "
+        f"journal of {size['journal']:,} bytes.",
         markup=False,
     )
     for machine in sorted({provenance(record) for record in records}):
@@ -129,7 +140,7 @@ def export(arguments: argparse.Namespace) -> int:
 def existing(text: str) -> Store:
     """Return the store of a folder that holds something."""
     store = Store(place("the folder", text))
-    if not store.journal.exists() and not store.segments.exists():
+    if not store.exists():
         raise RequestError(
             f"{store.folder} holds no results. Name the --out folder of a comparison."
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,19 +34,16 @@ def tables(
     store stays as it is.
     """
     base = segments.database()
-    base.execute(
-        "CREATE TABLE kept (place BIGINT, run_id VARCHAR, planned BOOLEAN, record JSON)"
-    )
     ids = [record.spec.run_id for record in records]
-    base.execute(
-        "INSERT INTO kept SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), "
-        "unnest($3::BOOLEAN[]), unnest($4::VARCHAR[])",
-        [
-            list(range(len(ids))),
-            ids,
-            [run_id in planned for run_id in ids],
-            [record.to_json() for record in records],
-        ],
+    segments.fill(
+        base,
+        "kept",
+        {
+            "place": ("BIGINT", range(len(ids))),
+            "run_id": ("VARCHAR", ids),
+            "planned": ("BOOLEAN", [run_id in planned for run_id in ids]),
+            "record": ("JSON", [record.to_json() for record in records]),
+        },
     )
     columns = [*columns_of(RunSpec, "$.spec."), *columns_of(RunRecord, "$.")]
     base.execute(
@@ -79,12 +78,19 @@ def columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
 
 def column(name: str, hint: object, where: str) -> str:
     """Return the SQL for one field."""
+    if kind := type_of(hint):
+        return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
+    return f"record -> '{where}{name}' AS \"{name}\""
+
+
+def type_of(hint: object) -> str | None:
+    """Return the SQL type of a Python type, or of it or None."""
     if isinstance(hint, types.UnionType):
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     for known, kind in TYPES.items():
         if isinstance(hint, type) and issubclass(hint, known):
-            return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
-    return f"record -> '{where}{name}' AS \"{name}\""
+            return kind
+    return None
 
 
 def ask(
@@ -92,25 +98,45 @@ def ask(
 ) -> tuple[list[str], list[tuple[object, ...]]]:
     """Return the names of the answer's columns, and its rows."""
     try:
-        answer = base.execute(query)
+        # What holds no statement has no answer, whatever DuckDB's types say.
+        answer: duckdb.DuckDBPyConnection | None = base.execute(query)
+        if answer is None:
+            raise QueryError('The query is empty; "FROM runs" shows all runs.')
         names = [each[0] for each in answer.description or []]
         return names, answer.fetchall()
     except duckdb.Error as error:
         raise QueryError(str(error).strip()) from error
 
 
-def export(base: duckdb.DuckDBPyConnection, folder: Path, form: str) -> list[Path]:
-    """Write each table into a file of the folder; return the files."""
+def export(
+    base: duckdb.DuckDBPyConnection,
+    folder: Path,
+    form: str,
+    names: Iterable[str] = TABLES,
+) -> list[Path]:
+    """Write each table into a file of the folder; return the files.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in TABLES:
+    for name in names:
         path = folder / f"{name}.{form}"
         fresh = path.with_name(f"{path.name}{segments.UNFINISHED}")
         table = base.table(name)
-        if form == "parquet":
-            table.write_parquet(str(fresh), compression="zstd")
-        else:
-            table.write_csv(str(fresh))
-        fresh.replace(path)
+        try:
+            if form == "parquet":
+                table.write_parquet(str(fresh), compression="zstd")
+            else:
+                table.write_csv(str(fresh))
+            fresh.replace(path)
+        except duckdb.Error as error:
+            words = str(error).splitlines()[0]
+            if (full := os.strerror(errno.ENOSPC)) in words:
+                raise OSError(errno.ENOSPC, full, path) from error
+            raise OSError(errno.EIO, words, path) from error
+        finally:
+            fresh.unlink(missing_ok=True)
         written.append(path)
     return written

@@ -41,16 +41,14 @@ def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> Merged:
     stay apart unless ``pool`` is true.
     """
     for source in sources:
-        if not source.folder.is_dir():
-            raise MergeError(f"{source.folder} is no folder of a comparison.")
+        if not source.exists():
+            raise MergeError(
+                f"{source.folder} is no folder of a comparison: it holds no results."
+            )
     offered = [source.every() for source in sources]
+    agreed(sources, offered, target, pool=pool)
     with target:
-        held = target.every()
-        if not pool:
-            same_class([*offered, held], [*(s.folder for s in sources), target.folder])
-        plan = union(
-            [s.read_plan() for s in [*sources, target] if (s.folder / PLAN).exists()]
-        )
+        held, plan = agreed(sources, offered, target, pool=pool)
         known = {record.to_json() for record in held}
         fresh = {
             line: record
@@ -63,6 +61,24 @@ def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> Merged:
             target.write_plan(plan)
     together = [*held, *fresh.values()]
     return Merged(len(fresh), len(settled(together)), disputed(together))
+
+
+def agreed(
+    sources: Sequence[Store],
+    offered: Sequence[Sequence[RunRecord]],
+    target: Store,
+    *,
+    pool: bool,
+) -> tuple[list[RunRecord], Plan | None]:
+    """Return what the target holds and the plan of all; raise where they differ.
+
+    This is asked before the target is opened as well: a refused merge leaves no folder.
+    """
+    held, stores = target.every(), [*sources, target]
+    if not pool:
+        same_class([*offered, held], [store.folder for store in stores])
+    plans = [each.read_plan() for each in stores if (each.folder / PLAN).exists()]
+    return held, union(plans)
 
 
 def same_class(groups: Sequence[Sequence[RunRecord]], folders: Sequence[Path]) -> None:

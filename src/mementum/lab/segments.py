@@ -6,13 +6,16 @@ import functools
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 
 SUFFIX = ".parquet"
 UNFINISHED = ".new"
+
+Columns: TypeAlias = Mapping[str, tuple[str, Sequence[object]]]
 
 
 class SegmentError(ValueError):
@@ -42,16 +45,28 @@ def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
     path = folder / f"{digest(lines)}{SUFFIX}"
     fresh = path.with_name(path.name + UNFINISHED)
     with engine().cursor() as base:
-        base.execute("CREATE TEMP TABLE segment (run_id VARCHAR, record VARCHAR)")
-        base.execute(
-            "INSERT INTO segment SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[])",
-            [list(ids), list(lines)],
+        fill(
+            base, "segment", {"run_id": ("VARCHAR", ids), "record": ("VARCHAR", lines)}
         )
         base.table("segment").write_parquet(str(fresh), compression="zstd")
     sync(fresh)
     fresh.replace(path)
     sync(folder)
     return path
+
+
+def fill(base: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> None:
+    """Make a table of columns, each of an SQL type and with its values."""
+    names = ", ".join(f'"{column}" {kind}' for column, (kind, _) in columns.items())
+    base.execute(f'CREATE TEMP TABLE "{name}" ({names})')
+    lists = ", ".join(
+        f"unnest(${place}::{kind}[])"
+        for place, (kind, _) in enumerate(columns.values(), start=1)
+    )
+    base.execute(
+        f'INSERT INTO "{name}" SELECT {lists}',
+        [list(values) for _, values in columns.values()],
+    )
 
 
 def read(path: Path) -> list[str]:

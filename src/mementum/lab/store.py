@@ -73,6 +73,10 @@ class Store:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def exists(self) -> bool:
+        """Return whether the folder holds results, or is about to."""
+        return self.journal.exists() or self.segments.exists()
+
     def records(self) -> list[RunRecord]:
         """Return one record for each run, as ``settled`` chooses and sorts them."""
         return settled(self.every())
@@ -164,7 +168,7 @@ class Store:
             except FormatError as error:
                 raise StoreError(
                     f"{self.journal}, line {number}, is written in {error}. "
-                    "Use another --out folder, or the version that wrote it."
+                    "Use another folder, or the version that wrote it."
                 ) from error
             except ValueError as error:
                 raise StoreError(
@@ -242,7 +246,7 @@ def complaint(error: OSError, folder: Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"No space left for {folder} ({error.strerror}). Free some. {kept}"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{folder} is not a folder. Choose another --out."
+        return f"{folder} is not a folder. Choose another."
     if error.errno == errno.EISDIR:
         place = error.filename2 or error.filename
         return (
@@ -251,7 +255,7 @@ def complaint(error: OSError, folder: Path) -> str:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
-            f"{folder} is not writable ({error.strerror}). Choose another --out, or "
+            f"{folder} is not writable ({error.strerror}). Choose another folder, or "
             "change its permissions."
         )
     return f"{folder} cannot be used ({error.strerror}). {kept}"
@@ -262,6 +266,6 @@ def locked(error: OSError, folder: Path) -> str:
     if error.errno in (errno.EAGAIN, errno.EACCES):
         return (
             f"Another mementum is writing to {folder}. Wait for it to end, or "
-            "choose another --out."
+            "choose another folder."
         )
-    return f"{folder} cannot be locked ({error.strerror}). Choose another --out."
+    return f"{folder} cannot be locked ({error.strerror}). Choose another folder."

@@ -1,14 +1,16 @@
 """Hands finished runs to a tracker, for those who like to watch.
 
 trackio and wandb share an interface of three calls: `init` opens a run and returns it,
-the run's `log` takes a point of a curve, and its `finish` closes it. TensorBoard is
-made to look the same. None is required, and none can stop a comparison: a tracker that
-fails is dropped with a sentence, and the store has every result anyway.
+the run's `log` takes a point of a curve, and `finish` closes the run that is open.
+TensorBoard is made to look the same. None is required, and none can stop a comparison:
+a tracker that fails is dropped with a sentence, and the store has every result anyway.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -33,9 +35,6 @@ class Open(Protocol):
     def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Take the values of one step."""
 
-    def finish(self) -> None:
-        """Close the run."""
-
 
 class Tracker(Protocol):
     """What trackio and wandb have in common."""
@@ -45,6 +44,9 @@ class Tracker(Protocol):
     ) -> Open:
         """Open a run."""
 
+    def finish(self) -> None:
+        """Close the run that is open."""
+
 
 class TensorBoard:
     """TensorBoard's event files, behind the same calls."""
@@ -52,45 +54,49 @@ class TensorBoard:
     def __init__(self, writer: Callable[..., Any], folder: Path) -> None:
         self.writer = writer
         self.folder = folder
+        self.open: Any = None
 
     def init(
         self, *, project: str, name: str, group: str, config: Mapping[str, Any]
     ) -> Open:
         """Open a run in a folder of its own."""
-        writer = self.writer(log_dir=str(self.folder / name))
-        writer.add_text("config", "\n".join(f"{k}: {v}" for k, v in config.items()))
-        return Events(writer)
-
-
-class Events:
-    """A run that TensorBoard has open."""
-
-    def __init__(self, writer: Any) -> None:
-        self.writer = writer
+        self.open = self.writer(log_dir=str(self.folder / name))
+        words = "\n".join(f"{key}: {value}" for key, value in config.items())
+        self.open.add_text("config", words)
+        return self
 
     def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Write the values of one step."""
         for name, value in metrics.items():
-            self.writer.add_scalar(name, value, global_step=step)
+            self.open.add_scalar(name, value, global_step=step)
 
     def finish(self) -> None:
         """Close the files."""
-        self.writer.close()
+        self.open.close()
 
 
 class Watch:
-    """Passes records on until the tracker fails."""
+    """Passes records on until the tracker fails.
+
+    Standard output belongs to the comparison. What the tracker prints of the first run
+    goes to standard error; it says where the runs are. The rest is dropped: of
+    thousands of runs the tracker would say the same.
+    """
 
     def __init__(self, name: str, tracker: Tracker) -> None:
         self.name = name
         self.tracker: Tracker | None = tracker
+        self.heard = False
 
     def __call__(self, record: RunRecord) -> None:
         """Hand over a finished run: what decides it, its curve and its end."""
         if self.tracker is None:
             return
+        words = io.StringIO() if self.heard else sys.stderr
+        self.heard = True
         try:
-            hand_over(record, self.tracker)
+            with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+                hand_over(record, self.tracker)
         except Exception as error:  # noqa: BLE001 - no tracker may stop a comparison
             self.tracker = None
             print(
@@ -124,7 +130,7 @@ def hand_over(record: RunRecord, tracker: Tracker) -> None:
         finite = {name: v for name, v in values.items() if math.isfinite(v)}
         if finite:
             run.log(finite, step=step)
-    run.finish()
+    tracker.finish()
 
 
 def watched(request: Request) -> Callable[[RunRecord], None]:

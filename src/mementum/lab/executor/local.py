@@ -16,13 +16,13 @@ from multiprocessing.process import BaseProcess
 
 from mementum.lab.executor import ExecutorError
 from mementum.lab.executor.lost import lost
+from mementum.lab.executor.worker import Execute, prepare, train
 from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.training import environment, execute, warm_up
 
 ATTEMPTS = 3
 """How often a run is begun when the system kills its worker each time."""
 
-Execute = Callable[[RunSpec], RunRecord]
+Prepare = Callable[[], None]
 
 
 def cores() -> int:
@@ -39,10 +39,16 @@ class LocalExecutor:
     a worker it is known which run it takes along, and no other run is disturbed.
     """
 
-    def __init__(self, workers: int, execute: Execute = execute) -> None:
-        """``execute`` is looked up by its name in the workers, so it is no lambda."""
+    def __init__(
+        self, workers: int, execute: Execute = train, prepare: Prepare = prepare
+    ) -> None:
+        """``execute`` does a run; ``prepare`` is called once in each worker before.
+
+        Both are looked up by their names in the workers, so they are no lambdas.
+        """
         self.workers = workers
         self.execute = execute
+        self.prepare = prepare
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs, taken up in this order, and yield each when it is done.
@@ -50,7 +56,7 @@ class LocalExecutor:
         A run whose worker is killed is begun anew, three times in all; then its record
         is a failed one. Closing the iterator ends the runs under way.
         """
-        pool = Pool(self.execute, specs)
+        pool = Pool(self.execute, self.prepare, specs)
         try:
             for _ in range(min(self.workers, len(specs))):
                 pool.enlist()
@@ -73,8 +79,11 @@ class Worker:
 class Pool:
     """The workers at hand, the runs that wait, and how often each was begun."""
 
-    def __init__(self, execute: Execute, specs: Sequence[RunSpec]) -> None:
+    def __init__(
+        self, execute: Execute, prepare: Prepare, specs: Sequence[RunSpec]
+    ) -> None:
         self.execute = execute
+        self.prepare = prepare
         self.waiting = deque(specs)
         self.begun: Counter[str] = Counter()
         self.workers: list[Worker] = []
@@ -92,7 +101,8 @@ class Pool:
         resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, self.execute), daemon=True)
+        given = there, self.execute, self.prepare
+        process = context.Process(target=work, args=given, daemon=True)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -140,6 +150,8 @@ class Pool:
             self.enlist()
         if again:
             return None
+        from mementum.lab.training import environment
+
         error = f"its worker process ended by {cause}, {ATTEMPTS} times"
         return lost(worker.spec, error, environment())
 
@@ -152,10 +164,10 @@ class Pool:
             worker.pipe.close()
 
 
-def work(pipe: Connection, execute: Execute) -> None:
+def work(pipe: Connection, execute: Execute, prepare: Prepare) -> None:
     """Carry out the runs that come through the pipe, as long as the driver lives."""
     threading.Thread(target=end_with_driver, daemon=True).start()
-    warm_up()
+    prepare()
     pipe.send(None)
     with suppress(EOFError):
         while True:

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does with a run."""
+"""What a worker does with a run, in a process of this machine or of a cluster."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def carry_out(
         return Refusal(get_worker().address, found)
     with ONE_AT_A_TIME:
         return execute(spec).to_json()
+
+
+def prepare() -> None:
+    """Load what every run needs, before the first comes."""
+    from mementum.lab.training import warm_up
+
+    warm_up()
 
 
 def train(spec: RunSpec) -> RunRecord:

@@ -7,6 +7,8 @@ from typing import Any
 from mementum.lab.report.palette import MUTED, RULE
 
 Axis = dict[str, Any]
+FEW = 10
+"""Whole numbers that are labelled one by one."""
 LOSSES = (-99, -90, -75, -50, -30, -20, -10, -5, -2, -1, -0.5)
 GAINS = (0.5, 1, 2, 5, 10, 20, 30, 50, 100, 200, 400, 900, 1900, 4900, 9900, 99900)
 CHANGES = (*LOSSES, 0, *GAINS)
@@ -28,6 +30,28 @@ def axis(title: str, **settings: object) -> Axis:
         "automargin": True,
         "fixedrange": True,
     } | settings
+
+
+def steps_axis(last: int) -> Axis:
+    """An axis of steps from 0 to the last."""
+    return counts("step", 0, last, 0.02 * last)
+
+
+def counts(title: str, first: int, last: int, room: float) -> Axis:
+    """An axis of whole numbers; a few are all labelled."""
+    beyond = 0.0 if first == 0 else room
+    found = axis(title, range=[first - beyond, max(last, first + 1) + room])
+    if last - first < FEW:
+        ticks = list(range(first, last + 1))
+        found |= {"tickvals": ticks, "ticktext": list(map(str, ticks))}
+    return found
+
+
+def shares() -> Axis:
+    """An axis of shares from none to all."""
+    quarters = [0, 0.25, 0.5, 0.75, 1]
+    words = [f"{quarter:.0%}" for quarter in quarters]
+    return axis("", range=[-0.03, 1.05], tickvals=quarters, ticktext=words)
 
 
 def logarithmic(title: str, low: float, high: float) -> Axis:

@@ -30,6 +30,8 @@ class Figure:
     description: str
     data: list[Trace]
     layout: dict[str, Any]
+    subject: str = ""
+    """The task it is about, where it is about one."""
 
 
 def layout(x: axes.Axis, y: axes.Axis, height: int) -> dict[str, Any]:
@@ -80,7 +82,8 @@ def curves(
         title=quantity,
         description=f"{task}: {quantity} against steps. Last medians: {ends}.",
         data=traces,
-        layout=layout(axes.axis("step", rangemode="tozero"), y, 300),
+        layout=layout(axes.steps_axis(max(each.steps[-1] for each in bands)), y, 300),
+        subject=task,
     )
 
 
@@ -140,6 +143,7 @@ def sensitivity(
         description=f"{task.name}: score against learning rate. Chosen: {best}.",
         data=[t for r in results for t in sensitivity_traces(r, looks[r.contender])],
         layout=frame,
+        subject=task.name,
     )
 
 
@@ -223,9 +227,10 @@ def forest(name: str, task: TaskResult) -> Figure | None:
     return Figure(
         name=name,
         title="effect, with its intervals",
-        description=f"Effects on {task.metric}: {effects}.",
+        description=f"{task.name}: effects on {task.metric}. {effects}.",
         data=[t for i, (r, c) in enumerate(shown) for t in effect(i, r, c, task)],
         layout=frame,
+        subject=task.name,
     )
 
 

@@ -1,11 +1,13 @@
 """The report's figures and tables as files beside its page."""
 
-import csv
-import math
-from collections.abc import Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mementum.lab.frames import Frame, frames
+import duckdb
+
+from mementum.lab import database, segments
+from mementum.lab.frames import ROWS, Frame, frames
 from mementum.lab.report import static
 from mementum.lab.report.drawn import Drawn
 from mementum.lab.run import RunRecord
@@ -15,31 +17,35 @@ from mementum.lab.statistics import Analysis
 def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
     """Write `figures` and `tables` into the folder of this page's name.
 
-    Returns the folder: `report-files` for `report.html`.
+    Every figure is an SVG and a PNG, every table a Parquet and a CSV file. Returns the
+    folder: `report-files` for `report.html`.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
     folder = page.with_name(f"{page.stem}-files")
-    places = folder / "figures", folder / "tables"
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
-    figures, tables = places
-    for name, frame in frames(analysis, records).items():
-        table(frame, tables / f"{name}.csv")
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    found = frames(analysis, records)
+    with tables(found) as base:
+        for form in database.FORMATS:
+            database.export(base, folder / "tables", form, found)
     static.sheets(Drawn.of(analysis, records).sheets().items(), figures)
     return folder
 
 
-def table(frame: Frame, path: Path) -> None:
-    """Write a table as CSV; what does not exist is an empty cell."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(frame)
-        for row in zip(*frame.values(), strict=True):
-            out.writerow(["" if absent(value) else value for value in row])
-
-
-def absent(value: object) -> bool:
-    """Whether there is no such number."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
+    """Return a database of the tables of a comparison; what is not a number is NULL."""
+    base = segments.database()
+    for name, frame in frames.items():
+        hints = typing.get_type_hints(ROWS[name])
+        kinds = {column: database.type_of(hints[column]) or "JSON" for column in frame}
+        segments.fill(
+            base,
+            name,
+            {
+                column: (kinds[column], [None if v != v else v for v in values])
+                for column, values in frame.items()
+            },
+        )
+    return base

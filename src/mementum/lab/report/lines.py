@@ -8,7 +8,7 @@ from typing import Any
 from mementum.lab.report import axes, wording
 from mementum.lab.report.figures import Figure, Looks, layout
 from mementum.lab.report.palette import panels
-from mementum.lab.statistics import Analysis, TaskResult
+from mementum.lab.statistics import Analysis, Result, TaskResult
 from mementum.lab.statistics.plain import shown_score
 
 
@@ -52,28 +52,17 @@ def lines(
 def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
     """Expected score against the number of settings tuned over, in panels."""
     task = analysis.tasks[number]
-    curves = {
-        result.contender: [
-            v
-            for value in task.budget(result)
-            if (v := shown_score(value, task.scale)) is not None
-        ]
-        for result in task.results
-    }
+    curves = {result.contender: bought(task, result) for result in task.results}
     found = []
     for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
-        own = {
-            name: Line(xs=range(1, 1 + len(curves[name])), ys=curves[name])
-            for name in names
-            if curves.get(name)
-        }
+        own = {name: curves[name] for name in names if curves[name].ys}
         seen = axes.extent(y for line in own.values() for y in line.ys)
         if seen is None:
             continue
         most = max(len(line.xs) for line in own.values())
         scale = axes.logarithmic if task.scale == "log" else axes.linear
         y = scale("", *seen)
-        x = axes.axis("settings tried", range=[0.7, most + 0.3], dtick=1)
+        x = axes.counts("settings tried", 1, most, 0.3)
         ends = ", ".join(
             f"{name} {wording.score_words(line.ys[0])} to "
             f"{wording.score_words(line.ys[-1])}"
@@ -88,9 +77,20 @@ def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
                 f"settings tried. {ends}.",
                 data=lines(own, looks, stepped=False, hover=hover),
                 layout=layout(x, y, 280),
+                subject=task.name,
             )
         )
     return found
+
+
+def bought(task: TaskResult, result: Result) -> Line:
+    """The expected score after each number of settings tried, where there is one."""
+    ys = [
+        score
+        for value in task.budget(result)
+        if (score := shown_score(value, task.scale)) is not None
+    ]
+    return Line(xs=range(1, 1 + len(ys)), ys=ys)
 
 
 def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
@@ -108,8 +108,8 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
         }
         if not own:
             continue
-        x = axes.axis("step", range=[0, task.steps * 1.02])
-        y = axes.axis("", range=[-0.03, 1.05], tickformat=".0%", dtick=0.25)
+        x = axes.steps_axis(task.steps)
+        y = axes.shares()
         hover = "by step %{x}: %{y:.0%}"
         found.append(
             Figure(
@@ -118,6 +118,7 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
                 description=f"{task.name}: {reached_words(task, list(own))}.",
                 data=lines(own, looks, stepped=True, hover=hover),
                 layout=layout(x, y, 260),
+                subject=task.name,
             )
         )
     return found
@@ -148,7 +149,7 @@ def profiles(analysis: Analysis, looks: Looks) -> list[Figure]:
         if not own:
             continue
         x = axes.logarithmic("multiple of the fastest time", 1, across.ratios[-1])
-        y = axes.axis("", range=[-0.03, 1.05], tickformat=".0%", dtick=0.25)
+        y = axes.shares()
         areas = ", ".join(f"{name} {curves[name].area:.2f}" for name in own)
         found.append(
             Figure(

@@ -45,6 +45,11 @@ OTHERS = (
     Look("#0072B2", "dashdot", "x"),
     Look("#8A8A8A", "dot", "star"),
 )
+AGAIN = (
+    ("2px,2px", "triangle-left"),
+    ("14px,4px", "triangle-right"),
+)
+"""Dashes and symbols with which the colours come again where there are not enough."""
 MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
 MATCHED_SYMBOLS = ("hexagon", "pentagon")
 
@@ -58,14 +63,23 @@ def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
     plain = [name for name in rivals if not name.endswith(MATCHED)]
     found = {
         reference: REFERENCE,
-        **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(plain)},
+        **{name: look(i) for i, name in enumerate(plain)},
     }
     matched = [name for name in rivals if name.endswith(MATCHED)]
     for i, name in enumerate(matched):
-        original = found.get(name.removesuffix(MATCHED), OTHERS[i % len(OTHERS)])
+        original = found.get(name.removesuffix(MATCHED), look(i))
         symbol = MATCHED_SYMBOLS[i % len(MATCHED_SYMBOLS)]
         found[name] = Look(original.colour, MATCHED_DASH, symbol)
     return found
+
+
+def look(place: int) -> Look:
+    """The look of the rival at this place."""
+    turn, place = divmod(place, len(OTHERS))
+    if turn == 0:
+        return OTHERS[place]
+    dash, symbol = AGAIN[(turn - 1) % len(AGAIN)]
+    return Look(OTHERS[place].colour, dash, symbol)
 
 
 def panels(contenders: Sequence[str], reference: str) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from mementum.lab.statistics import (
     Analysis,
     Control,
     Interval,
+    Reach,
     Result,
     TaskResult,
     Verdict,
@@ -95,15 +96,30 @@ def any_target(analysis: Analysis) -> bool:
     return any(task.target is not None for task in analysis.tasks)
 
 
-def gap_words(task: TaskResult, result: Result, analysis: Analysis) -> str:
-    """The difference of restricted mean times from the reference's: "[-120, -40]"."""
+def reached_words(reach: Reach) -> str:
+    """How many runs reached the target: "3 of 4"; a dash where none has a result."""
+    return f"{reach.reached} of {len(reach.times)}" if reach.times else NONE
+
+
+def gap(task: TaskResult, result: Result, analysis: Analysis) -> Interval | None:
+    """The difference of restricted mean times from the reference's, if there is one."""
     other = task.result(analysis.reference)
     if other is None or other is result or not (result.reach and other.reach):
+        return None
+    return difference(result.reach, other.reach, analysis.alpha)
+
+
+def gap_words(task: TaskResult, result: Result, analysis: Analysis) -> str:
+    """The difference of restricted mean times: "[-120, -40]"; none of the reference."""
+    if result.contender == analysis.reference:
         return ""
-    interval = difference(result.reach, other.reach, analysis.alpha)
-    if interval is None:
-        return NONE
-    return f"[{interval.low:,.0f}, {interval.high:,.0f}]"
+    interval = gap(task, result, analysis)
+    return NONE if interval is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
+
+
+def low(interval: Interval | None) -> str:
+    """The lower end of an interval, to sort by."""
+    return number(None if interval is None else interval.low)
 
 
 def usual_settings(analysis: Analysis) -> int:

@@ -5,6 +5,7 @@ differ in what they show. All figures of a kind stand on one sheet.
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,21 @@ from mementum.lab.report.figures import Figure, Trace
 from mementum.lab.report.palette import MUTED
 
 COLUMNS = 2
-WIDTH, HEIGHT = 4.6, 3.1
-LEFT, RIGHT, BELOW, ABOVE, TOP = 1.0, 0.15, 0.55, 0.4, 0.75
-"""Inches of a panel and around it, and of the legend above all."""
+PIXELS = 96
+"""Pixels of the page to an inch."""
+LETTERS = 56
+"""The length of a title's line."""
+WIDTH, ROW = 4.6, 0.2
+LEFT, RIGHT, BELOW, ABOVE = 1.2, 0.15, 0.55, 0.55
+"""Inches of a panel, of a line of the legend, and around a panel."""
 MARKERS = {
     "circle": "o",
     "square": "s",
     "diamond": "D",
     "triangle-up": "^",
     "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
     "cross": "P",
     "x": "X",
     "star": "*",
@@ -57,7 +64,10 @@ def draw(figures: Sequence[Figure]) -> Sheet:
     """A sheet with a panel for each figure and a legend for all."""
     columns = min(COLUMNS, len(figures))
     rows = math.ceil(len(figures) / columns)
-    width, height = WIDTH * columns, HEIGHT * rows + TOP
+    panel = max(figure.layout["height"] for figure in figures) / PIXELS
+    named = {meta for f in figures for t in f.data if (meta := legend(t)) is not None}
+    top = ROW * math.ceil(len(named) / (2 * columns)) + 0.1
+    width, height = WIDTH * columns, panel * rows + top
     sheet = Sheet(figsize=(width, height))
     FigureCanvasAgg(sheet)
     # Margins are set by hand: a layout that measures its texts takes many times longer.
@@ -67,31 +77,35 @@ def draw(figures: Sequence[Figure]) -> Sheet:
         left=LEFT / width,
         right=1 - RIGHT / width,
         bottom=BELOW / height,
-        top=1 - (TOP + ABOVE) / height,
+        top=1 - (top + ABOVE) / height,
         wspace=(LEFT + RIGHT) / (WIDTH - LEFT - RIGHT),
-        hspace=(BELOW + ABOVE) / (HEIGHT - BELOW - ABOVE),
+        hspace=(BELOW + ABOVE) / (panel - BELOW - ABOVE),
     )
     handles: dict[str, Any] = {}
     for place, figure in enumerate(figures):
         handles |= fill(sheet.add_subplot(places[divmod(place, columns)]), figure)
     if handles:
-        where = (0.5, 1 - 0.05 / height)
         sheet.legend(
             handles.values(),
             handles.keys(),
             loc="upper center",
-            bbox_to_anchor=where,
+            bbox_to_anchor=(0.5, 1 - 0.02 / height),
             ncols=2 * columns,
             frameon=False,
         )
     return sheet
 
 
+def legend(trace: Trace) -> str | None:
+    """What the legend calls a trace; None where it stands in no legend."""
+    return str(trace["meta"]) if "name" in trace and "lines" in trace["mode"] else None
+
+
 def fill(panel: Axes, figure: Figure) -> dict[str, Any]:
     """Draw one figure; return a handle for each named trace."""
     layout = figure.layout
-    task = figure.description.partition(":")[0] if ":" in figure.description else ""
-    panel.set_title(literal("\n".join(filter(None, (task, figure.title)))), fontsize=8)
+    words = [figure.subject, *textwrap.wrap(figure.title, LETTERS)]
+    panel.set_title(literal("\n".join(filter(None, words))), fontsize=8)
     frame(panel, layout["xaxis"], "x")
     frame(panel, layout["yaxis"], "y")
     for shape in layout.get("shapes", ()):
@@ -99,8 +113,9 @@ def fill(panel: Axes, figure: Figure) -> dict[str, Any]:
     handles = {}
     for trace in figure.data:
         handle = plot(panel, trace)
-        if "name" in trace and handle is not None and "lines" in trace["mode"]:
-            handles[literal(str(trace["meta"]))] = handle
+        called = legend(trace)
+        if called is not None and handle is not None:
+            handles[literal(called)] = handle
     return handles
 
 

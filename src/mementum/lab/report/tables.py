@@ -1,6 +1,6 @@
 """The tables of the page that are more than a list of results: costs and troubles."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mementum.lab.statistics import Analysis, TaskResult, Trouble
@@ -43,32 +43,36 @@ def cost(task: TaskResult, contender: str) -> Cost | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Troubles that differ in nothing but the seed."""
+    """Troubles that differ in nothing but the learning rate and the seed."""
 
     task: str
     contender: str
     kind: str
-    lr: float
-    seeds: tuple[int, ...]
     error: str | None
+    lrs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    """The seeds at each of these rates."""
 
 
 def grouped(troubles: Iterable[Trouble]) -> list[Group]:
-    """Troubles that differ in the seed alone as one; failures first."""
-    seeds: dict[tuple[str, str, str, float, str | None], list[int]] = {}
+    """Troubles at the same seeds of several learning rates as one; failures first."""
+    seeds: dict[tuple[str, str, str, str | None], dict[float, set[int]]] = {}
     for t in troubles:
-        key = (t.kind, t.task, t.contender, t.lr, t.error)
-        seeds.setdefault(key, []).append(t.seed)
+        key = (t.kind, t.task, t.contender, t.error)
+        seeds.setdefault(key, {}).setdefault(t.lr, set()).add(t.seed)
     kinds = ("failed", "missing", "diverged")
     ordered = sorted(seeds, key=lambda key: kinds.index(key[0]))
     return [
-        Group(
-            kind=kind,
-            task=task,
-            contender=contender,
-            lr=lr,
-            error=error,
-            seeds=tuple(sorted(seeds[kind, task, contender, lr, error])),
-        )
-        for kind, task, contender, lr, error in ordered
+        Group(kind=kind, task=task, contender=contender, error=error, lrs=lrs, seeds=of)
+        for kind, task, contender, error in ordered
+        for of, lrs in alike(seeds[kind, task, contender, error]).items()
     ]
+
+
+def alike(seeds: Mapping[float, set[int]]) -> dict[tuple[int, ...], tuple[float, ...]]:
+    """The learning rates with the same seeds, ascending, under these seeds."""
+    found: dict[tuple[int, ...], tuple[float, ...]] = {}
+    for lr in sorted(seeds):
+        of = tuple(sorted(seeds[lr]))
+        found[of] = (*found.get(of, ()), lr)
+    return found

@@ -15,6 +15,8 @@ from mementum.lab.statistics.plain import effect
 
 NONE = "-"
 TIMES = "x"
+MANY = 6
+"""Learning rates that are listed one by one."""
 MANIFOLD = 10
 """Relative changes above this are written as factors, as percentages mislead there."""
 
@@ -119,6 +121,13 @@ def rate(lr: float) -> str:
     return f"{float(digits):g}e{int(exponent)}"
 
 
+def rates(lrs: Sequence[float]) -> str:
+    """Learning rates in a row; of many, the first, the last and their number."""
+    if len(lrs) > MANY:
+        return f"{rate(lrs[0])} to {rate(lrs[-1])} ({len(lrs)})"
+    return ", ".join(map(rate, lrs))
+
+
 def score_words(score: float | None) -> str:
     """A score to three digits."""
     return NONE if score is None else f"{score:#.3g}".rstrip(".")
@@ -152,10 +161,11 @@ def level(analysis: Analysis) -> str:
 def headline(analysis: Analysis) -> str:
     """What was compared: "7 contenders against tuned AdamW on 4 tasks"."""
     rivals = [name for name in analysis.contenders if name != analysis.reference]
-    return (
-        f"{count(len(rivals), 'contender')} against tuned {analysis.reference} on "
-        f"{count(len(analysis.tasks), 'task')}"
-    )
+    where = f"on {count(len(analysis.tasks), 'task')}"
+    if not rivals:
+        return f"Tuned {analysis.reference} alone {where}"
+    number = count(len(rivals), "contender")
+    return f"{number} against tuned {analysis.reference} {where}"
 
 
 def lede(analysis: Analysis) -> str:

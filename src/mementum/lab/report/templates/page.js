@@ -81,7 +81,7 @@ if (arms.length) showArm("lr");
 function keyOf(cell) {
   const text = cell.dataset.value ?? cell.textContent.trim();
   const number = Number(text);
-  return text === "" || text === "-" ? null : Number.isNaN(number) ? text : number;
+  return ["", "-", "\u2212", "\u2013"].includes(text) ? null : Number.isNaN(number) ? text : number;
 }
 
 function order(one, other) {
