@@ -11,7 +11,8 @@ def number(
 ) -> float:
     """Return `value` as a float in ``[low, below)``, or say what it `wants`.
 
-    Errors: `TypeError` if `value` is no number, `ValueError` if it lies outside.
+    Errors: `TypeError` if `value` is no number, `ValueError` if it lies outside, or
+    is a tensor or an array of other than one element.
     """
     if isinstance(value, str | bytes | bool):
         raise TypeError(f"{name} is {value!r}; {wants}")
@@ -21,7 +22,9 @@ def number(
     except OverflowError:
         plain = math.inf
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} is {value!r}; {wants}") from None
+        one = math.prod(getattr(value, "shape", ())) == 1
+        kind = TypeError if one else ValueError
+        raise kind(f"{name} is {value!r}; {wants}") from None
     if low <= plain < below:
         return plain
     raise ValueError(f"{name} is {plain}; {wants}")

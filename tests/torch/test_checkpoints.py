@@ -127,6 +127,36 @@ def test_loading_shares_nothing_with_the_given_state_dict(
     assert same_bits(bits_of(first)[0], params[0].detach())
 
 
+@kinds
+@paths(EAGER)
+def test_what_a_program_adds_to_the_state_is_kept(
+    member: Member, flags: Options, tmp_path: Path
+) -> None:
+    # timm's Lookahead keeps its slow weights there.
+    start = parameters(shapes=[(4,), (2, 3)])
+    grads = gradients(start, 4)
+    whole, _ = run(member, start, grads, **flags)
+    params, first = run(member, start, grads[:2], **flags)
+    slow, note = torch.ones(4, dtype=torch.float64), {"tags": ["mine"]}
+    first.state[params[0]].update(slow=slow, seen=3)
+    first.state["note"] = note  # type: ignore[index]
+    saved = through_a_file(first.state_dict(), tmp_path / "optimizer.pt")
+    resumed, second = continued(member, params, saved, **flags)
+    kept: dict[Any, Any] = dict(second.state)
+    mine = kept[resumed[0]]
+    assert same_bits(mine["slow"], slow)
+    assert mine["seen"] == 3
+    assert kept["note"] == note
+    # Nothing is shared with what was given.
+    saved["state"]["note"]["tags"].clear()
+    saved["state"][0]["slow"].zero_()
+    assert same_bits(mine["slow"], slow)
+    assert kept["note"] == note
+    drive(second, resumed, grads[2:])
+    assert same_bits(resumed, whole)
+    assert second.telemetry()
+
+
 @members
 def test_a_state_dict_holds_only_plain_values(member: Member) -> None:
     _, optimizer = run(member, start := parameters(), gradients(start, 1))

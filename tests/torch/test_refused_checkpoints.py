@@ -359,6 +359,9 @@ CASES: dict[str, Case] = {
     "a state of no parameter": Case(
         lambda s: s["state"].update({9: s["state"][0]}), ("under 9", "no group")
     ),
+    "a state of no parameter, by name": Case(
+        lambda s: s["state"].update(lost=s["state"][0]), ("under 'lost'", "no group")
+    ),
     # A parameter's state.
     "a state of another kind": Case(
         lambda s: s["state"].update({0: [1, 2]}), ("parameter 0", "nothing but [1, 2]")
@@ -368,6 +371,9 @@ CASES: dict[str, Case] = {
     "no square": Case(_less("square"), ("holds momentum, step",)),
     "no square behind a good state": Case(_less("square", 1), ("parameter 1",)),
     "another moment": Case(_state("exp_avg_sq", torch.zeros(4)), ("exp_avg_sq",)),
+    "a scale of no moment": Case(
+        _state("peak_scale", torch.zeros(1, dtype=torch.uint8)), ("peak_scale",)
+    ),
     "torch's moments": Case(
         lambda s: s["state"][0].update(
             exp_avg=s["state"][0].pop("momentum"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mementum import limits
 from mementum.torch import formats
-from mementum.torch.state import LOW, MOMENTS, SCALE, misfit, storage
+from mementum.torch.state import LOW, MOMENTS, OWN, RAW, SCALE, misfit, storage
 
 # Steps are counted exactly up to here in the float64 that the numbers are computed in.
 LAST = 2**53
@@ -29,8 +29,9 @@ def check(
 
     `peak` says whether the rule keeps one, and is None where it may and need not.
     Moments may be infinite or NaN: a run that has come there goes on as it was. A
-    square that is negative no run has made. Errors: `ValueError` or `TypeError`,
-    beginning with `where`.
+    square that is negative no run has made. What another program keeps beside them,
+    under other names, is its own. Errors: `ValueError` or `TypeError`, beginning with
+    `where`.
     """
     if isinstance(kept, Mapping) and not kept:
         return
@@ -62,13 +63,19 @@ def steps_taken(where: str, step: Any) -> int:
     return int(step)
 
 
+def is_note(key: Any, kept: Any) -> bool:
+    """Whether an entry of a state dict's state is a program's own, and no moments."""
+    return isinstance(key, str) and not (isinstance(kept, Mapping) and OWN & set(kept))
+
+
 def _check_names(where: str, kept: Any, peak: bool | None) -> None:
     names = set(kept) if isinstance(kept, Mapping) else set()
     needed = {"step", *(MOMENTS if peak else MOMENTS[:2])}
     moments = MOMENTS[:2] if peak is False else MOMENTS
     allowed = {"step", *moments, *(name + SCALE for name in moments)}
     scales = {name + SCALE for name in MOMENTS if name not in names}
-    if needed <= names <= allowed and not scales & names:
+    foreign = (OWN | {*RAW.values()}) - allowed
+    if needed <= names and not (foreign | scales) & names:
         return
     holds = ", ".join(sorted(map(str, names))) or f"nothing but {kept!r:.40}"
     wants = ", ".join(name for name in ("step", *MOMENTS) if name in needed)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mementum.torch import admission, matching
 from mementum.torch.groups import COUNTS, plain
 from mementum.torch.matching import Entry
-from mementum.torch.state import LOW, MOMENT_DTYPE, counter
+from mementum.torch.state import LOW, MOMENT_DTYPE, OWN, counter
 
 if TYPE_CHECKING:
     from mementum.torch.optimizer import FamilyOptimizer
@@ -76,6 +76,8 @@ def load(optimizer: FamilyOptimizer, given: Any) -> None:
         stored = group["state_dtype"]
         admission.check(where, param, kept, stored, peak=peaks[mine.group])
         state[param] = _own(param, kept, capturable=bool(group.get("capturable")))
+    keys = {theirs.key for _, theirs in pairs}
+    state |= {key: deepcopy(kept) for key, kept in states.items() if key not in keys}
     _replace(optimizer, renewed, state)
     for after in optimizer._optimizer_load_state_dict_post_hooks.values():
         after(optimizer)
@@ -173,7 +175,11 @@ def _stranger(group: Mapping[str, Any], states: Mapping[Any, Any]) -> str:
 def refuse_strays(states: Mapping[Any, Any], saved: Sequence[Entry]) -> None:
     """Refuse a state that belongs to no parameter of a group."""
     keys = {entry.key for entry in saved}
-    strays = [key for key in states if key not in keys]
+    strays = [
+        key
+        for key, kept in states.items()
+        if key not in keys and not admission.is_note(key, kept)
+    ]
     if strays:
         raise ValueError(
             f"the state dict holds a state under {strays[0]!r}, and no group of it has "
@@ -260,11 +266,17 @@ def _keeps_peak(
 
 
 def _own(param: Tensor, kept: Mapping[str, Any], *, capturable: bool) -> dict[str, Any]:
-    """Return a copy of a parameter's state, on its device, in a dtype it may have."""
+    """Return a copy of a parameter's state, on its device, in a dtype it may have.
+
+    What another program keeps there comes along as it is.
+    """
     own: dict[str, Any] = {}
     for key, value in kept.items():
         if key == "step":
             own[key] = counter(value, param, capturable=capturable)
+        elif key not in OWN:
+            tensor = isinstance(value, Tensor)
+            own[key] = value.to(param.device, copy=True) if tensor else deepcopy(value)
         elif value.dtype == torch.uint8:
             own[key] = value.to(param.device, copy=True).contiguous()
         elif value.dtype in LOW:

@@ -22,10 +22,10 @@ from mementum.rule import Rule
 from mementum.torch import formats, holding, matching
 from mementum.torch.checkpoint import check_form, same
 from mementum.torch.groups import EXECUTION
-from mementum.torch.holding import RAW, Holding, Moments
+from mementum.torch.holding import Holding, Moments
 from mementum.torch.optimizer import FamilyOptimizer
 from mementum.torch.report import Report, reported
-from mementum.torch.state import SCALE, storage
+from mementum.torch.state import RAW, SCALE, storage
 
 __all__ = ["Report", "adopt", "renamed"]
 

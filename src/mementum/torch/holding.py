@@ -16,11 +16,9 @@ from mementum.rule import Rule
 from mementum.torch import admission, checkpoint, formats, matching
 from mementum.torch.matching import Entry
 from mementum.torch.optimizer import FamilyOptimizer
-from mementum.torch.state import LOW, MOMENTS, SCALE
+from mementum.torch.state import LOW, MOMENTS, RAW, SCALE
 
 TORCHS = (torch.optim.Adam, torch.optim.AdamW)
-# torch's names of our moments.
-RAW = {"momentum": "exp_avg", "square": "exp_avg_sq", "peak": "max_exp_avg_sq"}
 
 
 class Moments(NamedTuple):

@@ -74,7 +74,9 @@ class Rules:
             )
         if group["fused"]:
             for param in group["params"]:
-                choose(group, sharding.local(param))
+                # One without memory may have got it by the time it has a gradient.
+                if not param.is_meta or param.grad is not None:
+                    choose(group, sharding.local(param))
 
 
 def _same(said: list[Any], known: list[Any]) -> bool:

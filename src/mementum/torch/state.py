@@ -28,7 +28,10 @@ FORMATS = ("float32", "bfloat16", "float8")
 STATE_DTYPES = (*FORMATS, "float64")
 LOW = {torch.bfloat16: "bfloat16", torch.uint8: "float8"}
 MOMENTS = ("momentum", "square", "peak")
+# torch's names of them.
+RAW = {"momentum": "exp_avg", "square": "exp_avg_sq", "peak": "max_exp_avg_sq"}
 SCALE = "_scale"
+OWN = {"step", *MOMENTS, *(name + SCALE for name in MOMENTS)}
 
 # Where fewer elements, or no rows to part into blocks, would save next to nothing,
 # float8 leaves the moments float32.
