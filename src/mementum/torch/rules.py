@@ -47,7 +47,7 @@ class Rules:
                 limits.learning_rate(group["lr"])
             return known[1]
         with named_after(self._recipe.name, where):
-            self._check(group, groups[0]["clip_norm"])
+            self._refuse(group, groups[0]["clip_norm"])
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
         hyperparameters = {name: group[name] for name in self._recipe.defaults}
@@ -57,7 +57,7 @@ class Rules:
             self._known[index] = said, rule
         return rule
 
-    def _check(self, group: dict[str, Any], agreed: float | None) -> None:
+    def _refuse(self, group: dict[str, Any], agreed: float | None) -> None:
         """Refuse flags that are bad, or at odds with those of the optimizer."""
         check_flags(group)
         if group["differentiable"] != self._differentiable:
