@@ -8,7 +8,6 @@ from contextlib import closing
 from mementum.lab.executor import Executor
 from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.search import Plan
-from mementum.lab.snapshot import snapshots_in
 from mementum.lab.store import Store
 
 UNFINISHED = "unfinished"
@@ -44,6 +43,9 @@ def complete(
 
     Long ones keep snapshots beside the store, and go on from there.
     """
+    # What only reads a store does without torch, which this module needs.
+    from mementum.lab.snapshot import snapshots_in
+
     with snapshots_in(store.folder / UNFINISHED):
         results = executor.results(specs)
         with closing(results):
