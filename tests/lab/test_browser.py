@@ -9,9 +9,13 @@ import pytest
 from tests.lab.browser import Tab, browser, chromium
 from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, record, run
 
+from mementum.lab.claims import files
+from mementum.lab.claims.ledger import select
+from mementum.lab.claims.plan import Tier, planned
+from mementum.lab.claims.verdict import judge
 from mementum.lab.report import page
 from mementum.lab.report.drawn import Drawn
-from mementum.lab.run import RunRecord, RunSpec
+from mementum.lab.run import Curve, RunRecord, RunSpec
 from mementum.lab.statistics import Analysis, Control, analyse
 
 pytestmark = pytest.mark.skipif(
@@ -65,38 +69,81 @@ def report(
 
 
 @pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Claims with tuned and untuned arms, on shares and losses, and one untestable."""
+    claims = select("R2,X3,X4,M4")
+    specs = planned(claims, Tier.SMOKE).runs
+    records = [curved(record(spec, 0.1 + 0.01 * spec.seed)) for spec in specs]
+    folder = tmp_path_factory.mktemp("ledger")
+    files.write(judge(claims, Tier.SMOKE, records), Tier.SMOKE, records, folder)
+    return folder / "ledger.html"
+
+
+def curved(run: RunRecord) -> RunRecord:
+    """The run with points of a learning curve before its last one."""
+    steps = tuple(range(0, run.spec.steps + 1, run.spec.steps // 4))
+    losses = tuple(0.5 ** (1 + place) for place in range(5))
+    return replace(run, curve=Curve(steps=steps, train=losses, validation=losses))
+
+
+@pytest.fixture(params=["report", "ledger"])
+def either(request: pytest.FixtureRequest) -> Path:
+    """Each of the two pages."""
+    return Path(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def opened(tab: Tab, either: Path) -> Tab:
+    """Each page in turn."""
+    return desk(tab, either)
+
+
+def desk(tab: Tab, path: Path) -> Tab:
+    """The tab with this page in it, as it looks on a desk, with every figure drawn."""
+    if tab.run("location.href") != path.as_uri():
+        tab.open(path, 1440)
+    tab.wait(DRAWN)
+    return tab
+
+
+@pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     with browser(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def drawn(tab: Tab, report: Path) -> Tab:
-    """The page as it looks on a desk, with every figure drawn."""
-    tab.open(report, 1440)
-    tab.wait(DRAWN)
-    return tab
+    """The page of the comparison."""
+    return desk(tab, report)
 
 
-def test_every_figure_draws_something(
-    drawn: Tab, comparison: tuple[Analysis, list[RunRecord]]
-) -> None:
-    marks = drawn.run(
+def test_every_figure_draws_something(opened: Tab) -> None:
+    marks = opened.run(
         "Object.fromEntries([...document.querySelectorAll('.plot')].map(place =>"
         " [place.id, place.querySelectorAll('.trace, .points path, .lines path').length]))"
     )
-    names = {figure.name for figure in Drawn.of(*comparison).all()}
-    assert marks.keys() == names
+    data = "JSON.parse(document.getElementById('figures').textContent)"
+    assert marks.keys() == set(opened.run(f"{data}.map(figure => figure.name)"))
+    assert len(marks) > 3
     assert all(count > 0 for count in marks.values()), marks
 
 
-def test_nothing_is_asked_of_a_network_and_nothing_complains(
-    drawn: Tab, report: Path
+def test_the_page_of_a_comparison_has_all_its_figures(
+    drawn: Tab, comparison: tuple[Analysis, list[RunRecord]]
 ) -> None:
-    loaded = drawn.requests()
-    assert report.as_uri() in loaded
+    shown = "[...document.querySelectorAll('.plot')].map(place => place.id)"
+    names = {figure.name for figure in Drawn.of(*comparison).all()}
+    assert set(drawn.run(shown)) == names
+
+
+def test_nothing_is_asked_of_a_network_and_nothing_complains(
+    opened: Tab, either: Path
+) -> None:
+    loaded = opened.requests()
+    assert either.as_uri() in loaded
     assert all(address.startswith(("file:", "data:", "blob:")) for address in loaded)
-    assert drawn.complaints() == []
+    assert opened.complaints() == []
 
 
 def column(tab: Tab, table: str, place: int) -> list[str]:
@@ -132,21 +179,25 @@ def test_what_is_missing_sorts_last_in_both_directions(drawn: Tab) -> None:
         assert column(drawn, table, place)[-1] == ""
 
 
-def test_a_contender_is_hidden_and_shown_in_every_figure_at_once(drawn: Tab) -> None:
+@pytest.mark.parametrize(("page", "name"), [("report", "AdaXW"), ("ledger", "AdamW")])
+def test_a_contender_is_hidden_and_shown_in_every_figure_at_once(
+    tab: Tab, request: pytest.FixtureRequest, page: str, name: str
+) -> None:
+    desk(tab, request.getfixturevalue(page))
     shown = (
         "[...document.querySelectorAll('.plot')].flatMap(place => place.data ?? [])"
-        ".filter(trace => trace.meta === 'AdaXW' && trace.visible !== false).length"
+        f".filter(trace => trace.meta === '{name}' && trace.visible !== false).length"
     )
-    button = ".legend button[data-contender=AdaXW]"
-    before = drawn.run(shown)
-    assert before > 3
-    drawn.run(f"document.querySelector('{button}').focus()")
-    drawn.press("Enter", 13)
-    assert drawn.run(shown) == 0
+    button = f".legend button[data-contender={name}]"
+    before = tab.run(shown)
+    assert before > 2
+    tab.run(f"document.querySelector('{button}').focus()")
+    tab.press("Enter", 13)
+    assert tab.run(shown) == 0
     states = f"[...document.querySelectorAll('{button}')].map(b => b.ariaPressed)"
-    assert set(drawn.run(states)) == {"false"}
-    drawn.press("Enter", 13)
-    assert drawn.run(shown) == before
+    assert set(tab.run(states)) == {"false"}
+    tab.press("Enter", 13)
+    assert tab.run(shown) == before
 
 
 def test_one_way_of_tuning_is_shown_at_a_time(drawn: Tab) -> None:
@@ -162,8 +213,8 @@ def test_one_way_of_tuning_is_shown_at_a_time(drawn: Tab) -> None:
         assert drawn.run(pressed) == name
 
 
-def test_everything_has_a_name_for_a_screen_reader(drawn: Tab) -> None:
-    tree = drawn.send("Accessibility.getFullAXTree")["nodes"]
+def test_everything_has_a_name_for_a_screen_reader(opened: Tab) -> None:
+    tree = opened.send("Accessibility.getFullAXTree")["nodes"]
     named = ("button", "link", "image", "img", "region", "heading")
     nameless = [
         node["role"]["value"]
@@ -174,26 +225,27 @@ def test_everything_has_a_name_for_a_screen_reader(drawn: Tab) -> None:
     ]
     assert nameless == []
     roles = [node["role"]["value"] for node in tree]
-    assert roles.count("heading") > 10
-    assert drawn.run("document.documentElement.lang") == "en"
+    headings = "[...document.querySelectorAll('h1, h2, h3')]"
+    assert roles.count("heading") == opened.run(f"{headings}.length") > 8
+    assert opened.run("document.documentElement.lang") == "en"
 
 
-def test_tab_reaches_every_control_and_shows_where_it_is(drawn: Tab) -> None:
-    drawn.run("document.querySelector('nav a').focus()")
+def test_tab_reaches_every_control_and_shows_where_it_is(opened: Tab) -> None:
+    opened.run("document.querySelector('nav a').focus()")
     seen = set()
     for _ in range(20):
-        drawn.press("Tab", 9)
-        seen.add(drawn.run("document.activeElement.tagName"))
+        opened.press("Tab", 9)
+        seen.add(opened.run("document.activeElement.tagName"))
         outline = "getComputedStyle(document.activeElement).outlineStyle"
-        assert drawn.run(outline) == "solid"
+        assert opened.run(outline) == "solid"
     assert {"A", "BUTTON"} <= seen
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_is_no_wider_than_its_window(
-    tab: Tab, report: Path, width: int
+    tab: Tab, either: Path, width: int
 ) -> None:
-    tab.open(report, width)
+    tab.open(either, width)
     tab.wait(DRAWN)
     assert tab.run("document.documentElement.scrollWidth") <= width
     wide = tab.run(
@@ -226,6 +278,10 @@ def test_a_page_of_nothing_opens_too(tab: Tab, tmp_path: Path) -> None:
     page.write(analyse([], plan), [], tmp_path / "report.html")
     tab.open(tmp_path / "report.html", 390)
     assert "Methods" in tab.run("document.body.innerText")
+    claims = select("R1,X5")
+    files.write(judge(claims, Tier.SMOKE, []), Tier.SMOKE, [], tmp_path)
+    tab.open(tmp_path / "ledger.html", 390)
+    assert "R1: not run" in tab.run("document.body.innerText")
     page.write(analyse(run(plan, lambda _: 1.0), plan), [], tmp_path / "report.html")
     tab.open(tmp_path / "report.html", 390)
     tab.wait(DRAWN)

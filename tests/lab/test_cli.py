@@ -226,7 +226,7 @@ def test_a_second_driver_on_the_same_folder_is_turned_away(
 ) -> None:
     with Store(tmp_path):
         assert main(["compare", *SMALL, "--out", str(tmp_path)]) == 2
-    assert "Another mementum compare is writing" in capsys.readouterr().err
+    assert "Another mementum is writing" in capsys.readouterr().err
 
 
 def test_a_full_disk_in_mid_run_is_one_line_and_the_same_command_continues(

@@ -1,5 +1,6 @@
 """Laws of runs on a Dask cluster: the same results, from the workers that fit."""
 
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -9,13 +10,19 @@ from pathlib import Path
 import pytest
 from tests.lab.cluster import Cluster, brief, broken, software, specs
 from tests.lab.runs import instant, killed_on_odd_seeds, spec
+from tests.lab.test_claim_files import GOOD
 from tests.lab.test_run import planned, timeless
 
 from mementum.cli import main
+from mementum.lab.claim import read
+from mementum.lab.claims.plain import plain
+from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.verdict import judge
 from mementum.lab.executor import ExecutorError
 from mementum.lab.executor import dask as executors
 from mementum.lab.executor.dask import DaskExecutor
 from mementum.lab.run import RunRecord, Status
+from mementum.lab.store import Store
 from mementum.lab.training import execute
 
 SPECS = specs(20)
@@ -57,6 +64,22 @@ def test_a_cluster_gives_bit_for_bit_what_this_process_gives(idle: Cluster) -> N
     for run in runs:
         assert there[run.run_id].status is Status.FINISHED
         assert timeless(there[run.run_id]) == timeless(execute(run))
+
+
+def test_claims_run_on_a_cluster_as_they_run_here(
+    idle: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    idle.hire(threads=2)
+    file = tmp_path / "own.toml"
+    file.write_text(GOOD.replace("mlp-digits", "quad"))
+    out = ["--tier", "smoke", "--out", str(tmp_path), "--json"]
+    assert main(["reproduce", "--claim", str(file), "--dask", idle.address, *out]) == 0
+    there = json.loads(capsys.readouterr().out)
+    plan, records = Store(tmp_path).read_plan(), Store(tmp_path).records()
+    assert len(records) == len(plan.runs) > 1
+    here = [execute(run) for run in plan.runs]
+    assert {*map(timeless, here)} == {*map(timeless, records)}
+    assert there == plain(judge(read(file), Tier.SMOKE, here), Tier.SMOKE)
 
 
 def test_workers_that_come_later_are_given_runs(idle: Cluster) -> None:
@@ -110,16 +133,18 @@ def test_a_worker_that_can_run_nothing_is_a_sentence(idle: Cluster) -> None:
         list(executor.results(SPECS))
 
 
+@pytest.mark.parametrize("command", ["compare", "reproduce"])
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "a:b:c", ""])
 def test_an_address_without_a_scheduler_is_a_sentence_and_makes_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     address: str,
+    command: str,
 ) -> None:
-    monkeypatch.setattr(executors, "PATIENCE", 0.5)
+    monkeypatch.setattr(executors, "PATIENCE", 0.2)
     out = tmp_path / "out"
-    assert main(["compare", "--dask", address, "--out", str(out)]) == 2
+    assert main([command, "--dask", address, "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert "--dask" in error or "no Dask scheduler answers" in error
     assert error.count("\n") == 1

@@ -224,7 +224,7 @@ def test_a_store_open_for_reading_writes_nothing(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_write_to_one_folder(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
-        with pytest.raises(StoreError, match="Another mementum compare"):
+        with pytest.raises(StoreError, match="Another mementum is writing"):
             Store(tmp_path).__enter__()
         store.append(RECORDS[0])
         assert Store(tmp_path).records() == RECORDS[:1]

@@ -32,6 +32,11 @@ def add_commands(
         "folder", nargs="?", default=FOLDER, help=f"its folder (default: {FOLDER})"
     )
     report.add_argument("--report", metavar="FILE", help=f"the page (default: {PAGE})")
+    report.add_argument(
+        "--ledger",
+        metavar="FOLDER",
+        help="show the verdicts on claims that `mementum reproduce` keeps there",
+    )
     report.add_argument("--json", action="store_true", help="print JSON only")
     report.set_defaults(run=run, lab="report")
     tasks = commands.add_parser(
@@ -73,16 +78,22 @@ def add_reproduce(
     add(
         "claims",
         nargs="?",
-        default="all",
         metavar="PAPER|CLAIM|all",
         help="comma-separated, such as AdaX or R1,X2 (default: all)",
+    )
+    add(
+        "--claim",
+        metavar="FILE",
+        action="append",
+        help="a TOML file with claims of your own; may be given again. Without a "
+        "name, no other claim is run",
     )
     add(
         "--tier",
         default="quick",
         help="smoke (2 seeds), quick (10) or standard (20) (default: quick)",
     )
-    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add_workforce(parser)
     add(
         "--out",
         metavar="FOLDER",
@@ -92,6 +103,17 @@ def add_reproduce(
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
     parser.set_defaults(run=run, lab="reproduce")
+
+
+def add_workforce(parser: argparse.ArgumentParser) -> None:
+    """Add what says who carries the runs out."""
+    add = parser.add_argument
+    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the Dask cluster of this scheduler (its address, or its file)",
+    )
 
 
 def add_compare(
@@ -174,12 +196,7 @@ def add_spending(parser: argparse.ArgumentParser) -> None:
 def add_places(parser: argparse.ArgumentParser) -> None:
     """Add what says where runs are carried out, kept and shown."""
     add = parser.add_argument
-    add("--workers", metavar="N", help="processes at a time (default: one a core)")
-    add(
-        "--dask",
-        metavar="ADDRESS",
-        help="run on the Dask cluster of this scheduler (its address, or its file)",
-    )
+    add_workforce(parser)
     add(
         "--out",
         metavar="FOLDER",

@@ -132,7 +132,7 @@ def planned(request: Request) -> Plan:
     )
 
 
-def workforce(request: Request) -> Executor:
+def workforce(request: Errand) -> Executor:
     """Return what carries the runs out: this machine, or the Dask cluster named."""
     if request.dask is None:
         return LocalExecutor(request.workers)
@@ -205,6 +205,8 @@ def carry_out(
 
 def report(arguments: argparse.Namespace) -> int:
     """Show again what the comparison in a folder found."""
+    from mementum.lab.claims import kept
+
     store = Store(place("the folder", arguments.folder))
     if not store.read_plan().reference:
         raise RequestError(
@@ -212,10 +214,16 @@ def report(arguments: argparse.Namespace) -> int:
             f"`mementum reproduce all --out {store.folder}` shows them."
         )
     path = page_path(arguments.report, store.folder)
-    return show(store.read_plan(), store, path, as_json=arguments.json)
+    ledger = arguments.ledger
+    if ledger is not None:
+        ledger = place("--ledger", ledger)
+        kept.read(ledger)
+    return show(store.read_plan(), store, path, ledger, as_json=arguments.json)
 
 
-def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
+def show(
+    plan: Plan, store: Store, path: Path, ledger: Path | None = None, *, as_json: bool
+) -> int:
     """Print the table, or JSON alone; write the page; return the exit code."""
     from mementum.lab.report import terminal
 
@@ -226,7 +234,7 @@ def show(plan: Plan, store: Store, path: Path, *, as_json: bool) -> int:
     else:
         PatientConsole().print(terminal.table(found.analysis))
     try:
-        found.report(path)
+        found.report(path, ledger)
     except OSError as error:
         raise RequestError(
             f"{error.filename or path} cannot be written ({error.strerror}). The runs "

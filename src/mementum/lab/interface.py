@@ -56,11 +56,16 @@ class Comparison:
         """Return tidy tables: columns by name, as any data frame library takes them."""
         return frames(self.analysis, self.records)
 
-    def report(self, path: str | Path) -> None:
-        """Write the page here, and figures and tables in a folder beside it."""
+    def report(self, path: str | Path, ledger: str | Path | None = None) -> None:
+        """Write the page here, and figures and tables in a folder beside it.
+
+        The page shows the verdicts of the ledger of claims in a folder, if it is given.
+        """
+        from mementum.lab.claims import kept
         from mementum.lab.report import files, page
 
-        page.write(self.analysis, self.records, Path(path))
+        claims = None if ledger is None else kept.read(Path(ledger))
+        page.write(self.analysis, self.records, Path(path), claims)
         files.write(self.analysis, self.records, Path(path))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
     """A kind of value: how it is told, and what it is called."""
 
-    fits: Callable[[object], bool]
+    fits: Callable[[Any], bool]
     words: str
 
 

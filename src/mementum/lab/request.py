@@ -35,6 +35,11 @@ class Errand(Protocol):
         """How many processes run."""
         ...
 
+    @property
+    def dask(self) -> str | None:
+        """The address of a scheduler, in place of this machine's processes."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:

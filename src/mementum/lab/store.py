@@ -261,7 +261,7 @@ def locked(error: OSError, folder: Path) -> str:
     """Say why the folder cannot be locked, and the way out."""
     if error.errno in (errno.EAGAIN, errno.EACCES):
         return (
-            f"Another mementum compare is writing to {folder}. Wait for it to end, or "
+            f"Another mementum is writing to {folder}. Wait for it to end, or "
             "choose another --out."
         )
     return f"{folder} cannot be locked ({error.strerror}). Choose another --out."

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from mementum.lab import commands
 from mementum.lab.claim import Claim
-from mementum.lab.claims import markdown, page, words
+from mementum.lab.claims import words
 from mementum.lab.claims.ledger import select
-from mementum.lab.claims.plain import plain
+from mementum.lab.claims.own import own
+from mementum.lab.claims.plain import text
 from mementum.lab.claims.plan import Tier, planned
 from mementum.lab.claims.verdict import Outcome, Verdict, judge
 from mementum.lab.console import PatientConsole
 from mementum.lab.driver import of_plan
-from mementum.lab.executor.local import LocalExecutor, cores
-from mementum.lab.request import RequestError, place, whole
+from mementum.lab.executor.local import cores
+from mementum.lab.request import RequestError, cluster, place, whole
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.search import Plan
-from mementum.lab.store import Store
-
-PAGE = "ledger.html"
-TEXT = "ledger.md"
+from mementum.lab.store import Store, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,7 @@ class Errand:
     claims: tuple[Claim, ...]
     tier: Tier
     workers: int
+    dask: str | None
     folder: Path
 
 
@@ -44,17 +44,28 @@ def reproduce(arguments: argparse.Namespace) -> int:
     errand = requested(arguments)
     plan = planned(errand.claims, errand.tier)
     store = Store(errand.folder)
+    spare_comparison(store)
     console = PatientConsole(stderr=True, highlight=False)
     if arguments.dry_run:
         kept = of_plan(plan, store.records())
         return commands.foretell(plan, kept, errand, as_json=arguments.json)
+    executor = commands.workforce(errand)
     with store:
         store.write_plan(plan)
-        if plan.runs and not commands.carry_out(
-            plan, store, LocalExecutor(errand.workers), errand, console
-        ):
+        if plan.runs and not commands.carry_out(plan, store, executor, errand, console):
             return commands.INTERRUPTED
-    return show(errand, plan, of_plan(plan, store.records()), as_json=arguments.json)
+        records = of_plan(plan, store.records())
+        return show(errand, plan, records, as_json=arguments.json)
+
+
+def spare_comparison(store: Store) -> None:
+    """Raise if the folder holds a comparison, whose plan would be lost."""
+    with suppress(StoreError):
+        if store.read_plan().reference:
+            raise RequestError(
+                f"--out is {store.folder}, which holds a comparison; choose another "
+                "folder for the claims."
+            )
 
 
 def requested(arguments: argparse.Namespace) -> Errand:
@@ -68,32 +79,39 @@ def requested(arguments: argparse.Namespace) -> Errand:
         ) from error
     workers = arguments.workers
     return Errand(
-        claims=select(arguments.claims),
+        claims=chosen(arguments.claims, arguments.claim or ()),
         tier=tier,
         workers=cores() if workers is None else whole("--workers", workers),
+        dask=cluster(arguments.dask, workers, None),
         folder=place("--out", arguments.out),
     )
+
+
+def chosen(names: str | None, files: Sequence[str]) -> tuple[Claim, ...]:
+    """Return the claims of these names, all unless told, and those of the files."""
+    known = () if names is None and files else select("all" if names is None else names)
+    return (*known, *own(files))
 
 
 def show(
     errand: Errand, plan: Plan, records: Sequence[RunRecord], *, as_json: bool
 ) -> int:
-    """Print the ledger, write it as a page and in Markdown; return the exit code."""
+    """Print the ledger, write it into the folder; return the exit code."""
+    from mementum.lab.claims import files, kept
+
     verdicts = judge(errand.claims, errand.tier, records)
     if as_json:
-        text = json.dumps(plain(verdicts, errand.tier), indent=1, allow_nan=False)
-        PatientConsole().out(text, highlight=False)
+        PatientConsole().out(text(verdicts, errand.tier), highlight=False)
     else:
         PatientConsole().print(table(verdicts))
     say = PatientConsole(stderr=as_json, highlight=False, soft_wrap=True)
     try:
-        page.write(verdicts, errand.tier, records, errand.folder / PAGE)
-        written = markdown.ledger(verdicts, errand.tier)
-        (errand.folder / TEXT).write_text(written, encoding="utf-8")
+        files.write(verdicts, errand.tier, records, errand.folder)
     except OSError as error:
         raise RequestError(
-            f"The ledger cannot be written to {errand.folder} ({error.strerror}). The "
-            "runs are kept; the same command writes it once there is room."
+            f"{error.filename or errand.folder} cannot be written ({error.strerror}). "
+            "The runs are kept; once that is mended, the same command writes the "
+            "ledger."
         ) from error
     failed = [record for record in records if record.status is Status.FAILED]
     for record in failed[:1]:
@@ -104,7 +122,9 @@ def show(
             "again.",
             markup=False,
         )
-    say.print(f"Ledger: {errand.folder / PAGE} and {TEXT} beside it", markup=False)
+    say.print(
+        f"Ledger: {errand.folder / kept.PAGE} and {files.TEXT} beside it", markup=False
+    )
     return 1 if failed else 0
 
 
@@ -119,13 +139,13 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     rows = Table("claim", "verdict", "checks", box=None, padding=(0, 2, 1, 0))
     for verdict in verdicts:
         found = [
-            f"{words.ANSWERS[each.answer]} {each.check.says}: {words.difference(each)}"
+            f"{words.ANSWERS[each.answer]} {each.check.says}: {words.told(each)}"
             for each in verdict.findings
         ]
         rows.add_row(
             verdict.claim.name,
             f"{words.SIGNS[verdict.outcome]} {verdict.outcome}",
-            "\n".join(found or [verdict.claim.untestable]),
+            Text("\n".join(found or [verdict.claim.untestable])),
             style=STYLES.get(verdict.outcome, ""),
         )
     return rows

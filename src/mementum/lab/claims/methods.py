@@ -21,20 +21,27 @@ def paragraphs(verdicts: Sequence[Verdict], tier: Tier) -> list[str]:
     """Return the paragraphs."""
     checks = [each for verdict in verdicts for each in verdict.findings]
     papers = dict.fromkeys(verdict.claim.source for verdict in verdicts)
-    rates = {len(each.arm.by_rate) for each in checks} or {0}
+    named = f"{wording.count(len(verdicts), 'claim')} of {', '.join(papers)}"
+    if not checks:
+        return [f"{named} cannot be tested at this scale; nothing was run."]
     level = wording.whole_percent(1 - ALPHA)
+    was = "was" if len(verdicts) == 1 else "were"
     runs = (
-        f"{wording.count(len(verdicts), 'claim')} of {', '.join(papers)} were checked "
-        f"by {wording.count(len(checks), 'predicate')} fixed in data files before the "
-        f"runs. Arms were trained with {tier.seeds} seeds each, which fix the start, "
-        "the order of the data and the split, so that arms are compared in pairs; on "
-        "deterministic problems, once."
+        f"{named} {was} checked by {wording.count(len(checks), 'predicate')} fixed in "
+        f"data files before the runs. Arms were trained with {tier.seeds} seeds each, "
+        "which fix the start, the order of the data and the split, so that arms are "
+        "compared in pairs; on deterministic problems, once."
     )
-    tuning = (
-        f"Arms have between {min(rates)} and {max(rates)} learning rates. Where there "
-        "are several, the rate for each seed is the one with the best mean over the "
-        "other seeds, unless the check takes the mean over all rates."
-    )
+    rates = sorted({len(each.arm.by_rate) for each in checks})
+    if rates == [1]:
+        tuning = "Every arm has one learning rate."
+    else:
+        number = " to ".join(map(str, dict.fromkeys((rates[0], rates[-1]))))
+        tuning = (
+            f"Arms have {number} learning rates. Where there are several, the rate for "
+            "each seed is the one with the best mean over the other seeds, unless the "
+            "check takes the mean over all rates."
+        )
     intervals = (
         "Intervals are paired t intervals over seeds, on differences of logarithms "
         "where the quantity is a loss, and Clopper-Pearson intervals for shares of "

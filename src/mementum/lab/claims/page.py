@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mementum.lab.claims import methods, pictures, words
-from mementum.lab.claims.plan import Settled, Tier, by_identity, settle
+from mementum.lab.claims.plan import Settled, Tier, settle
 from mementum.lab.claims.verdict import Verdict
 from mementum.lab.report import wording
 from mementum.lab.report.methods import plain
@@ -19,43 +18,28 @@ from mementum.lab.report.page import embedded, environment
 from mementum.lab.run import RunRecord, Status
 
 
-def write(
-    verdicts: Sequence[Verdict], tier: Tier, records: Sequence[RunRecord], path: Path
-) -> None:
-    """Write the page to this file in one step, replacing what was there.
-
-    Raises:
-        OSError: The folder cannot be written, or the disk is full.
-    """
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(render(verdicts, tier, records), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def render(
-    verdicts: Sequence[Verdict], tier: Tier, records: Sequence[RunRecord]
+    verdicts: Sequence[Verdict],
+    tier: Tier,
+    records: Sequence[RunRecord],
+    drawn: pictures.Drawn,
 ) -> str:
     """The page as text."""
-    found = by_identity(records)
-    figures = [pictures.drawn(verdict, tier, found) for verdict in verdicts]
-    embedded_figures = [asdict(figure) for group in figures for figure in group]
     template = environment().get_template("ledger.html.j2")
+    every = [asdict(figure) for figures in drawn.values() for figure in figures]
     return template.render(
         verdicts=verdicts,
-        figures=figures,
+        figures=drawn,
         looks=[pictures.claim_looks(verdict) for verdict in verdicts],
         arms=[described(verdict, tier) for verdict in verdicts],
         interval=pictures.interval,
         ledger=words,
-        tier=tier.value,
+        tier=tier,
         tally=words.tally(verdicts),
         troubles=troubles(records),
         environments=environments(records),
         methods=methods.paragraphs(verdicts, tier),
-        figures_json=embedded(embedded_figures),
+        figures_json=embedded(every),
         plotly=Markup(get_plotlyjs()),  # noqa: S704, the library's own script
     )
 

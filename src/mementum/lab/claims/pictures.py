@@ -18,9 +18,10 @@ from mementum.lab.report.figures import Figure, Trace, curves, layout
 from mementum.lab.report.palette import BETTER, MUTED, WORSE, Look, looks
 from mementum.lab.run import RunRecord, Status
 
-WIDTH, HEIGHT = 260.0, 30.0
+WIDTH, HEIGHT = 220.0, 30.0
 DRAWING = (
-    '<svg class="interval" width="{width:g}" height="{height:g}" role="img" '
+    '<svg xmlns="http://www.w3.org/2000/svg" class="interval" role="img" '
+    'width="{width:g}" height="{height:g}" '
     'viewBox="0 0 {width:g} {height:g}" aria-label="{label}">'
     '<rect x="{left}" y="3" width="{wide}" height="24" fill="{region}" '
     'fill-opacity="0.12"/>'
@@ -29,6 +30,8 @@ DRAWING = (
     'stroke-width="4"/>'
     '<circle cx="{mean}" cy="15" r="5" fill="{colour}"/></svg>'
 )
+Drawn = Mapping[str, tuple[Figure, ...]]
+"""The figures of every claim, by its name."""
 COLOURS = {Answer.HOLDS: BETTER, Answer.FAILS: WORSE}
 
 
@@ -48,11 +51,10 @@ def interval(finding: Finding) -> Markup:
     left, right = map(place, finding.region)
     first, last = place(finding.interval.low), place(finding.interval.high)
     colour = COLOURS.get(finding.answer, MUTED)
-    label = f"{words.difference(finding)}, wanted {words.wanted(finding)}"
     text = DRAWING.format(
         width=WIDTH,
         height=HEIGHT,
-        label=html.escape(label),
+        label=html.escape(words.told(finding)),
         left=left,
         wide=round(right - left, 1),
         zero=place(0),
@@ -88,8 +90,10 @@ def drawn(
             figures[key] = by_rate(name, verdict, finding, style)
         else:
             bands = arms_bands(verdict, finding, tier, found)
-            about = f"{finding.check.task}: {words.value(finding)}"
-            figures[key] = curves(name, finding.check.task, about, bands, style)
+            about = words.value(finding)
+            whole = finding.check.scale == "linear"
+            task = finding.check.task
+            figures[key] = curves(name, task, about, bands, style, whole=whole)
     return tuple(figure for figure in figures.values() if figure is not None)
 
 
@@ -133,7 +137,7 @@ def by_rate(
     means = ", ".join(f"{arm} {mean_words(r, logged)}" for arm, r in sides.items())
     return Figure(
         name=name,
-        title=f"{check.task}: {words.value(finding)}, against learning rate",
+        title=f"{words.value(finding)}, against learning rate",
         description=f"{check.task}: {words.value(finding)}. Means: {means}.",
         data=[rate_trace(arm, r, style[arm], logged) for arm, r in sides.items()],
         layout=layout(x, y, 300),

@@ -14,6 +14,7 @@ that does not exist, is null.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,11 @@ def plain(verdicts: Sequence[Verdict], tier: Tier) -> dict[str, Any]:
         {"format": FORMAT, "tier": tier.value, "claims": claims}
     )
     return found
+
+
+def text(verdicts: Sequence[Verdict], tier: Tier) -> str:
+    """Return the plain data as JSON."""
+    return json.dumps(plain(verdicts, tier), indent=1, allow_nan=False)
 
 
 def of_verdict(verdict: Verdict) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
@@ -19,6 +19,11 @@ from mementum.lab.training import versions
 
 EDITION = 1
 """Rises when a problem or modifier changes in a way that changes results."""
+
+GROWING = ("AdaX", "AdaXW", "AdamNX", "Mementum")
+"""Contenders whose memory kappa sets."""
+MOST = 0.5
+"""The largest log of the memory ratio that a beta2 of 0.4 or more gives AdamNX."""
 
 
 class Tier(enum.StrEnum):
@@ -72,12 +77,25 @@ def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
 
 
 def memory(arm: Arm, options: dict[str, Option], log_ratio: float) -> dict[str, Option]:
-    """Return the option that gives the second moment this log of the memory ratio."""
+    """Return the option that gives the second moment this log of the memory ratio.
+
+    Raises:
+        ValueError: The memory of the contender does not grow, or not by so much.
+    """
+    if arm.contender not in GROWING:
+        raise ValueError(
+            f"kappa is {arm.kappa:g}, and the memory of {arm.contender} does not grow; "
+            f"kappa is for {', '.join(GROWING)}."
+        )
     if arm.contender == "Mementum":
         return {"memory": math.exp(log_ratio)}
     betas = options["betas"]
     assert isinstance(betas, list)
     if arm.contender == "AdamNX":
+        if log_ratio > MOST:
+            raise ValueError(
+                f"kappa is {arm.kappa:g}, more than AdamNX can hold in so few steps."
+            )
         found = brentq(
             lambda beta2: -(1 - beta2) * math.log(beta2) - log_ratio,
             0.4,
@@ -105,13 +123,3 @@ def planned(claims: Sequence[Claim], tier: Tier) -> Plan:
 def by_identity(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
     """Return the records by what identifies their runs."""
     return {record.spec.run_id: record for record in records}
-
-
-def described(settled: Settled) -> dict[str, object]:
-    """Return an arm's optimizer, rates and hyperparameters as plain data."""
-    plain = asdict(settled.arm)
-    return {
-        "contender": plain["contender"],
-        "lrs": list(plain["lrs"]),
-        "options": settled.options,
-    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mementum.lab import modified
+from mementum.lab.claim import Check
 from mementum.lab.claims.verdict import Answer, Finding, Outcome, Verdict
 from mementum.lab.report import wording
 
@@ -22,8 +24,29 @@ ANSWERS = {
     Answer.MISSING: "…",
 }
 
+TONES = {
+    Outcome.REPRODUCED: "better",
+    Answer.HOLDS: "better",
+    Outcome.NOT_REPRODUCED: "worse",
+    Answer.FAILS: "worse",
+}
 
-def one(difference: float, scale: str) -> str:
+
+def tone(found: Outcome | Answer) -> str:
+    """The class of the page's style that shows what was found; empty for undecided."""
+    return TONES.get(found, "")
+
+
+PROBED = {
+    "sharpness": "largest eigenvalue of the Hessian at a matched training loss",
+    "adaptive": "adaptive sharpness at a matched training loss",
+    "change": "relative change of the second moment in the last step",
+    "turn": "one minus the cosine between the update and that of half the run's memory",
+}
+"""What the metric is once a word after the task's name has replaced it."""
+
+
+def change(difference: float, scale: str) -> str:
     """A difference: "-12.3 %" or "x12" on the log scale, "0.031" on the linear one."""
     if scale == "log":
         words = wording.change_words(math.expm1(min(difference, 700.0)))
@@ -31,17 +54,26 @@ def one(difference: float, scale: str) -> str:
     return wording.signed(difference, wording.decimals([difference]))
 
 
+def one(difference: float, check: Check, digits: int = 3) -> str:
+    """A difference from an arm, or the value itself where a level stands against it."""
+    if check.level is None:
+        return change(difference, check.scale)
+    if check.scale == "log":
+        return f"{check.level * math.exp(min(difference, 600.0)):.{digits}g}"
+    return f"{check.level + difference:.{digits}g}"
+
+
 def difference(finding: Finding) -> str:
-    """The difference with its interval: "-12.3 % [-15.1 %, -9.4 %]"."""
+    """What was found with its interval: "-12.3 % [-15.1 %, -9.4 %]"."""
     if finding.difference is None:
         return "no pair of finite values"
-    mean = one(finding.difference, finding.check.scale)
+    mean = one(finding.difference, finding.check)
     if finding.exact:
         return f"{mean} exactly"
     if finding.interval is None:
         return mean
-    low = one(finding.interval.low, finding.check.scale)
-    high = one(finding.interval.high, finding.check.scale)
+    low = one(finding.interval.low, finding.check)
+    high = one(finding.interval.high, finding.check)
     return f"{mean} [{low}, {high}]"
 
 
@@ -53,14 +85,19 @@ def level(finding: Finding) -> str:
 
 
 def wanted(finding: Finding) -> str:
-    """What the check asks of the difference: "below -1 %", "between -5 % and 5 %"."""
-    low, high = finding.region
-    scale = finding.check.scale
-    if math.isinf(low):
-        return f"below {one(high, scale)}"
-    if math.isinf(high):
-        return f"above {one(low, scale)}"
-    return f"between {one(low, scale)} and {one(high, scale)}"
+    """What the check asks for: "below -1 %", "between -5 % and 5 %", "above 0.95"."""
+    low, high = (
+        one(edge, finding.check, 6) if math.isfinite(edge) else ""
+        for edge in finding.region
+    )
+    if not low:
+        return f"below {high}"
+    return f"between {low} and {high}" if high else f"above {low}"
+
+
+def told(finding: Finding) -> str:
+    """The picture of an interval in words."""
+    return f"{difference(finding)}, wanted {wanted(finding)}"
 
 
 def sides(finding: Finding) -> str:
@@ -71,10 +108,10 @@ def sides(finding: Finding) -> str:
 
 
 def value(finding: Finding) -> str:
-    """What is read of a run: "metric", "training objective after 50 % of the steps"."""
+    """What is read of a run: a metric, "training objective after 50 % of the steps"."""
     check = finding.check
     name = {
-        "validation": "metric",
+        "validation": metric(check.task),
         "train": "training objective",
         "rise": "largest rise of the training objective",
     }[check.value]
@@ -82,13 +119,19 @@ def value(finding: Finding) -> str:
     return name + when
 
 
+def metric(name: str) -> str:
+    """What the metric of a task is, under all that modifies it."""
+    probed = [PROBED[word] for word in modified.split(name)[1] if word in PROBED]
+    return probed[-1] if probed else modified.find(name).metric
+
+
 def remarks(finding: Finding) -> str:
     """What must be known beside the numbers."""
     found = []
     check = finding.check
     if finding.answer is Answer.OPEN and finding.detectable is not None:
-        size = one(finding.detectable, check.scale)
-        found.append(f"a distance of {size} from the edge would be seen")
+        size = change(finding.detectable, check.scale)
+        found.append(f"{size} beyond the edge would be found with probability 0.8")
     if finding.diverged:
         found.append(f"one side diverged on {wording.count(finding.diverged, 'seed')}")
     named = [(check.arm, finding.arm), (check.against, finding.against)]
@@ -96,6 +139,11 @@ def remarks(finding: Finding) -> str:
         if reading is not None and reading.edge:
             found.append(f"{name}: the best rate is an end of its grid")
     return "; ".join(found)
+
+
+def remarked(verdict: Verdict) -> bool:
+    """Whether there is a remark on any check of a claim."""
+    return any(map(remarks, verdict.findings))
 
 
 def tally(verdicts: Sequence[Verdict]) -> dict[Outcome, int]:

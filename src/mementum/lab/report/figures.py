@@ -49,16 +49,26 @@ def layout(x: axes.Axis, y: axes.Axis, height: int) -> dict[str, Any]:
 
 
 def curves(
-    name: str, task: str, quantity: str, bands: Sequence[Band], looks: Looks
+    name: str,
+    task: str,
+    quantity: str,
+    bands: Sequence[Band],
+    looks: Looks,
+    *,
+    whole: bool = False,
 ) -> Figure | None:
-    """Median learning curves with their range over seeds; None without a curve."""
+    """Median learning curves with their range over seeds; None without a curve.
+
+    Unless the whole is to be seen, a curve that shoots up leaves the panel rather than
+    flattening all others.
+    """
     seen = axes.extent(value for each in bands for value in each.low + each.high)
     if seen is None:
         return None
     low, high = seen
-    # A curve that shoots up leaves the panel rather than flattening all others.
     start = max(end for each in bands for end in (each.median[0], each.median[-1]))
-    high = max(min(high, start + (start - low) / 2), low)
+    if not whole:
+        high = max(min(high, start + (start - low) / 2), low)
     logged = low > 0 and high > 2 * low
     y = (axes.logarithmic if logged else axes.linear)("", low, high)
     traces = [trace for each in bands for trace in band(each, looks[each.contender])]

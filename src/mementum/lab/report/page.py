@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
@@ -17,6 +17,9 @@ from mementum.lab.report.tables import costs, grouped
 from mementum.lab.run import RunRecord
 from mementum.lab.statistics import Analysis, Verdict
 
+if TYPE_CHECKING:
+    from mementum.lab.claims.kept import Kept
+
 SECTIONS = (
     ("verdicts", "Verdicts"),
     ("across", "All tasks together"),
@@ -27,6 +30,7 @@ SECTIONS = (
     ("targets", "Time to target"),
     ("cost", "Cost per step"),
     ("controls", "Controls"),
+    ("claims", "Claims"),
     ("troubles", "Runs that went wrong"),
     ("methods", "Methods"),
     ("environment", "Environment"),
@@ -41,8 +45,13 @@ SIGNS = {
 }
 
 
-def write(analysis: Analysis, records: Iterable[RunRecord], path: Path) -> None:
-    """Write the page to this file, replacing what was there.
+def write(
+    analysis: Analysis,
+    records: Iterable[RunRecord],
+    path: Path,
+    ledger: "Kept | None" = None,
+) -> None:
+    """Write the page to this file, replacing what was there; a ledger is shown too.
 
     The page is written beside the file first and then takes its place, so that an
     interrupted write leaves the old page whole.
@@ -53,13 +62,15 @@ def write(analysis: Analysis, records: Iterable[RunRecord], path: Path) -> None:
     path = Path(path)
     partial = path.with_name(path.name + ".part")
     try:
-        partial.write_text(render(analysis, records), encoding="utf-8")
+        partial.write_text(render(analysis, records, ledger), encoding="utf-8")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def render(analysis: Analysis, records: Iterable[RunRecord]) -> str:
+def render(
+    analysis: Analysis, records: Iterable[RunRecord], ledger: "Kept | None" = None
+) -> str:
     """The page as text."""
     drawn = Drawn.of(analysis, list(records))
     template = environment().get_template("page.html.j2")
@@ -72,6 +83,7 @@ def render(analysis: Analysis, records: Iterable[RunRecord]) -> str:
         methods=methods.paragraphs(analysis),
         troubles=grouped(analysis.troubles),
         costs=costs(analysis),
+        ledger=ledger,
         tally=wording.verdicts(analysis),
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 
 import torch
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.digits import images
 from mementum.lab.tasks.drawing import normal
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 300
 WIDTHS = (64, 32, 16, 16, 32, 64)
@@ -71,25 +71,19 @@ class Autoencoder:
 
 def fingerprint() -> str:
     """Return the sha256 of the data."""
-    return hashlib.sha256(images()[0].numpy().tobytes()).hexdigest()
+    return digest(images()[0])
 
 
-AUTOENCODER = Task(
-    name="linear-ae",
-    version=1,
-    title="Deep linear autoencoder on handwritten digits, gap to PCA",
-    metric="error above PCA's, as a share of it",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e6,
-    seconds=0.15,
+AUTOENCODER = entry(
+    "linear-ae",
+    "Deep linear autoencoder on handwritten digits, gap to PCA",
+    "error above PCA's, as a share of it",
     start=Autoencoder,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.15),
         Tier.SMOKE: Size(50, 2, 0.03),
         Tier.STANDARD: Size(3000, 20, 1.5),
     },
+    limit=1e6,
 )

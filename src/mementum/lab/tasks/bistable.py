@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 800
 WALKERS = 256
@@ -72,24 +71,20 @@ class Bistable:
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
     numbers = f"{WALKERS} {GOAL} {BEND} {DEPTH} {WIDTH} {NOISE}"
-    return hashlib.sha256(numbers.encode()).hexdigest()
+    return digest(numbers)
 
 
-BISTABLE = Task(
-    name="bistable",
-    version=1,
-    title="Shallow trap before a wide basin, 256 noisy starts",
-    metric="share of starts that miss the wide basin",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="linear",
-    margin=0.05,
-    seconds=0.35,
+BISTABLE = entry(
+    "bistable",
+    "Shallow trap before a wide basin, 256 noisy starts",
+    "share of starts that miss the wide basin",
     start=Bistable,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.35),
         Tier.SMOKE: Size(80, 2, 0.04),
         Tier.STANDARD: Size(8_000, 20, 3.0),
     },
+    scale="linear",
+    margin=0.05,
 )

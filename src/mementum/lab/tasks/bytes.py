@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import sys
 import sysconfig
@@ -19,8 +18,9 @@ from torch.nn.functional import (
     scaled_dot_product_attention,
 )
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import normal
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 160
 BATCH = 8
@@ -128,26 +128,20 @@ class Bytes:
 
 def fingerprint() -> str:
     """Return the sha256 of the data."""
-    kept, held = corpus()
-    return hashlib.sha256(kept.tobytes() + held.tobytes()).hexdigest()
+    return digest(*corpus())
 
 
-BYTES = Task(
-    name="lm-bytes",
-    version=2,
-    title="Byte transformer on the standard library's source text",
-    metric="validation bits per byte",
-    steps=STEPS,
-    evaluations=6,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=1.3,
+BYTES = entry(
+    "lm-bytes",
+    "Byte transformer on the standard library's source text",
+    "validation bits per byte",
     start=Bytes,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 6, 1.3),
         Tier.SMOKE: Size(20, 2, 0.2),
         Tier.STANDARD: Size(2400, 20, 19.0),
     },
+    limit=1e3,
+    version=2,
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 import torch
 from torch.nn.functional import embedding, linear, nll_loss
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import normal, uniform
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 100
 BATCH = 16
@@ -111,25 +111,19 @@ class Chain:
 
 def fingerprint() -> str:
     """Return the sha256 of the language."""
-    return hashlib.sha256(language().numpy().tobytes()).hexdigest()
+    return digest(language())
 
 
-CHAIN = Task(
-    name="lm-lstm",
-    version=1,
-    title="LSTM on a generated language of known entropy",
-    metric="excess over the entropy rate, nats",
-    steps=STEPS,
-    evaluations=8,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=0.4,
+CHAIN = entry(
+    "lm-lstm",
+    "LSTM on a generated language of known entropy",
+    "excess over the entropy rate, nats",
     start=Chain,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 8, 0.4),
         Tier.SMOKE: Size(20, 2, 0.1),
         Tier.STANDARD: Size(1000, 20, 4.0),
     },
+    limit=1e3,
 )

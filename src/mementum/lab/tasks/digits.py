@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import batches, uniform
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 600
 BATCH = 64
@@ -68,27 +68,19 @@ class Digits:
 
 def fingerprint() -> str:
     """Return the sha256 of the data."""
-    pixels, digits = images()
-    content = pixels.numpy().tobytes() + digits.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
+    return digest(*images())
 
 
-DIGITS = Task(
-    name="mlp-digits",
-    version=1,
-    title="Perceptron 64-64-10 on handwritten digits",
-    metric="validation cross-entropy, nats",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=0.33,
+DIGITS = entry(
+    "mlp-digits",
+    "Perceptron 64-64-10 on handwritten digits",
+    "validation cross-entropy, nats",
     start=Digits,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 20, 0.33),
         Tier.SMOKE: Size(50, 2, 0.03),
         Tier.STANDARD: Size(6000, 20, 3.0),
     },
+    limit=1e3,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -16,6 +18,16 @@ def uniform(
     bound = (fan_in or shape[-1]) ** -0.5
     values = generator.uniform(-bound, bound, shape)
     return torch.nn.Parameter(torch.tensor(values, dtype=torch.float32))
+
+
+def maps(
+    generator: np.random.Generator, *widths: int
+) -> list[tuple[torch.nn.Parameter, torch.nn.Parameter]]:
+    """Return the weight and bias of linear maps from each width to the next."""
+    return [
+        (uniform(generator, after, before), uniform(generator, after, fan_in=before))
+        for before, after in itertools.pairwise(widths)
+    ]
 
 
 def normal(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch.nn.functional import embedding, mse_loss
 
 from mementum.lab.task import Size, Task, Tier, stream
 from mementum.lab.tasks.drawing import normal
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 300
 BATCH = 512
@@ -93,30 +93,23 @@ class Factors:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers behind the ratings."""
-    content = b"".join(part.numpy().tobytes() for part in truth())
-    return hashlib.sha256(content + f"{NOISE}".encode()).hexdigest()
+    return digest(*truth(), f"{NOISE}")
 
 
 def task(name: str, words: str, *, sparse: bool) -> Task:
     """Return the factorisation with dense or sparse gradients."""
-    return Task(
-        name=name,
-        version=1,
-        title=f"Matrix factorisation, popularity by Zipf's law, {words} gradients",
-        metric="validation error over the noise",
-        steps=STEPS,
-        evaluations=10,
-        deterministic=False,
-        scale="log",
-        margin=0.01,
-        limit=1e6,
-        seconds=0.2,
+    return entry(
+        name,
+        f"Matrix factorisation, popularity by Zipf's law, {words} gradients",
+        "validation error over the noise",
         start=functools.partial(Factors, sparse=sparse),
         data=fingerprint,
         sizes={
+            Tier.QUICK: Size(STEPS, 10, 0.2),
             Tier.SMOKE: Size(50, 2, 0.05),
             Tier.STANDARD: Size(3000, 20, 2.0),
         },
+        limit=1e6,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import torch
 from torch.nn.functional import softplus
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import batches
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 1000
 BATCH = 32
@@ -94,27 +94,19 @@ class Logistic:
 
 def fingerprint() -> str:
     """Return the sha256 of the data."""
-    features, labels = table()
-    content = features.numpy().tobytes() + labels.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
+    return digest(*table())
 
 
-LOGREG = Task(
-    name="logreg-cancer",
-    version=1,
-    title="Logistic regression on breast cancer, distance to the exact optimum",
-    metric="objective above its minimum, nats",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=0.4,
+LOGREG = entry(
+    "logreg-cancer",
+    "Logistic regression on breast cancer, distance to the exact optimum",
+    "objective above its minimum, nats",
     start=Logistic,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 20, 0.4),
         Tier.SMOKE: Size(100, 2, 0.04),
         Tier.STANDARD: Size(10_000, 20, 4.0),
     },
+    limit=1e3,
 )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -16,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from mementum.lab.data import cifar, mnist, wikitext
 from mementum.lab.task import Problem, Size, Task, Tier, stream
 from mementum.lab.tasks.drawing import batches
+from mementum.lab.tasks.entry import digest, entry
 from mementum.lab.tasks.residual import Residual, shifted
 
 HELD_OUT = 5000
@@ -51,10 +50,7 @@ def texts() -> Examples:
 
 def fingerprint(data: Callable[[], Examples]) -> str:
     """Return the sha256 of the data."""
-    digest = hashlib.sha256()
-    for part in data():
-        digest.update(np.ascontiguousarray(part.numpy()).data)
-    return digest.hexdigest()
+    return digest(*data())
 
 
 class Net(NamedTuple):
@@ -247,21 +243,14 @@ def task(
     metric: str = "validation cross-entropy, nats",
 ) -> Task:
     """Return a task of the paper tier."""
-    return Task(
-        name=name,
-        version=1,
-        title=title,
-        metric=metric,
-        steps=size.steps,
-        evaluations=size.evaluations,
-        deterministic=False,
-        scale="log",
-        margin=0.01,
-        limit=1e3,
-        seconds=size.seconds,
+    return entry(
+        name,
+        title,
+        metric,
         start=functools.partial(start, steps=size.steps, name=name),
         data=functools.partial(fingerprint, data),
-        tier=Tier.PAPER,
+        sizes={Tier.PAPER: size},
+        limit=1e3,
     )
 
 

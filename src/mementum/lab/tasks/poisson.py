@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import torch
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import uniform
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 3000
 BATCH = 64
@@ -97,25 +97,18 @@ class Poisson:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{WAVES} {WIDTH}".encode()).hexdigest()
+    return digest(f"{WAVES} {WIDTH}")
 
 
-POISSON = Task(
-    name="pinn-poisson",
-    version=1,
-    title="Poisson's equation solved by a tanh net",
-    metric="relative L2 error",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e9,
-    seconds=4.0,
+POISSON = entry(
+    "pinn-poisson",
+    "Poisson's equation solved by a tanh net",
+    "relative L2 error",
     start=Poisson,
     data=fingerprint,
-    tier=Tier.STANDARD,
     sizes={
+        Tier.STANDARD: Size(STEPS, 20, 4.0),
         Tier.SMOKE: Size(50, 2, 0.05),
     },
+    limit=1e9,
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 import torch
 
 from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 400
 DIMENSIONS = 100
@@ -75,30 +75,23 @@ class Quadratic:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    numbers = f"{DIMENSIONS} {CONDITION} {NOISE}"
-    return hashlib.sha256(numbers.encode()).hexdigest()
+    return digest(f"{DIMENSIONS} {CONDITION} {NOISE}")
 
 
 def task(name: str, words: str, *, turned: bool) -> Task:
     """Return the quadratic along its axes or turned."""
-    return Task(
-        name=name,
-        version=1,
-        title=f"Noisy quadratic in 100 dimensions, condition 1e4, {words}",
-        metric="objective as a share of its start",
-        steps=STEPS,
-        evaluations=10,
-        deterministic=False,
-        scale="log",
-        margin=0.01,
-        limit=1e6,
-        seconds=0.15,
+    return entry(
+        name,
+        f"Noisy quadratic in 100 dimensions, condition 1e4, {words}",
+        "objective as a share of its start",
         start=functools.partial(Quadratic, turned=turned),
         data=fingerprint,
         sizes={
+            Tier.QUICK: Size(STEPS, 10, 0.15),
             Tier.SMOKE: Size(40, 2, 0.02),
             Tier.STANDARD: Size(4_000, 20, 1.3),
         },
+        limit=1e6,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
-from mementum.lab.task import Size, Task, Tier
+from mementum.lab.task import Size, Tier
+from mementum.lab.tasks.entry import digest, entry
 
 PERIOD = 101
 LARGE = 1010.0
@@ -43,34 +42,36 @@ class Periodic:
         periods apart, so the swing within a period cancels.
         """
         here = self.position.detach().double()
-        self.visited.append(here.clone())
-        drift = here - self.visited[(len(self.visited) - 1) // 2]
+        drift = late_drift(self.visited, here)
         objective = float(here.mean() * self.slopes[0].double().mean())
         if not bool(here.isfinite().all()):
             return objective, float("nan")
         return objective, float((drift > 0).double().mean())
 
 
+def late_drift(visited: list[torch.Tensor], here: torch.Tensor) -> torch.Tensor:
+    """Add a position to those visited; return the way gone since half of them."""
+    visited.append(here.clone())
+    return here - visited[(len(visited) - 1) // 2]
+
+
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{PERIOD} {LARGE} {SMALL}".encode()).hexdigest()
+    return digest(f"{PERIOD} {LARGE} {SMALL}")
 
 
-REDDI = Task(
-    name="reddi-periodic",
-    version=1,
-    title="Reddi's periodic counterexample, all 101 phases",
-    metric="share of phases drifting the wrong way over the last half",
-    steps=100 * PERIOD,
-    evaluations=20,
-    deterministic=True,
-    scale="linear",
-    margin=0.05,
-    seconds=2.0,
+REDDI = entry(
+    "reddi-periodic",
+    "Reddi's periodic counterexample, all 101 phases",
+    "share of phases drifting the wrong way over the last half",
     start=Periodic,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(100 * PERIOD, 20, 2.0),
         Tier.SMOKE: Size(10 * PERIOD, 10, 0.2),
         Tier.STANDARD: Size(1000 * PERIOD, 20, 20.0),
     },
+    deterministic=True,
+    scale="linear",
+    margin=0.05,
 )

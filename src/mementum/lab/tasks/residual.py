@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 from torch.nn.functional import batch_norm, conv2d, cross_entropy, linear, pad
 
-from mementum.lab.task import Size, Task, Tier, stream
-from mementum.lab.tasks.digits import HELD_OUT, images
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.digits import HELD_OUT, fingerprint, images
 from mementum.lab.tasks.drawing import batches, normal, uniform
+from mementum.lab.tasks.entry import entry
 
 STEPS = 80
 BATCH = 32
@@ -145,29 +144,16 @@ class ResidualDigits:
         return self.entropy(self.shown), self.entropy(self.held)
 
 
-def fingerprint() -> str:
-    """Return the sha256 of the data."""
-    pixels, digits = images()
-    content = pixels.numpy().tobytes() + digits.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
-
-
-RESIDUAL = Task(
-    name="resnet-digits",
-    version=1,
-    title="ResNet-8 with batch normalisation on handwritten digits",
-    metric="validation cross-entropy, nats",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=0.5,
+RESIDUAL = entry(
+    "resnet-digits",
+    "ResNet-8 with batch normalisation on handwritten digits",
+    "validation cross-entropy, nats",
     start=ResidualDigits,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.5),
         Tier.SMOKE: Size(10, 2, 0.1),
         Tier.STANDARD: Size(800, 20, 5.0),
     },
+    limit=1e3,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
@@ -10,8 +9,9 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, softplus
 
-from mementum.lab.task import Size, Task, Tier, stream
-from mementum.lab.tasks.drawing import uniform
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.drawing import maps
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 3000
 BATCH = 128
@@ -65,18 +65,8 @@ class Ring:
         self.held = ring(held, SEEN)
         self.seen = torch.tensor(held.standard_normal((SEEN, 2)), dtype=torch.float32)
         init = stream(seed, "gan-ring/init")
-        self.generator = self.layers(init, 2)
-        self.discriminator = self.layers(init, 1)
-
-    @staticmethod
-    def layers(
-        init: np.random.Generator, out: int
-    ) -> list[tuple[torch.nn.Parameter, torch.nn.Parameter]]:
-        """Return the maps of 2-32-32-out."""
-        return [
-            (uniform(init, after, before), uniform(init, after, fan_in=before))
-            for before, after in ((2, WIDTH), (WIDTH, WIDTH), (WIDTH, out))
-        ]
+        self.generator = maps(init, 2, WIDTH, WIDTH, 2)
+        self.discriminator = maps(init, 2, WIDTH, WIDTH, 1)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -114,23 +104,18 @@ class Ring:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{MODES} {RADIUS} {SPREAD} {WIDTH}".encode()).hexdigest()
+    return digest(f"{MODES} {RADIUS} {SPREAD} {WIDTH}")
 
 
-RING = Task(
-    name="gan-ring",
-    version=1,
-    title="Generative adversarial net on a ring of eight bumps",
-    metric="Wasserstein-1 distance to held-out points",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=5.0,
+RING = entry(
+    "gan-ring",
+    "Generative adversarial net on a ring of eight bumps",
+    "Wasserstein-1 distance to held-out points",
     start=Ring,
     data=fingerprint,
-    tier=Tier.STANDARD,
-    sizes={Tier.SMOKE: Size(30, 2, 0.1)},
+    sizes={
+        Tier.STANDARD: Size(STEPS, 20, 5.0),
+        Tier.SMOKE: Size(30, 2, 0.1),
+    },
+    limit=1e3,
 )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import random
 
 import numpy as np
 import torch
 from torch.nn.functional import conv1d, cross_entropy, linear
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import batches, uniform
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 250
 BATCH = 32
@@ -93,26 +93,21 @@ class Signals:
 
 def fingerprint() -> str:
     """Return the sha256 of the data."""
-    content = b"".join(part.numpy().tobytes() for part in signals().values())
-    return hashlib.sha256(content).hexdigest()
+    return digest(*signals().values())
 
 
-SIGNALS = Task(
-    name="cnn-mnist1d",
-    version=1,
-    title="Convolutional net on MNIST-1D",
-    metric="validation error, share",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="linear",
-    margin=0.005,
-    limit=1e3,
-    seconds=0.45,
+SIGNALS = entry(
+    "cnn-mnist1d",
+    "Convolutional net on MNIST-1D",
+    "validation error, share",
     start=Signals,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.45),
         Tier.SMOKE: Size(40, 2, 0.08),
         Tier.STANDARD: Size(2500, 20, 4.0),
     },
+    scale="linear",
+    margin=0.005,
+    limit=1e3,
 )

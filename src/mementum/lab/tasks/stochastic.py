@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 800
 WALKERS = 256
@@ -47,24 +46,20 @@ class Stochastic:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{WALKERS} {LARGE} {DRIFT}".encode()).hexdigest()
+    return digest(f"{WALKERS} {LARGE} {DRIFT}")
 
 
-STOCHASTIC = Task(
-    name="reddi-stochastic",
-    version=1,
-    title="Reddi's stochastic counterexample, rescaled, 256 walkers",
-    metric="share of walkers above their start",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="linear",
-    margin=0.05,
-    seconds=0.2,
+STOCHASTIC = entry(
+    "reddi-stochastic",
+    "Reddi's stochastic counterexample, rescaled, 256 walkers",
+    "share of walkers above their start",
     start=Stochastic,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.2),
         Tier.SMOKE: Size(80, 2, 0.04),
         Tier.STANDARD: Size(8_000, 20, 2.0),
     },
+    scale="linear",
+    margin=0.05,
 )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 
 import torch
 from torch.nn.functional import linear, mse_loss
 
-from mementum.lab.task import Size, Task, Tier, stream
-from mementum.lab.tasks.drawing import batches, uniform
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.drawing import batches, maps
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 300
 BATCH = 64
@@ -67,10 +67,7 @@ class Tabular:
         order = stream(seed, "tabular/order")
         self.batch = batches(order, len(kept), steps, BATCH)
         init = stream(seed, "tabular/init")
-        self.layers = [
-            (uniform(init, after, before), uniform(init, after, fan_in=before))
-            for before, after in ((10, WIDTH), (WIDTH, WIDTH), (WIDTH, 1))
-        ]
+        self.layers = maps(init, 10, WIDTH, WIDTH, 1)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -97,43 +94,30 @@ class Tabular:
 
 def fingerprint(table: Callable[[], Table]) -> str:
     """Return the sha256 of a table."""
-    columns, targets, _ = table()
-    content = columns.numpy().tobytes() + targets.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
+    return digest(*table()[:2])
 
 
-TABULAR = Task(
-    name="tabular",
-    version=1,
-    title="Perceptron 10-32-32-1 on Friedman's function",
-    metric="validation error over the noise",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e6,
-    seconds=0.15,
+TABULAR = entry(
+    "tabular",
+    "Perceptron 10-32-32-1 on Friedman's function",
+    "validation error over the noise",
     start=functools.partial(Tabular, table=friedman),
     data=functools.partial(fingerprint, friedman),
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.15),
         Tier.SMOKE: Size(50, 2, 0.03),
         Tier.STANDARD: Size(3000, 20, 1.5),
     },
-)
-DIABETES = Task(
-    name="tabular-diabetes",
-    version=1,
-    title="Perceptron 10-32-32-1 on diabetes, 442 rows",
-    metric="validation error, deviations of the target",
-    steps=2000,
-    evaluations=20,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
     limit=1e6,
-    seconds=1.0,
+)
+DIABETES = entry(
+    "tabular-diabetes",
+    "Perceptron 10-32-32-1 on diabetes, 442 rows",
+    "validation error, deviations of the target",
     start=functools.partial(Tabular, steps=2000, table=diabetes),
     data=functools.partial(fingerprint, diabetes),
-    tier=Tier.STANDARD,
+    sizes={
+        Tier.STANDARD: Size(2000, 20, 1.0),
+    },
+    limit=1e6,
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import torch
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import normal
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 400
 CLASSES = 300
@@ -86,25 +86,19 @@ class Bigram:
 
 def fingerprint() -> str:
     """Return the sha256 of the language."""
-    return hashlib.sha256(language().numpy().tobytes()).hexdigest()
+    return digest(language())
 
 
-ZIPF = Task(
-    name="zipf-linear",
-    version=1,
-    title="Linear bigram model, 300 classes by Zipf's law",
-    metric="excess over the entropy, nats",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=0.22,
+ZIPF = entry(
+    "zipf-linear",
+    "Linear bigram model, 300 classes by Zipf's law",
+    "excess over the entropy, nats",
     start=Bigram,
     data=fingerprint,
     sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.22),
         Tier.SMOKE: Size(40, 2, 0.03),
         Tier.STANDARD: Size(4000, 20, 2.2),
     },
+    limit=1e3,
 )

@@ -6,11 +6,10 @@ had. What is drawn is in the docstring of `Basins`; nothing of it is taken from 
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 1000
 STARTS = 256
@@ -58,21 +57,17 @@ class Basins:
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
     numbers = f"{STARTS} {NOISE} {GOAL} {EDGE} 32 0.35 0.4"
-    return hashlib.sha256(numbers.encode()).hexdigest()
+    return digest(numbers)
 
 
-BASINS = Task(
-    name="two-basins",
-    version=1,
-    title="A shallow trap before a wide basin, 256 starts",
-    metric="share of starts that end outside the wide basin",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="linear",
-    margin=0.05,
-    limit=1e9,
-    seconds=0.45,
+BASINS = entry(
+    "two-basins",
+    "A shallow trap before a wide basin, 256 starts",
+    "share of starts that end outside the wide basin",
     start=Basins,
     data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 20, 0.45)},
+    limit=1e9,
+    scale="linear",
+    margin=0.05,
 )

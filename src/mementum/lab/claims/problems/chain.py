@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, embedding, linear
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.drawing import normal, uniform
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 200
 BATCH = 16
@@ -93,21 +93,15 @@ class Chain:
 
 def fingerprint() -> str:
     """Return the sha256 of the text."""
-    return hashlib.sha256(text().numpy().tobytes()).hexdigest()
+    return digest(text())
 
 
-CHAIN = Task(
-    name="lstm-chain",
-    version=1,
-    title="LSTM-64 on a generated text of 100 words with a known entropy rate",
-    metric="validation cross-entropy above the entropy rate, nats",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=1.5,
+CHAIN = entry(
+    "lstm-chain",
+    "LSTM-64 on a generated text of 100 words with a known entropy rate",
+    "validation cross-entropy above the entropy rate, nats",
     start=Chain,
     data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 10, 1.5)},
+    limit=1e3,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import torch
 
-from mementum.lab.task import Task
+from mementum.lab.task import Size, Tier
+from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 12_000
 DECAY = 0.999
@@ -54,20 +54,15 @@ class Fading:
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{DECAY}".encode()).hexdigest()
+    return digest(f"{DECAY}")
 
 
-FADING = Task(
-    name="fading-gradient",
-    version=1,
-    title="One scalar whose gradient fades as 0.999**t",
-    metric="last step size as a multiple of the first",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=True,
-    scale="log",
-    margin=0.01,
-    seconds=1.5,
+FADING = entry(
+    "fading-gradient",
+    "One scalar whose gradient fades as 0.999**t",
+    "last step size as a multiple of the first",
     start=Fading,
     data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 20, 1.5)},
+    deterministic=True,
 )

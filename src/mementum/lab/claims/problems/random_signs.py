@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 
 import torch
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Tier, stream
+from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.tasks.reddi import late_drift
 
 STEPS = 5000
 TRAJECTORIES = 256
@@ -19,10 +21,14 @@ class RandomSigns:
 
     A gradient is 20 with probability 1.5 / 21 and -1 else: 0.5 on average, so the right
     way is down. The published problem has 1010 with probability 0.01 and -10 else,
-    which takes some million steps.
+    which takes some million steps. A trajectory is scored by where it ends or, if
+    ``late``, by its drift since half of the evaluations: large rates and a small second
+    moment carry the first few steps far.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, late: bool = False) -> None:
+        self.late = late
+        self.visited: list[torch.Tensor] = []
         self.position = torch.nn.Parameter(torch.zeros(TRAJECTORIES))
         draws = stream(seed, "reddi-random/gradients").random((STEPS, TRAJECTORIES))
         large = torch.from_numpy(draws < (1 + MEAN) / (LARGE + 1))
@@ -37,28 +43,37 @@ class RandomSigns:
         return torch.dot(self.slopes[step], self.position)
 
     def evaluate(self) -> tuple[float, float]:
-        """Return the mean of the expected loss, and the share of positions above 0."""
+        """Return the mean of the expected loss, and the share that goes wrong."""
         here = self.position.detach().double()
-        wrong = float((here > 0).double().mean())
+        drift = late_drift(self.visited, here)
+        wrong = float(((drift if self.late else here) > 0).double().mean())
         return MEAN * float(here.mean()), wrong if here.isfinite().all() else torch.nan
 
 
 def fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return hashlib.sha256(f"{TRAJECTORIES} {LARGE} {MEAN}".encode()).hexdigest()
+    return digest(f"{TRAJECTORIES} {LARGE} {MEAN}")
 
 
-RANDOM = Task(
-    name="reddi-random",
-    version=1,
-    title="Reddi's stochastic counterexample, 256 trajectories",
-    metric="share of trajectories that end on the wrong side",
-    steps=STEPS,
-    evaluations=20,
-    deterministic=False,
-    scale="linear",
-    margin=0.05,
-    seconds=0.8,
+RANDOM = entry(
+    "reddi-random",
+    "Reddi's stochastic counterexample, 256 trajectories",
+    "share of trajectories that end on the wrong side",
     start=RandomSigns,
     data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 20, 0.8)},
+    scale="linear",
+    margin=0.05,
+)
+
+
+LATE = entry(
+    "reddi-random-late",
+    "Reddi's stochastic counterexample, 256 trajectories, by their late drift",
+    "share of trajectories drifting the wrong way over the last half",
+    start=functools.partial(RandomSigns, late=True),
+    data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 20, 0.8)},
+    scale="linear",
+    margin=0.05,
 )

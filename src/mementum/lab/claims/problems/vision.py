@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch.nn.functional import (
-    batch_norm,
     conv2d,
     cross_entropy,
     linear,
     max_pool2d,
 )
 
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Size, Tier, stream
 from mementum.lab.tasks.digits import HELD_OUT, fingerprint, images
 from mementum.lab.tasks.drawing import batches, normal
+from mementum.lab.tasks.entry import entry
+from mementum.lab.tasks.residual import Norm
 
 STEPS = 300
 BATCH = 64
@@ -71,26 +72,21 @@ class Normalised:
     """A convolution followed by batch normalisation."""
 
     def __init__(
-        self, init: torch.nn.Parameter, channels: int, stride: int = 1
+        self, weight: torch.nn.Parameter, channels: int, stride: int = 1
     ) -> None:
-        self.weight = init
-        self.gain = torch.nn.Parameter(torch.ones(channels))
-        self.bias = torch.nn.Parameter(torch.zeros(channels))
-        self.mean, self.variance = torch.zeros(channels), torch.ones(channels)
+        self.weight = weight
+        self.norm = Norm(channels)
         self.stride = stride
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
-        return [self.weight, self.gain, self.bias]
+        return [self.weight, self.norm.gain, self.norm.shift]
 
     def __call__(self, flow: torch.Tensor, *, training: bool) -> torch.Tensor:
         """Return the normalised convolution; training moves the running statistics."""
-        flow = conv2d(
-            flow, self.weight, stride=self.stride, padding=self.weight.shape[-1] // 2
-        )
-        return batch_norm(
-            flow, self.mean, self.variance, self.gain, self.bias, training=training
-        )
+        padding = self.weight.shape[-1] // 2
+        flow = conv2d(flow, self.weight, stride=self.stride, padding=padding)
+        return self.norm(flow, training=training)
 
 
 class Residual:
@@ -147,33 +143,21 @@ class Residual:
         return float(train), float(self.entropy(*self.data.held, training=False))
 
 
-CONVOLUTION = Task(
-    name="conv-digits",
-    version=1,
-    title="Two convolutions on handwritten digits",
-    metric="validation cross-entropy, nats",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
-    limit=1e3,
-    seconds=0.8,
+CONVOLUTION = entry(
+    "conv-digits",
+    "Two convolutions on handwritten digits",
+    "validation cross-entropy, nats",
     start=Convolution,
     data=fingerprint,
-)
-RESIDUAL = Task(
-    name="residual-digits",
-    version=1,
-    title="ResNet-8 with batch normalisation on handwritten digits",
-    metric="validation cross-entropy, nats",
-    steps=STEPS,
-    evaluations=10,
-    deterministic=False,
-    scale="log",
-    margin=0.01,
+    sizes={Tier.QUICK: Size(STEPS, 10, 0.8)},
     limit=1e3,
-    seconds=2.6,
+)
+RESIDUAL = entry(
+    "residual-digits",
+    "ResNet-8 with batch normalisation on handwritten digits",
+    "validation cross-entropy, nats",
     start=Residual,
     data=fingerprint,
+    sizes={Tier.QUICK: Size(STEPS, 10, 2.6)},
+    limit=1e3,
 )
