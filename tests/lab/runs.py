@@ -91,6 +91,14 @@ def unprepared() -> None:
     """Load nothing: instant runs need no torch."""
 
 
+def killed_by_the_mark() -> None:
+    """Die in the place of getting ready, as long as the file `MARKS` holds a mark."""
+    marks = Path(os.environ["MARKS"])
+    if left := marks.read_text():
+        marks.write_text(left[1:])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Unloadable:
     """A stand-in for training that no worker can load."""
 

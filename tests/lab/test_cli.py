@@ -20,6 +20,7 @@ from mementum.lab import commands
 from mementum.lab import store as stores
 from mementum.lab.report import static
 from mementum.lab.run import RunRecord, Status
+from mementum.lab.search import Plan
 from mementum.lab.store import JOURNAL, Store
 from mementum.lab.task import Tier
 from mementum.lab.tasks import TASKS, of_tier
@@ -230,6 +231,17 @@ def test_a_second_driver_on_the_same_folder_is_turned_away(
     with Store(tmp_path):
         assert main(["compare", *SMALL, "--out", str(tmp_path)]) == 2
     assert "Another mementum is writing" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_claims_is_refused_and_stays_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store(tmp_path) as store:
+        store.write_plan(Plan(tasks=(), reference="", runs=()))
+    before = (tmp_path / "plan.json").read_bytes()
+    assert main(["compare", *SMALL, "--out", str(tmp_path)]) == 2
+    assert "holds claims; choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "plan.json").read_bytes() == before
 
 
 def test_a_full_disk_in_mid_run_is_one_line_and_the_same_command_continues(

@@ -68,6 +68,9 @@ class Mirror:
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            close_connection = True
+
             def do_GET(self) -> None:
                 mirror.asked.append(self.path)
                 place, name = self.path.strip("/").split("/")
@@ -75,7 +78,15 @@ class Mirror:
                 if place == "gone":
                     self.send_error(404)
                     return
+                if place == "garbled":
+                    self.wfile.write(b"Please log in first.\r\n\r\n")
+                    return
                 self.send_response(200)
+                if place == "cut":
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    self.wfile.write(b"%x\r\n" % len(content) + content[:9])
+                    return
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 sent = content[: len(content) // 2] if place == "torn" else content
@@ -139,7 +150,7 @@ def test_a_file_is_fetched_once_and_found_again(mirror: Mirror) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["images"]
 
 
-@pytest.mark.parametrize("bad", ["gone", "torn", "other"])
+@pytest.mark.parametrize("bad", ["gone", "garbled", "torn", "cut", "other"])
 def test_a_mirror_that_fails_leaves_nothing_and_the_next_is_asked(
     mirror: Mirror, bad: str
 ) -> None:
@@ -174,6 +185,12 @@ def test_a_file_of_other_content_is_refused_and_left_alone(mirror: Mirror) -> No
         file(mirror.source("images"))
     assert path.read_bytes() == b"mine"
     assert mirror.asked == []
+
+
+def test_what_cannot_be_read_is_a_sentence(mirror: Mirror) -> None:
+    (source.folder() / "images").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"images cannot be read \(Is a directory\)"):
+        file(mirror.source("images"))
 
 
 @pytest.mark.parametrize(

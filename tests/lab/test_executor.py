@@ -15,6 +15,7 @@ from tests.lab.runs import (
     Unloadable,
     endless_on_odd_seeds,
     instant,
+    killed_by_the_mark,
     killed_on_odd_seeds,
     killed_once,
     noted,
@@ -109,6 +110,21 @@ def test_a_worker_in_mid_run_ends_when_its_driver_is_killed(tmp_path: Path) -> N
     driver.kill()
     driver.wait()
     wait_for_end(driver.pid, 60)
+
+
+def test_a_worker_killed_while_it_starts_is_replaced_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = tmp_path / "marks"
+    monkeypatch.setenv("MARKS", str(marks))
+    executor = LocalExecutor(1, instant, killed_by_the_mark)
+    marks.write_text("x" * (ATTEMPTS - 1))
+    assert list(executor.results(SPECS)) == [instant(each) for each in SPECS]
+    marks.write_text("x" * ATTEMPTS)
+    with pytest.raises(ExecutorError, match="did not start: it ended by signal SIGKI"):
+        list(executor.results(SPECS))
+    assert marks.read_text() == ""
+    assert multiprocessing.active_children() == []
 
 
 def test_workers_that_cannot_start_are_a_sentence() -> None:

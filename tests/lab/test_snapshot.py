@@ -159,6 +159,20 @@ def test_a_damaged_snapshot_gives_way_to_the_one_before(
 
 
 @pytest.mark.usefixtures("small_data")
+def test_what_a_process_left_that_died_while_it_wrote_goes_with_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = shortened(of_tier(Tier.PAPER)[0])
+    run = asked(task, "AdamW")
+    interrupted(run, task, monkeypatch)
+    files()[0].with_suffix(".12345").write_bytes(b"half")
+    other = files()[0].with_name("another.67890")
+    other.touch()
+    trained(run, task)
+    assert files() == [other]
+
+
+@pytest.mark.usefixtures("small_data")
 def test_the_seconds_of_both_processes_count(monkeypatch: pytest.MonkeyPatch) -> None:
     task = shortened(of_tier(Tier.PAPER)[0])
     run = asked(task, "AdamW")

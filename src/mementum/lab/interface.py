@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,7 @@ from mementum.lab.run import RunRecord, RunSpec
 from mementum.lab.schedule import SCHEDULES, under
 from mementum.lab.search import Grid, Plan, factorial
 from mementum.lab.statistics import Analysis, analyse
-from mementum.lab.store import Store
+from mementum.lab.store import Store, StoreError
 from mementum.lab.task import Task, Tier
 from mementum.lab.training import execute, versions
 from mementum.lab.trajectories import controls
@@ -230,6 +231,7 @@ def pursue(
 
     The plan is kept in the store before its runs begin.
     """
+    spare_claims(store)
     wider = grown(plan, store.records(), widen)
     while True:
         store.write_plan(wider)
@@ -238,6 +240,16 @@ def pursue(
         before, wider = wider, grown(plan, store.records(), widen)
         if wider == before:
             return wider
+
+
+def spare_claims(store: Store) -> None:
+    """Raise if the folder holds claims, whose plan would be lost."""
+    with suppress(StoreError):
+        if not store.read_plan().reference:
+            raise LabError(
+                f"{store.folder} holds claims; choose another folder for the "
+                "comparison."
+            )
 
 
 def read(folder: str | Path) -> Comparison:

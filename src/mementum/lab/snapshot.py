@@ -112,16 +112,16 @@ class Snapshots:
                 unfinished.unlink()
 
     def forget(self) -> None:
-        """Remove the snapshots: the run has its record."""
-        for path in self._paths():
+        """Remove the snapshots, half-written ones too: the run has its record."""
+        for path in self._paths(".*"):
             with suppress(OSError):
                 path.unlink()
 
-    def _paths(self) -> list[Path]:
+    def _paths(self, ending: str = ".pt") -> list[Path]:
         """Return the files of the run's snapshots, the oldest first."""
         if self._folder is None:
             return []
-        return sorted(self._folder.glob(f"{self._name}-*.pt"))
+        return sorted(self._folder.glob(f"{self._name}-*{ending}"))
 
     def _tensors(self) -> list[torch.Tensor]:
         problem = self._making.problem

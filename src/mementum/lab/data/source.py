@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.request
@@ -58,9 +59,14 @@ def file(source: Source) -> Path:
 @functools.cache
 def checked(source: Source, path: Path) -> Path:
     """Return the path of the file once its content is what it should be."""
-    if not path.exists():
+    try:
+        found = digest(path)
+    except FileNotFoundError:
         fetch(source, path)
-    elif (found := digest(path)) != source.sha256:
+        return path
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+    if found != source.sha256:
         raise DataError(
             f"{path} has the sha256 {found}, and {source.sha256} is expected. Delete "
             "it to have it fetched again."
@@ -87,8 +93,8 @@ def fetch(source: Source, path: Path) -> None:
     for mirror in source.mirrors:
         try:
             download(mirror, path, source.sha256)
-        except (OSError, ValueError) as error:
-            reasons.append(f"{mirror}: {error}")
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reasons.append(f"{mirror}: {str(error).strip()}")
         else:
             return
     told = "; ".join(reasons)

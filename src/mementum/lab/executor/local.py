@@ -86,6 +86,8 @@ class Pool:
         self.prepare = prepare
         self.waiting = deque(specs)
         self.begun: Counter[str] = Counter()
+        self.stillborn = 0
+        """Workers in a row that the system killed before they were ready."""
         self.workers: list[Worker] = []
 
     def unfinished(self) -> bool:
@@ -121,6 +123,7 @@ class Pool:
                 record = self.bury(worker)
             else:
                 worker.ready = True
+                self.stillborn = 0
                 self.feed(worker)
             if record is not None:
                 yield record
@@ -140,20 +143,23 @@ class Pool:
         self.workers.remove(worker)
         cause = ending(worker.process.exitcode)
         if not worker.ready:
-            raise ExecutorError(f"a worker process did not start: it ended by {cause}.")
-        if worker.spec is None:
-            return None
-        again = self.begun[worker.spec.run_id] < ATTEMPTS
-        if again:
-            self.waiting.append(worker.spec)
+            self.stillborn += 1
+            if (worker.process.exitcode or 0) >= 0 or self.stillborn == ATTEMPTS:
+                raise ExecutorError(
+                    f"a worker process did not start: it ended by {cause}."
+                )
+        spec = worker.spec
+        again = spec is not None and self.begun[spec.run_id] < ATTEMPTS
+        if spec is not None and again:
+            self.waiting.append(spec)
         if self.waiting:
             self.enlist()
-        if again:
+        if spec is None or again:
             return None
         from mementum.lab.training import environment
 
         error = f"its worker process ended by {cause}, {ATTEMPTS} times"
-        return lost(worker.spec, error, environment())
+        return lost(spec, error, environment())
 
     def end(self) -> None:
         """Kill the workers, whatever they are doing."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from mementum.lab.statistics.choice import DIGITS
 from mementum.lab.statistics.estimate import (
     REPEATS,
     Array,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 LIMIT = 4.0
 """Profiles are followed up to this multiple of the fastest time."""
-DIVERGED = 1e9
-"""What a divergence adds to a mean that chooses: more than any score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,15 +150,22 @@ def cross_fitted(table: Array, counts: Array, picks: Places, start: Array) -> Ar
     """The value of each drawn seed at the setting that the other drawn seeds choose.
 
     `table` is [setting, seed], most preferred first. Copies of a seed are left out
-    together; where nothing else was drawn, the seed chooses for itself.
+    together; where nothing else was drawn, the seed chooses for itself. As in the data,
+    fewer divergences come first, and means that differ by rounding alone tie.
     """
-    judged = np.where(np.isfinite(table), table, DIVERGED)
-    total = np.einsum("bs,ls->bl", counts, judged)[:, :, None]
-    rest = counts.shape[1] - counts[:, None, :]
-    alone = rest == 0
-    others = (total - counts[:, None, :] * judged) / np.where(alone, 1, rest)
-    best = np.where(alone, judged, others).argmin(axis=1)
-    values = np.where(np.isfinite(table), table, start)
+    finite = np.isfinite(table)
+    known = np.where(finite, table, 0.0)
+    alone = counts[:, None, :] == counts.shape[1]
+
+    def of_others(part: Array) -> Array:
+        total = np.einsum("bs,ls->bl", counts, part)[:, :, None]
+        return np.where(alone, part, total - counts[:, None, :] * part)
+
+    left = of_others(finite.astype(float))
+    means = of_others(known) / np.maximum(left, 1)
+    means[left < left.max(axis=1, keepdims=True)] = np.inf
+    best = (means / (np.abs(known).max() or 1)).round(DIGITS).argmin(axis=1)
+    values = np.where(finite, table, start)
     scored = values[best, np.arange(len(start))]
     return np.take_along_axis(scored, picks, axis=1)
 

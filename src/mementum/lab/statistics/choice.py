@@ -9,11 +9,16 @@ at that rate (cross-fitting). Every run serves both ends, and none serves both a
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 FLOOR = float(np.finfo(np.float64).eps)
 """The smallest score the log scale tells from zero: float64's resolution at 1."""
+
+
+DIGITS = 12
+"""To how many decimals means count that choose, as shares of the largest value."""
 
 
 def on_scale(score: float, scale: str) -> float:
@@ -55,14 +60,23 @@ class Grid:
             return self.lrs.index(self.default)
         return len(self.lrs) // 2
 
+    @cached_property
+    def size(self) -> float:
+        """The largest finite value, signs aside; 1 where all are 0."""
+        finite = (abs(v) for v in self.values.values() if math.isfinite(v))
+        return max(finite, default=0) or 1
+
     def preference(self, lr: float, seeds: Sequence[int]) -> tuple[float, ...]:
-        """What `best` minimises: divergences, mean score, distance from the centre."""
+        """What `best` minimises: divergences, mean score, distance from the centre.
+
+        Means are shares of `size`, and those that differ by rounding alone tie.
+        """
         found = [self.values[lr, s] for s in seeds if (lr, s) in self.values]
         finite = [value for value in found if math.isfinite(value)]
         # fsum: the mean must not depend on the order in which the runs came in.
-        mean = math.fsum(finite) / len(finite) if finite else math.inf
+        mean = math.fsum(finite) / len(finite) / self.size if finite else math.inf
         off_centre = abs(self.lrs.index(lr) - self.centre)
-        return (len(found) - len(finite), mean, off_centre, lr)
+        return (len(found) - len(finite), round(mean, DIGITS), off_centre, lr)
 
     def best(self, seeds: Sequence[int]) -> float | None:
         """The learning rate with the lowest mean over these seeds, if there is any.
@@ -85,6 +99,7 @@ class Grid:
         A rate at which a run diverged is never within. None without a best rate.
         """
         means = [self.preference(lr, self.seeds)[:2] for lr in self.lrs]
+        slack /= self.size
         finite = [mean for diverged, mean in means if not diverged]
         best = min(finite, default=math.inf)
         if not math.isfinite(best):

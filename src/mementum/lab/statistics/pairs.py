@@ -39,9 +39,16 @@ class Pairs:
 
     @property
     def error(self) -> float | None:
-        """The standard error of the mean; None with fewer than two finite pairs."""
+        """The standard error of the mean; None with fewer than two finite pairs.
+
+        Two equal differences have none either: coarse scores, such as error rates, give
+        them by chance, and a spread of zero would make a certainty of it.
+        """
         mean, count = self.mean, len(self.differences)
         if mean is None or count < 2:
+            return None
+        first, second, *others = (difference for _, difference in self.differences)
+        if not others and math.isclose(first, second):
             return None
         # fsum: the error must not depend on the order or on the sign of the pairs.
         squares = math.fsum((d - mean) ** 2 for _, d in self.differences)
