@@ -17,8 +17,10 @@ interval of a contender is the paired-t interval of level 1 - a_i at its own ste
 at the step of the stop for all that come after. A claim is therefore made if and only
 if Holm's adjusted p is at most alpha, if and only if the verdict interval lies in one
 region: table, interval and p-value cannot contradict each other. What is controlled is
-the chance of any wrong verdict within a task. The verdict intervals of a task are not
-meant to cover all their true differences at once.
+the chance of any wrong verdict within a task, for independent differences; rates that
+are chosen among equals tie the seeds together, and `docs/comparison.md` says by how
+much. The verdict intervals of a task are not meant to cover all their true differences
+at once.
 
 Diverged runs have no finite difference. Pairs in which both diverged say nothing and
 are left out. Pairs in which one diverged can confirm a claim or void it: a contender
