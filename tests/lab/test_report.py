@@ -402,6 +402,25 @@ def test_the_methods_say_what_was_set_otherwise():
         assert needed in text
 
 
+def test_grids_of_several_sizes_are_named_by_all_of_them(full):
+    analysis, _ = full
+    (size,) = {
+        len(result.choice.grid.lrs)
+        for task in analysis.tasks
+        for result in task.results
+    }
+    assert f"each trained at {size} learning rates" in wording.lede(analysis)
+    first, *others = analysis.tasks
+    result, *beside = first.results
+    grid = result.choice.grid
+    wide = replace(
+        result, choice=replace(result.choice, grid=replace(grid, lrs=(*grid.lrs, 1e3)))
+    )
+    tasks = (replace(first, results=(wide, *beside)), *others)
+    words = wording.lede(replace(analysis, tasks=tasks))
+    assert f"each trained at {size} or {size + 1} learning rates" in words
+
+
 def test_the_methods_give_the_horizons_of_growing_memories(full):
     analysis, _ = full
     text = " ".join(methods.paragraphs(analysis))

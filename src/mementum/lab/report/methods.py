@@ -29,12 +29,11 @@ def paragraphs(analysis: Analysis) -> list[str]:
 def design(analysis: Analysis) -> str:
     """Tasks, contenders, seeds, number of runs."""
     tasks = "; ".join(task_words(task) for task in analysis.tasks)
-    points = sorted({len(r.choice.grid.lrs) for t in analysis.tasks for r in t.results})
-    grid = " or ".join(str(number) for number in points) or "no"
+    rates = wording.rates_tried(analysis) or "no learning rates"
     return (
         f"We compared {listed(analysis.contenders)} on "
         f"{wording.count(len(analysis.tasks), 'task')}: {tasks}. "
-        f"Every contender was trained at {grid} learning rates, a logarithmic grid "
+        f"Every contender was trained at {rates}, a logarithmic grid "
         "centred on its published default, with every seed of a task. "
         f"{widening(analysis)} A seed fixes initial values, data order and split for "
         f"all contenders (common random numbers). {schedules(analysis)} "

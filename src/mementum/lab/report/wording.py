@@ -171,8 +171,8 @@ def headline(analysis: Analysis) -> str:
 def lede(analysis: Analysis) -> str:
     """What was compared, how often, and how much of it is done."""
     names = ", ".join(analysis.contenders)
-    grids = {len(r.choice.grid.lrs) for task in analysis.tasks for r in task.results}
-    grid = f" at {count(max(grids), 'learning rate')}" if grids else ""
+    rates = rates_tried(analysis)
+    grid = f" at {rates}" if rates else ""
     common = analysis.weight_decay
     but = "" if common is None else f" but a weight decay of {common:g} for everyone"
     done = f"{analysis.runs_done:,} of {count(analysis.runs_planned, 'run')}"
@@ -180,6 +180,15 @@ def lede(analysis: Analysis) -> str:
         f"{names}: each trained{grid} on every task, all other hyperparameters as "
         f"published{but}. {done} gave a result."
     )
+
+
+def rates_tried(analysis: Analysis) -> str:
+    """How many learning rates grids have: "5 or 7 learning rates"."""
+    sizes = {len(r.choice.grid.lrs) for task in analysis.tasks for r in task.results}
+    if not sizes:
+        return ""
+    *some, most = sorted(sizes)
+    return " or ".join([*map(str, some), count(most, "learning rate")])
 
 
 def seed_words(task: TaskResult) -> str:
