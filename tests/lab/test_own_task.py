@@ -2,10 +2,12 @@
 
 import importlib
 import os
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +66,38 @@ def test_the_documented_task_has_about_twenty_lines_and_runs_as_documented(
         assert (again.score, again.curve) == (record.score, record.curve)
 
 
+DRAWN = """
+import random
+import numpy, torch
+shift = torch.rand(1)
+def data():
+    inputs = torch.randn(12, 3) + random.random() + numpy.random.rand() + shift
+    return (inputs, inputs.sum(1)), (inputs, inputs.sum(1))
+def model():
+    return torch.nn.Linear(3, 1)
+def loss(model, inputs, targets):
+    return (model(inputs)[:, 0] - targets).square().mean()
+"""
+
+
+def test_data_drawn_from_global_states_are_the_same_in_every_process(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "drawn.py"
+    path.write_text(DRAWN)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        before = torch.get_rng_state(), random.getstate(), np.random.rand()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        found.append(own.load.__wrapped__(path).data())
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert (random.getstate(), np.random.rand()) == before[1:]  # noqa: NPY002
+    assert len(set(found)) == 1
+
+
 def test_the_documented_call_on_a_model_at_hand_runs_as_documented(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -86,6 +120,7 @@ def test_the_documented_call_on_a_model_at_hand_runs_as_documented(
         ("(inputs[1::2], targets[1::2])", "inputs", ["data() returned", "held-out"]),
         ("targets[::2])", "targets[::3])", ["equally many rows"]),
         ("    return nn.functional", "    return 3 or nn.functional", ["loss() returned int"]),
+        ("    return nn.functional", "    return torch.nan * nn.functional", ["loss is nan"]),
         ("    return nn.Sequential", "    return 3 or nn.Sequential", ["model() returned int"]),
     ],
 )  # fmt: skip

@@ -6,7 +6,9 @@ import functools
 import hashlib
 import importlib.util
 import linecache
+import math
 import os
+import random
 import sys
 import time
 import traceback
@@ -17,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from mementum.lab import LabError
@@ -109,7 +112,7 @@ class OwnFile:
     @functools.cached_property
     def parts(self) -> tuple[Tensors, Tensors]:
         """The training part and the held-out part of the data."""
-        with blamed(self.path):
+        with seeded(), blamed(self.path):
             given = self.module.data()
         try:
             kept, held = (tensors(part) for part in given)
@@ -140,6 +143,24 @@ class OwnFile:
         """Return the metric on a part of the data, the loss where there is none."""
         metric = getattr(self.module, "metric", self.module.loss)
         return float(metric(model, *part))
+
+
+@contextmanager
+def seeded() -> Generator[None, None, None]:
+    """Let the global random states begin alike in every process, and give them back.
+
+    Data that is drawn from them is the same for all runs then.
+    """
+    plain, array = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(plain)
+            np.random.set_state(array)  # noqa: NPY002
 
 
 class Own:
@@ -215,7 +236,7 @@ def load(path: Path) -> Task:
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
-        with blamed(path):
+        with seeded(), blamed(path):
             spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(path.parent))
@@ -252,8 +273,13 @@ def rehearsed(task: Task, path: Path) -> Task:
         loss.backward()  # type: ignore[no-untyped-call]
     step = time.perf_counter() - began
     with torch.no_grad():
-        _, score = problem.evaluate()
+        objective, score = problem.evaluate()
     whole = time.perf_counter() - began - step
+    if not (math.isfinite(objective) and math.isfinite(score)):
+        raise OwnTaskError(
+            f"{path}: before training the loss is {objective:g} and the metric "
+            f"{score:g}; both are to be finite."
+        )
     if task.scale == "log" and score <= 0:
         raise OwnTaskError(
             f"{path}: the metric is {score:g} before training, and scores are compared "
