@@ -24,8 +24,9 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 		--constraint constraints.txt --upgrade --target .venv/timm timm torchvision
 	@touch $@
 
+# There is a process for each core: more threads would only wait for one another.
 test: $(INSTALLED)  ## Run all tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 fuzz: $(INSTALLED)  ## Try 20,000 random steps
 	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py
