@@ -1,6 +1,7 @@
 """Laws of the lab's commands, among them: no way to die loses a finished run."""
 
 import errno
+import functools
 import json
 import os
 import signal
@@ -62,6 +63,10 @@ def driver(folder: Path, workers: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Where the suite itself was begun with Ctrl-C ignored, as in the background.
+        preexec_fn=functools.partial(  # noqa: PLW1509 - one thread begins it
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        ),
     )
 
 
