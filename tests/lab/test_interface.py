@@ -20,8 +20,8 @@ SVG, PNG = b"<?xml", b"\x89PNG"
 
 
 def plan(**changes: Any) -> Plan:
-    given = {"seeds": 2, "rates": 3} | changes
-    return lab.plan(tasks=["logreg-cancer"], contenders=["SGD"], **given)
+    usual = {"tasks": ["logreg-cancer"], "contenders": ["SGD"], "seeds": 2, "rates": 3}
+    return lab.plan(**(usual | changes))
 
 
 @pytest.fixture
@@ -81,10 +81,15 @@ def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"weight_decay": float("nan")}, "weight_decay is nan"),
         ({"schedules": []}, "schedules is empty"),
+        ({"tasks": []}, "tasks is empty"),
+        ({"seeds": 2.5}, "seeds is 2.5; give a whole number"),
+        ({"tasks": "quad"}, r"tasks is 'quad'; give a list, such as \['quad'\]"),
+        ({"contenders": "SGD"}, "contenders is 'SGD'; give a list"),
+        ({"schedules": "cosine"}, "schedules is 'cosine'; give a list"),
     ],
 )
-def test_impossible_numbers_are_refused_by_name(
-    changes: dict[str, int], words: str
+def test_impossible_arguments_are_refused_by_name(
+    changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(LabError, match=words):
         plan(**changes)

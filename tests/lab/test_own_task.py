@@ -116,6 +116,10 @@ def test_the_documented_call_on_a_model_at_hand_runs_as_documented(
         ("import torch\n", "import torch\n)\n", ["line 4", "SyntaxError"]),
         ("import torch\n", "import torch\nraise SystemExit(3)\n", ["line 4", "SystemExit: 3"]),
         ("batch = 20, 32", "batch = 20, 0", ["batch is 0"]),
+        ("batch = 20, 32", "batch = 20, '8'", ["batch is '8'", "whole number"]),
+        ("import torch\n", "import torch\nmargin = -1\n", ["margin is -1", "0 or more"]),
+        ("import torch\n", "import torch\nmargin = '1 %'\n", ["margin is '1 %'"]),
+        ("import torch\n", "import torch\ntitle = 5\n", ["title is 5", "text"]),
         ("import torch\n", 'import torch\nscale = "lin"\n', ["scale is 'lin'", "linear"]),
         ("(inputs[1::2], targets[1::2])", "inputs", ["data() returned", "held-out"]),
         ("targets[::2])", "targets[::3])", ["equally many rows"]),
@@ -287,8 +291,14 @@ def test_errors_of_the_model_are_raised_as_they_are_and_odd_arguments_refused() 
     model = torch.nn.Linear(1, 1)
     with pytest.raises(ZeroDivisionError, match="mine"):
         given.compare(model, broken, loader(True), loader(True), steps=2, lrs=1)
-    for odd in ({"steps": 0}, {"scale": "lin"}, {"contenders": ["Lion"]}):
-        with pytest.raises(LabError, match=r"0|lin|Lion"):
+    for odd in (
+        {"steps": 0},
+        {"scale": "lin"},
+        {"contenders": ["Lion"]},
+        {"margin": -0.1},
+        {"margin": float("nan")},
+    ):
+        with pytest.raises(LabError, match=r"is 0|lin|Lion|margin is (-0.1|nan)"):
             given.compare(model, loss, loader(True), loader(True), **odd)
     with pytest.raises(LabError, match="train holds no batch"):
         given.compare(model, loss, [], loader(True), steps=2, lrs=1)

@@ -198,6 +198,17 @@ def test_every_figure_is_valid_plotly(full):
         go.Figure(data=figure.data, layout=figure.layout)
 
 
+def test_panels_that_share_the_contenders_say_whose_they_are():
+    names = [f"rival-{i}" for i in range(8)]
+    analysis, records = comparison(SyntheticPlan(contenders=("AdamW", *names)))
+    captions = re.findall(
+        "<figcaption>\n<span>(.*?)</span>", page.render(analysis, records)
+    )
+    halves = [": AdamW, " + ", ".join(half) for half in (names[:4], names[4:])]
+    for half in halves:
+        assert sum(caption.endswith(half) for caption in captions) >= 3
+
+
 def test_no_panel_has_more_than_eight_contenders():
     names = [f"C{i}" for i in range(20)]
     groups = palette.panels([*names, "AdamW"], "AdamW")
@@ -515,6 +526,8 @@ def test_a_detectable_effect_has_two_digits_and_no_exponent(change, words):
         (0.93, 9.99, "[93.0, 999]"),
         (5.93, 11.0, "[593 %, x12]"),
         (11.0, 1100.0, "[x12, x1100]"),
+        (0.5, 1.9e7, "[50.0 %, x1.9e7]"),
+        (1.9e7, 4.75e17, "[x1.9e7, x4.75e17]"),
     ],
 )
 def test_beyond_a_thousand_percent_effects_are_factors(low, high, words):

@@ -15,7 +15,7 @@ import torch
 from mementum.lab import LabError, contender, training
 from mementum.lab.run import RunRecord, RunSpec
 from mementum.lab.search import Grid, Plan, factorial
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Task, possible_margin, stream
 
 if TYPE_CHECKING:
     from mementum.lab.report import terminal
@@ -140,7 +140,7 @@ def compare(
     raised as they are.
     """
     counts = {"steps": steps, "evaluations": evaluations, "seeds": seeds, "lrs": lrs}
-    possible(scale, counts)
+    possible(scale, margin, counts)
     start = functools.partial(
         Given, model=model, loss=loss, train=train, held=held, metric=metric or loss
     )
@@ -148,10 +148,12 @@ def compare(
     return compared(task, contenders, reference, seeds=seeds, lrs=lrs)
 
 
-def possible(scale: str, counts: Mapping[str, int]) -> None:
+def possible(scale: str, margin: float, counts: Mapping[str, int]) -> None:
     """Raise for the first argument that cannot be."""
     if scale not in ("log", "linear"):
         raise LabError(f'scale is {scale!r}; give "log" or "linear".')
+    if not possible_margin(margin):
+        raise LabError(f"margin is {margin!r}; give a number, 0 or more.")
     for name, value in counts.items():
         if value < 1:
             raise LabError(f"{name} is {value}; give 1 or more.")

@@ -126,9 +126,16 @@ def plan(
 def number(name: str, value: int | None, usual: int, *, least: int = 0) -> int:
     """Return a number that is possible, the usual one if none is given."""
     found = usual if value is None else value
-    if found < least:
-        raise LabError(f"{name} is {found}; give {least} or more.")
+    if not isinstance(found, int) or found < least:
+        raise LabError(f"{name} is {found}; give a whole number, {least} or more.")
     return found
+
+
+def several(name: str, values: Iterable[str]) -> list[str]:
+    """Return the names of a list; a lone string would be taken for its letters."""
+    if isinstance(values, str):
+        raise LabError(f"{name} is {values!r}; give a list, such as [{values!r}].")
+    return [*values]
 
 
 def odd_rates(rates: int | None, usual: int) -> int:
@@ -153,7 +160,7 @@ def chosen_contenders(
 ) -> list[contender.Contender]:
     """Return the named contenders in the lab's order, the reference among them."""
     usual = [each.name for each in contender.CONTENDERS]
-    asked = usual if names is None else [*names]
+    asked = usual if names is None else several("contenders", names)
     found = {contender.find(name).name for name in (*asked, reference)}
     everyone = (*contender.CONTENDERS, *contender.OTHERS)
     return [each for each in everyone if each.name in found]
@@ -164,12 +171,15 @@ def chosen_tasks(
 ) -> list[Task]:
     """Return the named tasks in the size of a tier, under each of the schedules."""
     found = list(known.of_tier(tier)) if names is None else []
-    for name in names or ():
+    for name in several("tasks", names or ()):
         sized = known.find(name).at(tier)
         if sized is None:
             raise LookupError(f"{name} has no part in tier {tier}")
         found.append(sized)
-    asked = SPENDING[tier].schedules if schedules is None else [*schedules]
+    if not found:
+        raise LabError("tasks is empty; give one name or more.")
+    usual = SPENDING[tier].schedules
+    asked = [*usual] if schedules is None else several("schedules", schedules)
     if not asked:
         raise LabError("schedules is empty; give one name or more.")
     if unknown := [name for name in asked if name not in SCHEDULES]:

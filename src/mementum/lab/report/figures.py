@@ -33,6 +33,10 @@ class Figure:
     subject: str = ""
     """The task it is about, where it is about one."""
 
+    def shown(self) -> list[str]:
+        """The contenders that have a line in it, each once."""
+        return list(dict.fromkeys(t["meta"] for t in self.data if "meta" in t))
+
 
 def layout(x: axes.Axis, y: axes.Axis, height: int) -> dict[str, Any]:
     """The frame all figures share."""

@@ -13,16 +13,17 @@ from mementum.lab.statistics import Analysis, Result, TaskResult
 def memory(analysis: Analysis) -> str:
     """How long the memories are in these runs; empty without a growing memory."""
     found = [words for task in analysis.tasks if (words := kappas(task))]
-    if not found:
+    matched = matching(analysis)
+    if not found and not matched:
         return ""
+    told = f" Here it is: {'; '.join(found)}." if found else ""
     return (
         "The horizon kappa = steps x log(memory ratio) says how far a growing memory "
         "of squared gradients departs from the plain average of AdamNC, whose kappa is "
-        f"0. Here it is: {'; '.join(found)}. The published settings were made for runs "
+        f"0.{told} The published settings were made for runs "
         "of some 70,000 steps (kappa about 7). Where kappa is well below 1, AdaX, "
         "AdamNX and AdamNC have nearly the same memory, and differences between them "
-        "come from bias correction, eps, weight decay and the learning rate."
-        + matching(analysis)
+        f"come from bias correction, eps, weight decay and the learning rate.{matched}"
     )
 
 
@@ -39,11 +40,12 @@ def matching(analysis: Analysis) -> str:
 
 
 def kappas(task: TaskResult) -> str:
-    """The horizons on one task: "on lm-bytes AdaXW 0.03"; empty if there is none."""
+    """The published horizons on one task: "on lm-bytes AdaXW 0.03"; empty if none."""
     found = [
         f"{result.contender} {task.steps * log_ratio:.2g}"
         for result in task.results
-        if (log_ratio := log_ratio_of(result)) is not None
+        if not result.contender.endswith(MATCHED)
+        and (log_ratio := log_ratio_of(result)) is not None
     ]
     return f"on {task.name} {', '.join(found)}" if found else ""
 
@@ -51,7 +53,7 @@ def kappas(task: TaskResult) -> str:
 def log_ratio_of(result: Result) -> float | None:
     """The log of the memory ratio, where a contender's memory grows without bound."""
     settings: Mapping[str, Any] = result.options
-    match result.contender.removesuffix(MATCHED):
+    match result.contender:
         case "AdaX" | "AdaXW" if "betas" in settings:
             return float(Memory.adax(settings["betas"][1]).log_ratio)
         case "AdamNX" if "betas" in settings:

@@ -85,7 +85,8 @@ def change_words(change: float | None) -> str:
 
 def times_words(change: float, digits: int) -> str:
     """A relative change as a factor, to so many digits: "x12"."""
-    return f"{TIMES}{float(f'{1 + change:.{digits}g}'):g}"
+    words = f"{float(f'{1 + change:.{digits}g}'):g}"
+    return TIMES + words.replace("e+0", "e").replace("e+", "e")
 
 
 def size_words(difference: float, task: TaskResult) -> str:

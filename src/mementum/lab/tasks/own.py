@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from mementum.lab import LabError
-from mementum.lab.task import Task, stream
+from mementum.lab.task import Task, possible_margin, stream
 from mementum.lab.tasks.drawing import batches
 
 VARIABLE = "MEMENTUM_TASKS"
@@ -84,7 +84,16 @@ def settled(path: Path, module: ModuleType) -> dict[str, Any]:
     found = {name: getattr(module, name, value) for name, value in DEFAULTS.items()}
     for name in ("steps", "batch", "evaluations"):
         if not isinstance(found[name], int) or found[name] < 1:
-            raise OwnTaskError(f"{path}: {name} is {found[name]!r}; give 1 or more.")
+            raise OwnTaskError(
+                f"{path}: {name} is {found[name]!r}; give a whole number, 1 or more."
+            )
+    for name in ("title", "unit"):
+        if not isinstance(words := getattr(module, name, ""), str):
+            raise OwnTaskError(f"{path}: {name} is {words!r}; give text in quotes.")
+    if not possible_margin(found["margin"]):
+        raise OwnTaskError(
+            f"{path}: margin is {found['margin']!r}; give a number, 0 or more."
+        )
     if found["scale"] not in ("log", "linear"):
         raise OwnTaskError(
             f'{path}: scale is {found["scale"]!r}; give "log", by which scores are '
