@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mementum import cli, picture
-from mementum.memory import Memory
-from mementum.recipes import RECIPES
+from mementum import cli
+from mementum.family import picture
+from mementum.family.memory import Memory
+from mementum.family.recipes import RECIPES
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mementum.memory import Fixed, Memory, ratio_for_horizon
-from mementum.rule import Coefficients, Rule, SquareOf
+from mementum.family.memory import Fixed, Memory, ratio_for_horizon
+from mementum.family.rule import Coefficients, Rule, SquareOf
 
 if TYPE_CHECKING:
     from mementum.torch import (

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mementum import __version__, explain, limits, picture
+from mementum import __version__
+from mementum.family import explain, limits, picture
+from mementum.family.limits import resolve
+from mementum.family.recipes import RECIPES
 from mementum.lab.cli import add_commands
-from mementum.names import resolve
-from mementum.recipes import RECIPES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

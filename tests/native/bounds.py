@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mementum.reference import State, update
-from mementum.rule import Coefficients
+from mementum.family.reference import State, update
+from mementum.family.rule import Coefficients
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mementum.rule import Coefficients
+from mementum.family.rule import Coefficients
 from mementum.torch.backends import native
 from mementum.torch.bucket import Bucket
 

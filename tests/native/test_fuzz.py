@@ -19,8 +19,8 @@ from tests.native.cases import MOMENTS, Case, Operand, Options, Subject, case
 from tests.native.memory import Plot
 from torch import Tensor
 
-from mementum.reference import State
-from mementum.rule import Coefficients
+from mementum.family.reference import State
+from mementum.family.rule import Coefficients
 from mementum.torch import FamilyOptimizer
 
 CASES = int(os.environ.get("MEMENTUM_FUZZ", "2000"))

@@ -12,9 +12,9 @@ from tests.native import bounds, kernel
 from tests.native.test_fuzz import real
 from torch import nn
 
-from mementum.memory import Fixed
-from mementum.reference import State
-from mementum.rule import SquareOf
+from mementum.family.memory import Fixed
+from mementum.family.reference import State
+from mementum.family.rule import SquareOf
 from mementum.torch import MEMBERS, AdamW
 from mementum.torch.backends import native
 from mementum.torch.bucket import Bucket

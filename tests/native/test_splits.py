@@ -11,7 +11,7 @@ from tests.native import kernel
 from tests.native.kernel import ADAMW, EVERY_TERM, bucket, copies, rows
 from torch import Tensor
 
-from mementum.rule import Coefficients
+from mementum.family.rule import Coefficients
 from mementum.torch import MEMBERS
 from mementum.torch.backends import loop, native
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mementum.reference import State, update
-from mementum.rule import Coefficients
+from mementum.family.reference import State, update
+from mementum.family.rule import Coefficients
 from mementum.torch import (
     MEMBERS,
     Adam,

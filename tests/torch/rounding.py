@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tests.torch.cases import Member, numbers_of
 from torch import Tensor
 
-from mementum.reference import State, update
-from mementum.rule import Coefficients
+from mementum.family.reference import State, update
+from mementum.family.rule import Coefficients
 
 Array = NDArray[np.float64]
 SLACK = 1 + 2.0**-20

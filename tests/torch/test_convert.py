@@ -26,7 +26,7 @@ from torch import Tensor
 
 import mementum
 from mementum import convert
-from mementum.memory import Memory
+from mementum.family.memory import Memory
 from mementum.torch import FORMATS, Adam, AdamW, AMSGrad, FamilyOptimizer, Mementum
 
 SHAPES = [(3, 4), (5,), (), (64, 64)]

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from mementum.noise import key
+from mementum.family.noise import key
 from mementum.torch import MEMBERS, AdamNX, AdamW, AdaX, AdaXW, AMSGrad, formats
 from mementum.torch.backends import native
 from mementum.torch.formats import Float8

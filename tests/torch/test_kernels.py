@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.torch.cases import same_bits
 from torch import Tensor
 
-from mementum.reference import State, update
-from mementum.rule import Coefficients
+from mementum.family.reference import State, update
+from mementum.family.rule import Coefficients
 from mementum.torch.backends import BACKENDS, Backend, native
 from mementum.torch.bucket import Bucket
 

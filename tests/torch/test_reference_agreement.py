@@ -27,7 +27,7 @@ from tests.torch.cases import (
 )
 from tests.torch.rounding import ROUNDOFF, Units
 
-from mementum.reference import State
+from mementum.family.reference import State
 
 STEPS = 100
 

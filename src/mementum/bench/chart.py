@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mementum.bench.case import CASES
 from mementum.bench.entrant import CLASSES, FORMATS
 from mementum.bench.run import DENSE, Row
-from mementum.picture import COLOURS
+from mementum.family.picture import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

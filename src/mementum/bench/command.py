@@ -21,7 +21,7 @@ from mementum.bench.run import (
     Row,
     measure,
 )
-from mementum.names import resolve
+from mementum.family.limits import resolve
 
 # Seconds between two lines of progress where no terminal can rewrite one.
 PLAIN_LINES = 10.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import Parameter
 
 from mementum.bench.entrant import CLASSES, FORMATS, built
-from mementum.reference import State, update
+from mementum.family.reference import State, update
 
 # How to ask for each path.
 PATHS: dict[str, dict[str, bool]] = {

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mementum.family.limits import resolve
 from mementum.lab import LabError, kinds
 from mementum.lab.kinds import Kind, is_number, is_text, is_whole
-from mementum.names import resolve
 
 
 class ClaimError(LabError):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+from mementum.family.limits import resolve
+from mementum.family.recipes import RECIPES
 from mementum.lab import LabError
 from mementum.lab.schedule import CONSTANT, SCHEDULES
 from mementum.lab.task import Task, Tier
-from mementum.names import resolve
-from mementum.recipes import RECIPES
 
 
 class RequestError(LabError):

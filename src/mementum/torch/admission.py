@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum import limits
+from mementum.family import limits
 from mementum.torch import formats
 from mementum.torch.state import LOW, MOMENTS, OWN, RAW, SCALE, misfit, storage
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mementum import noise
+from mementum.family import noise
 from mementum.torch import formats, sharding
 from mementum.torch.formats import Float8, Numbering
 from mementum.torch.guard import Guard

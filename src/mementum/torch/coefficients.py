@@ -10,9 +10,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from mementum import limits
-from mementum.memory import Namespace
-from mementum.rule import Coefficients, Rule, plainly
+from mementum.family import limits
+from mementum.family.memory import Namespace
+from mementum.family.rule import Coefficients, Rule, plainly
 from mementum.torch.bucket import Bucket
 from mementum.torch.intake import Intake
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum.noise import key
-from mementum.rule import Rule
+from mementum.family.noise import key
+from mementum.family.rule import Rule
 from mementum.torch import formats, holding, matching
 from mementum.torch.checkpoint import check_form, same
 from mementum.torch.groups import EXECUTION

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from torch.nn import Module, Parameter
 
-from mementum import limits
+from mementum.family import limits
 
 
 class ParamGroups(list[dict[str, Any]]):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mementum import explain
-from mementum.rule import Rule
+from mementum.family import explain
+from mementum.family.rule import Rule
 from mementum.torch import sharding
 from mementum.torch.backends import choose
 from mementum.torch.state import LOW, storage

@@ -1,7 +1,7 @@
 """How moments are stored below float32, and numbers rounded with noise.
 
 The definition that the compiled kernel keeps to, bit for bit, in torch's integer
-operations: on any device, and in the words of `mementum.noise`.
+operations: on any device, and in the words of `mementum.family.noise`.
 
 A number is rounded by adding random bits below those that are kept, and cutting. The
 patterns of floats of one sign rise with their values, so a carry is a step to the next
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mementum.noise import MULTIPLIERS, STRIDE, Key
+from mementum.family.noise import MULTIPLIERS, STRIDE, Key
 
 WORD = 0xFFFFFFFF
 MAGNITUDE = 0x7FFFFFFF
@@ -57,7 +57,7 @@ def words(
     device: torch.device,
     numbering: Numbering | None = None,
 ) -> Tensor:
-    """Return `mementum.noise.words` for a parameter or a part of one, in int64."""
+    """Return `mementum.family.noise.words` for a parameter or a part of one, in int64."""
     first, strides = numbering or whole(shape)
     index = torch.full((), first, dtype=torch.int64, device=device)
     for size, stride in zip(shape, strides, strict=True):

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mementum import limits
-from mementum.memory import Memory
+from mementum.family import limits
+from mementum.family.memory import Memory
 from mementum.torch.state import LOW, STATE_DTYPES
 
 

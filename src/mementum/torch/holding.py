@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mementum import limits
-from mementum.memory import Fixed
-from mementum.recipes import RECIPES, Recipe
-from mementum.rule import Rule
+from mementum.family import limits
+from mementum.family.memory import Fixed
+from mementum.family.recipes import RECIPES, Recipe
+from mementum.family.rule import Rule
 from mementum.torch import admission, checkpoint, formats, matching
 from mementum.torch.matching import Entry
 from mementum.torch.optimizer import FamilyOptimizer

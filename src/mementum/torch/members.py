@@ -12,8 +12,8 @@ from typing import Any, Literal, Unpack
 
 from torch.optim.optimizer import ParamsT
 
-from mementum.memory import Memory
-from mementum.recipes import RECIPES
+from mementum.family.memory import Memory
+from mementum.family.recipes import RECIPES
 from mementum.torch.groups import EXECUTION, Execution
 from mementum.torch.optimizer import FamilyOptimizer, Number
 

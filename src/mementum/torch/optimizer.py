@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.optimizer import ParamsT
 
-from mementum import picture
-from mementum.memory import Namespace
-from mementum.recipes import Recipe
-from mementum.rule import Rule
+from mementum.family import picture
+from mementum.family.memory import Namespace
+from mementum.family.recipes import Recipe
+from mementum.family.rule import Rule
 from mementum.torch import (
     checkpoint,
     explanation,

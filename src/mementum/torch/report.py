@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mementum.memory import Fixed
-from mementum.rule import Rule
+from mementum.family.memory import Fixed
+from mementum.family.rule import Rule
 from mementum.torch.holding import Holding
 from mementum.torch.state import LOW, storage
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mementum import limits
-from mementum.memory import Namespace
-from mementum.recipes import Recipe
-from mementum.rule import Rule
+from mementum.family import limits
+from mementum.family.memory import Namespace
+from mementum.family.recipes import Recipe
+from mementum.family.rule import Rule
 from mementum.torch import sharding
 from mementum.torch.backends import choose
 from mementum.torch.coefficients import widened

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mementum.rule import Coefficients, Rule
+from mementum.family.rule import Coefficients, Rule
 from mementum.torch import formats, sharding
 from mementum.torch.state import LOW, SCALE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from mementum.family.limits import resolve
 from mementum.lab.claim import Claim, ClaimError, read
-from mementum.names import resolve
 
 FILES = ("amsgrad", "adax", "adamomentum", "adamnx")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mementum.family.limits import resolve
 from mementum.lab import contender, modified, tasks
 from mementum.lab.claim import Arm, Check, Claim, ClaimError, read
 from mementum.lab.claims.ledger import ledger
 from mementum.lab.claims.plan import Tier, settle
 from mementum.lab.claims.problems import PROBLEMS
 from mementum.lab.task import Task
-from mementum.names import resolve
 
 
 def own(paths: Sequence[str]) -> tuple[Claim, ...]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from mementum.rule import Coefficients
+from mementum.family.rule import Coefficients
 from mementum.torch.backends import foreach, loop, native
 from mementum.torch.bucket import Bucket
 

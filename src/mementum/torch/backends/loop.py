@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum.rule import Coefficients, plainly
+from mementum.family.rule import Coefficients, plainly
 from mementum.torch.backends.root import sqrt
 from mementum.torch.backends.wide import widened
 from mementum.torch.bucket import Bucket

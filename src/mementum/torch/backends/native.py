@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mementum.rule import Coefficients
+from mementum.family.rule import Coefficients
 from mementum.torch import formats
 from mementum.torch.bucket import Bucket
 from mementum.torch.formats import Float8

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.gradients import heavy_tailed
 
-from mementum.memory import Fixed, Memory
-from mementum.reference import trajectory
-from mementum.rule import Coefficients, Rule, SquareOf
+from mementum.family.memory import Fixed, Memory
+from mementum.family.reference import trajectory
+from mementum.family.rule import Coefficients, Rule, SquareOf
 
 PLAIN = Rule(momentum=Fixed(0.9), square=Memory.adax(1e-4))
 LR = 0.01

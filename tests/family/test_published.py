@@ -14,8 +14,8 @@ from tests.gradients import heavy_tailed
 from tests.published import TRANSCRIPTIONS
 from tests.published.adax import adax_as_released
 
-from mementum.recipes import RECIPES, Recipe
-from mementum.reference import State, trajectory, update
+from mementum.family.recipes import RECIPES, Recipe
+from mementum.family.reference import State, trajectory, update
 
 Array = NDArray[np.float64]
 
@@ -164,7 +164,7 @@ def test_the_gradients_span_five_decades_and_have_heavy_tails() -> None:
 def test_the_transcriptions_import_numpy_alone() -> None:
     """So they cannot agree with the recipes by accident."""
     roots = set()
-    for file in Path(__file__).with_name("published").glob("*.py"):
+    for file in (Path(__file__).parents[1] / "published").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 roots |= {alias.name.partition(".")[0] for alias in node.names}

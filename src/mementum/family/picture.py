@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mementum.memory import Average
+from mementum.family.memory import Average
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

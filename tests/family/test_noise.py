@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mementum.noise import Key, key, words
+from mementum.family.noise import Key, key, words
 from mementum.torch import formats
 from mementum.torch.backends import native
 

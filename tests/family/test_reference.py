@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.gradients import heavy_tailed
 
-from mementum.memory import Average, Fixed, Memory
-from mementum.reference import State, trajectory, update
-from mementum.rule import Coefficients, Rule, SquareOf
+from mementum.family.memory import Average, Fixed, Memory
+from mementum.family.reference import State, trajectory, update
+from mementum.family.rule import Coefficients, Rule, SquareOf
 
 ULP = np.finfo(np.float64).eps
 MEMORIES: list[Average] = [

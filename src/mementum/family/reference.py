@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mementum.rule import Coefficients, Rule
+from mementum.family.rule import Coefficients, Rule
 
 Array = NDArray[np.float64]
 

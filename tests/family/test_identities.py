@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from tests.gradients import heavy_tailed
 
-from mementum.memory import Fixed, Memory
-from mementum.recipes import RECIPES
-from mementum.reference import trajectory
-from mementum.rule import Rule
+from mementum.family.memory import Fixed, Memory
+from mementum.family.recipes import RECIPES
+from mementum.family.reference import trajectory
+from mementum.family.rule import Rule
 
 Array = NDArray[np.float64]
 

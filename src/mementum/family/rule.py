@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mementum.memory import Average, Namespace
+from mementum.family.memory import Average, Namespace
 
 
 class SquareOf(enum.Enum):

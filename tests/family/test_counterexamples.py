@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mementum.recipes import RECIPES
-from mementum.reference import State, update
-from mementum.rule import Rule
+from mementum.family.recipes import RECIPES
+from mementum.family.reference import State, update
+from mementum.family.rule import Rule
 
 Array = NDArray[np.float64]
 

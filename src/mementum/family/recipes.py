@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ParamSpec
 
-from mementum import limits
-from mementum.memory import Fixed, Memory, Namespace
-from mementum.rule import Rule, SquareOf
+from mementum.family import limits
+from mementum.family.memory import Fixed, Memory, Namespace
+from mementum.family.rule import Rule, SquareOf
 
 P = ParamSpec("P")
 Betas = tuple[Any, Any]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from mementum.memory import Average, Fixed, Memory
-from mementum.recipes import Recipe
-from mementum.rule import Rule, SquareOf
+from mementum.family.memory import Average, Fixed, Memory
+from mementum.family.recipes import Recipe
+from mementum.family.rule import Rule, SquareOf
 
 STEPS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _SQUARED = {

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gradients import heavy_tailed
 
-from mementum.memory import Memory
-from mementum.recipes import RECIPES, Recipe
-from mementum.reference import trajectory
+from mementum.family.memory import Memory
+from mementum.family.recipes import RECIPES, Recipe
+from mementum.family.reference import trajectory
 
 over_recipes = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 laws = settings(derandomize=True, database=None, deadline=None, max_examples=20)
