@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributed.tensor import Partial, Placement, Replicate, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
-from mementum.torch import sharding
+from mementum.torch.state import sharding
 
 SHAPES = ((1,), (5,), (12,), (3, 2), (7, 4), (4, 6, 5), (2, 1, 3), (0, 3), (3, 0))
 MESHES = ((1,), (2,), (3,), (4,), (2, 2), (2, 3), (3, 2), (1, 4), (2, 2, 2))

@@ -35,7 +35,7 @@ from torch.distributed.tensor.parallel import (
 from torch.nn.parallel import DistributedDataParallel
 
 from mementum.torch import Adam, AdaX, Mementum
-from mementum.torch.zero import named
+from mementum.torch.integrations.zero_redundancy import named
 
 STEPS = 4
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mementum.family.noise import Key, key, words
-from mementum.torch import formats
 from mementum.torch.backends import native
+from mementum.torch.state import formats
 
 DRAWS = 10**6
 HALF = 2.0**31

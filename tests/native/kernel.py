@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mementum.family.rule import Coefficients
 from mementum.torch.backends import native
-from mementum.torch.bucket import Bucket
+from mementum.torch.backends.bucket import Bucket
 
 needed = pytest.mark.skipif(
     native.library() is None, reason="the package was built without its kernel"

@@ -17,7 +17,7 @@ from mementum.family.reference import State
 from mementum.family.rule import SquareOf
 from mementum.torch import MEMBERS, AdamW
 from mementum.torch.backends import native
-from mementum.torch.bucket import Bucket
+from mementum.torch.backends.bucket import Bucket
 
 pytestmark = kernel.needed
 

@@ -150,7 +150,7 @@ def facts(page: str) -> dict[str, Any]:
     import timm
     from timm.optim import get_optimizer_class, list_optimizers
 
-    from mementum.torch.timm import register
+    from mementum.torch.integrations.timm import register
 
     before = list_optimizers()
     torchs = {n: str(get_optimizer_class(n, False)) for n in ("adam", "adamw")}

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from mementum.bench.case import Case, Layout
-from mementum.torch import MEMBERS, state
+from mementum.torch import MEMBERS
 from mementum.torch.backends import native
+from mementum.torch.state import moments as state
 
 # How moments can be kept; the first is the default.
 FORMATS = tuple(state.FORMATS)

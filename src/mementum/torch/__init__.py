@@ -1,10 +1,15 @@
 """The family as `torch.optim` optimizers."""
 
 from mementum.torch import convert
-from mementum.torch.backward import StepInBackward, step_in_backward
-from mementum.torch.decay import param_groups
-from mementum.torch.groups import Execution
-from mementum.torch.members import (
+from mementum.torch.family_optimizer import FamilyOptimizer
+from mementum.torch.groups.options import Execution
+from mementum.torch.groups.weight_decay import param_groups
+from mementum.torch.inspect.telemetry import Reading, Telemetry
+from mementum.torch.integrations.step_in_backward import (
+    StepInBackward,
+    step_in_backward,
+)
+from mementum.torch.optimizers import (
     MEMBERS,
     Adam,
     AdamNC,
@@ -16,9 +21,7 @@ from mementum.torch.members import (
     AMSGrad,
     Mementum,
 )
-from mementum.torch.optimizer import FamilyOptimizer
-from mementum.torch.state import FORMATS
-from mementum.torch.telemetry import Reading, Telemetry
+from mementum.torch.state.moments import FORMATS
 
 __all__ = [
     "FORMATS",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mementum.family.rule import Coefficients
 from mementum.torch.backends import foreach, loop, native
-from mementum.torch.bucket import Bucket
+from mementum.torch.backends.bucket import Bucket
 
 
 class Backend(Protocol):

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients, plainly
-from mementum.torch.backends.root import sqrt
-from mementum.torch.backends.wide import widened
-from mementum.torch.bucket import Bucket
+from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.loop import sqrt
+from mementum.torch.backends.low_precision import widened
 
 name = "foreach"
 Tensors = list[Tensor]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients, plainly
-from mementum.torch.backends.root import sqrt
-from mementum.torch.backends.wide import widened
-from mementum.torch.bucket import Bucket
+from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.low_precision import widened
 
 name = "loop"
 
@@ -91,3 +91,17 @@ def _weighted(g: Tensor, a: Any, m: Tensor, b: Any) -> Tensor:
         return m if plainly(b, 1) else m * b
     scaled_g = g if plainly(a, 1) else g * a
     return scaled_g if plainly(b, 0) else (m if plainly(b, 1) else m * b) + scaled_g
+
+
+def sqrt(x: Tensor) -> Tensor:
+    """Return the root of each element, correctly rounded.
+
+    On a CPU torch may take its root from a vector library that is an ulp off now
+    and then, depending on the processor. NumPy's is the processor's own, which
+    IEEE 754 requires to be exact. A tensor that autograd follows keeps torch's.
+    """
+    if type(x) is not Tensor or x.requires_grad or x.device.type != "cpu":
+        return x.sqrt()
+    root = torch.empty_like(x)
+    np.sqrt(x.numpy(), out=root.numpy())
+    return root

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mementum.family.rule import Coefficients
-from mementum.torch import formats
-from mementum.torch.bucket import Bucket
-from mementum.torch.formats import Float8
-from mementum.torch.layout import repeats
+from mementum.torch.backends.bucket import Bucket
+from mementum.torch.groups.parameter_checks import repeats
+from mementum.torch.state import formats
+from mementum.torch.state.formats import Float8
 
 name = "native"
 Array: TypeAlias = "array[int] | NDArray[Any]"

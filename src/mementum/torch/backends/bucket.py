@@ -1,0 +1,201 @@
+"""Parameters that one launch can update together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mementum.family import noise
+from mementum.torch.backends.tensor_guard import Guard
+from mementum.torch.state import formats, sharding
+from mementum.torch.state.formats import Float8, Numbering
+from mementum.torch.state.moments import LOW, MOMENTS, SCALE
+
+Purpose = Literal["state", "parameter"]
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Parameters of a group that share their device, dtypes and step.
+
+    `owners` are the parameters, `indices` their places among those of the group that
+    have a gradient, and `states` what is kept for each; the other lists hold their
+    tensors as they are in this step, complex ones as views of their real and imaginary
+    parts. `peak` is empty where the rule keeps none. `step` is the number of the step
+    being taken: an int, or, where steps are captured, a float64 tensor with one element
+    a parameter. Parameters without elements have nothing to update: their states only
+    count, in `empty`.
+
+    Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
+    parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
+    parameters' `places`: their names or, without, their places among all of them.
+
+    Of `sharded` parameters the lists hold the elements that are in this process, whose
+    places in the whole parameters `numberings` tell.
+
+    `plan` is a backend's: what it has found out from shapes, strides and dtypes, which
+    hold as long as the bucket does.
+    """
+
+    step: Any = None
+    seed: int = 0
+    rounds_params: bool = False
+    sharded: bool = False
+    numberings: list[Numbering] | None = None
+    owners: list[Tensor] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    places: list[str | int] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    empty: list[dict[str, Any]] = field(default_factory=list)
+    params: list[Tensor] = field(default_factory=list)
+    grads: list[Tensor] = field(default_factory=list)
+    momentum: list[Tensor] = field(default_factory=list)
+    square: list[Tensor] = field(default_factory=list)
+    peak: list[Tensor] = field(default_factory=list)
+    scales: dict[str, list[Tensor]] = field(default_factory=dict)
+    plan: Any = None
+    _guard: Guard | None = None
+    _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype the step is computed in: the moments', float32 at least."""
+        stored = self.momentum[0].dtype
+        return torch.float32 if stored in LOW else stored
+
+    @property
+    def low(self) -> str | None:
+        """Return the format of moments that are stored below float32, if they are."""
+        return LOW.get(self.momentum[0].dtype)
+
+    @property
+    def noise(self) -> tuple[bool, str | None]:
+        """Return what is rounded with noise: parameters, and moments of a format."""
+        return self.rounds_params, self.low
+
+    @property
+    def noisy(self) -> bool:
+        """Whether anything is rounded with noise."""
+        return any(self.noise)
+
+    def keys(self, purpose: Purpose) -> NDArray[np.uint64]:
+        """Return the keys of the noise that rounds the parameters, or their states."""
+        known = self._identities.get((self.seed, purpose))
+        if known is None:
+            known = np.array(
+                [noise.identity(self.seed, place, purpose) for place in self.places],
+                dtype=np.uint64,
+            )
+            self._identities[self.seed, purpose] = known
+        return noise.keys(known, self.step)
+
+    def words(self, i: int, purpose: Purpose) -> Tensor:
+        """Return the noise of the i-th parameter's elements, in int64."""
+        param = self.params[i]
+        numbering = self.numberings[i] if self.numberings else None
+        key = noise.key(self.seed, self.places[i], self.step, purpose)
+        return formats.words(key, param.shape, param.device, numbering)
+
+    def float8(self, i: int, moment: str) -> Float8:
+        """Return a float8 moment of the i-th parameter."""
+        codes: list[Tensor] = getattr(self, moment)
+        return Float8(codes[i], self.scales[moment][i])
+
+    def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
+        """Return the lists that run in parallel, with the peak's where there is one."""
+        rows = (self.params, self.grads, self.momentum, self.square)
+        return (*rows, self.peak) if (self.peak if peak is None else peak) else rows
+
+    def gather(self, grads: list[Tensor], *, peak: bool) -> None:
+        """Fetch the tensors of this step: gradients, state and data may be new.
+
+        `grads` are those of all the group's parameters that have one. Errors:
+        `KeyError` if a moment is missing.
+        """
+        self.params = self.owners
+        self.grads = [grads[i] for i in self.indices]
+        for name in MOMENTS if peak else MOMENTS[:2]:
+            setattr(self, name, list(map(itemgetter(name), self.states)))
+        if not peak:
+            self.peak = []
+        self.scales = {}
+        if self.momentum and self.momentum[0].dtype == torch.uint8:
+            for name in MOMENTS if peak else MOMENTS[:2]:
+                self.scales[name] = list(map(itemgetter(name + SCALE), self.states))
+        if self.sharded:
+            self._localize()
+
+    def _localize(self) -> None:
+        """Replace tensors that are spread over processes by what is in this one."""
+        self.grads = list(map(sharding.local_grad, self.owners))
+        for row in ("params", *MOMENTS):
+            setattr(self, row, list(map(sharding.local, getattr(self, row))))
+        for name, scales in self.scales.items():
+            self.scales[name] = list(map(sharding.local, scales))
+
+    def stands(self, *, capturable: bool) -> bool:
+        """Whether what was gathered is as it was, but for values and addresses."""
+        steps = [state["step"] for state in (*self.states, *self.empty)]
+        if set(map(type, steps)) != {Tensor if capturable else int}:
+            return False
+        if not capturable and steps.count(steps[0]) < len(steps):
+            return False
+        if self._guard is None:
+            return False
+        return self._guard.holds(self._gathered()) or not self.owners
+
+    def learn(self) -> None:
+        """Remember what was gathered, for `stands`.
+
+        Of what is spread over processes, it does not show all.
+        """
+        self._guard = None if self.sharded else Guard(self._gathered())
+
+    def _gathered(self) -> list[Tensor]:
+        rows = (*self.rows(), *self.scales.values())
+        return [tensor for row in rows for tensor in row]
+
+    def resolve(self) -> None:
+        """Undo what torch does lazily, and take complex numbers apart."""
+        if any(map(Tensor.is_neg, self.grads)):
+            self.grads = [grad.resolve_neg() for grad in self.grads]
+        if self.owners and self.owners[0].is_complex():
+            for row in ("params", "grads", "momentum", "square", "peak"):
+                setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
+
+    def release(self) -> None:
+        """Let go of the gradients, whose memory their owner may want back."""
+        self.grads = []
+
+    def advance(self, *, capturable: bool, left_out: bool | Tensor = False) -> None:
+        """Count the step, and bring its number to where the twelve are computed.
+
+        Where only the device knows whether it is `left_out`, that is asked there.
+        """
+        if capturable:
+            steps = [state["step"] for state in (*self.states, *self.empty)]
+            if isinstance(left_out, Tensor):
+                taken = (~left_out).to(device=steps[0].device, dtype=steps[0].dtype)
+                torch._foreach_add_(steps, [taken] * len(steps))
+            else:
+                torch._foreach_add_(steps, 1)
+            if self.owners:
+                live = torch.stack(steps[: len(self.owners)])
+                self.step = live.to(torch.float64)
+            return
+        self.step = 1 + (self.states or self.empty)[0]["step"]
+        for state in (*self.states, *self.empty):
+            state["step"] = self.step
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor.resolve_conj().resolve_neg())
+
+
+TensorGuards: Any

@@ -1,0 +1,1 @@
+"""State dicts: what they say, what must hold to load one, and how it is matched."""

@@ -1,0 +1,199 @@
+"""What an optimizer of ours or of torch's holds, running or saved, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mementum.family import limits
+from mementum.family.memory import Fixed
+from mementum.family.recipes import RECIPES, Recipe
+from mementum.family.rule import Rule
+from mementum.torch.checkpoint import matching, validation
+from mementum.torch.checkpoint import state_dict as checkpoint
+from mementum.torch.checkpoint.matching import Entry
+from mementum.torch.family_optimizer import FamilyOptimizer
+from mementum.torch.state import formats
+from mementum.torch.state.moments import LOW, MOMENTS, RAW, SCALE
+
+TORCHS = (torch.optim.Adam, torch.optim.AdamW)
+
+
+class Moments(NamedTuple):
+    """A parameter's moments as float32 or wider tensors; not to be written to."""
+
+    step: int
+    momentum: Tensor
+    square: Tensor
+    peak: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Groups and states, with the rule of each group.
+
+    `states` are in the order of the `entries`; one that is empty has taken no step.
+    """
+
+    name: str
+    raw: bool
+    groups: Sequence[Mapping[str, Any]]
+    entries: list[Entry]
+    states: list[Mapping[str, Any]]
+    rules: list[Rule]
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a running optimizer, whose entries are its parameters."""
+        return all(isinstance(entry.key, Tensor) for entry in self.entries)
+
+    def step(self, i: int) -> int:
+        """Return how many steps the i-th parameter has taken."""
+        where = f"the state of {self.entries[i]}"
+        kept = self.states[i]
+        return validation.steps_taken(where, kept["step"]) if kept else 0
+
+    def moments(self, i: int) -> Moments:
+        """Return the moments of the i-th parameter, which has taken a step.
+
+        A peak that its rule no longer looks at is left out.
+        """
+        kept = self.states[i]
+        if self.raw:
+            kept = {name: kept.get(RAW[name]) for name in MOMENTS}
+        momentum, square, peak = (_wide(name, kept) for name in MOMENTS)
+        if not self.rules[self.entries[i].group].peak:
+            peak = None
+        assert momentum is not None
+        assert square is not None
+        return Moments(self.step(i), momentum, square, peak)
+
+    def check(self, i: int, param: Tensor) -> None:
+        """Refuse a state that is not what this optimizer keeps for such a parameter."""
+        entry, kept = self.entries[i], self.states[i]
+        where = f"the state of {entry}"
+        group, rule = self.groups[entry.group], self.rules[entry.group]
+        if not self.raw:
+            stored = group.get("state_dtype")
+            peak = True if rule.peak else None
+            validation.check(where, param, kept, stored, peak=peak)
+        elif kept:
+            _check_raw(where, param, kept, rule)
+
+
+def of(what: Any) -> Holding:
+    """Return what an optimizer or a state dict holds.
+
+    Errors: `TypeError` for another kind of thing, `ValueError` for another
+    optimizer's state dict.
+    """
+    if isinstance(what, torch.optim.Optimizer):
+        return _running(what)
+    checkpoint.check_form(what)
+    return _saved(what)
+
+
+def _running(optimizer: torch.optim.Optimizer) -> Holding:
+    groups, name = optimizer.param_groups, type(optimizer).__name__
+    entries = matching.owned(groups)
+    states = [optimizer.state.get(entry.key, {}) for entry in entries]
+    if isinstance(optimizer, FamilyOptimizer):
+        rules = [_own_rule(optimizer.recipe, i, g) for i, g in enumerate(groups)]
+        return Holding(name, False, groups, entries, states, rules)
+    if not isinstance(optimizer, TORCHS):
+        raise TypeError(
+            f"{name} keeps moments of its own; torch.optim.Adam's, AdamW's and those "
+            "of mementum's optimizers can be adopted."
+        )
+    rules = [_raw_rule(i, group) for i, group in enumerate(groups)]
+    return Holding(f"torch.optim.{name}", True, groups, entries, states, rules)
+
+
+def _saved(state_dict: Mapping[str, Any]) -> Holding:
+    groups, kept = state_dict["param_groups"], state_dict["state"]
+    entries = matching.saved(groups)
+    checkpoint.refuse_strays(kept, entries)
+    states = [kept.get(entry.key, {}) for entry in entries]
+    kinds = {group.get("rule") for group in groups}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"its groups are of different rules: {sorted(map(str, kinds))}."
+        )
+    for index, group in enumerate(groups):
+        checkpoint.check_version(f"parameter group {index}", group)
+    kind = kinds.pop() if kinds else None
+    if kind is None:
+        rules = [_raw_rule(i, group) for i, group in enumerate(groups)]
+        name = "a state dict of torch.optim.Adam or AdamW"
+        return Holding(name, True, groups, entries, states, rules)
+    if kind not in RECIPES:
+        raise ValueError(f"its rule is {kind!r}, which this release does not have.")
+    rules = [_own_rule(RECIPES[kind], i, group) for i, group in enumerate(groups)]
+    return Holding(f"a state dict of {kind}", False, groups, entries, states, rules)
+
+
+def _own_rule(recipe: Recipe, index: int, group: Mapping[str, Any]) -> Rule:
+    missing = [name for name in recipe.defaults if name not in group]
+    if missing:
+        raise ValueError(f"its parameter group {index} has no {missing[0]!r}.")
+    hyperparameters = {name: group[name] for name in recipe.defaults}
+    return recipe.rule(hyperparameters, where=f"parameter group {index}: ")
+
+
+def _raw_rule(index: int, group: Mapping[str, Any]) -> Rule:
+    """Return torch's rule in our terms: both moments raw, corrected at the step."""
+    missing = [name for name in ("betas", "eps", "amsgrad") if name not in group]
+    if missing:
+        raise ValueError(
+            f"its parameter group {index} has no {missing[0]!r}, so it is neither "
+            "torch.optim.Adam's or AdamW's state dict nor mementum's."
+        )
+    beta1, beta2 = limits.pair("betas", group["betas"])
+    return Rule(
+        momentum=Fixed(limits.fraction("betas[0]", beta1)),
+        square=Fixed(limits.fraction("betas[1]", beta2)),
+        peak=bool(group["amsgrad"]),
+        debias_momentum=True,
+        debias_square=True,
+        eps_out=limits.epsilon(group["eps"]),
+        weight_decay=limits.decay(group.get("weight_decay", 0)),
+        decoupled=bool(group.get("decoupled_weight_decay", False)),
+    )
+
+
+def _check_raw(where: str, param: Tensor, kept: Mapping[str, Any], rule: Rule) -> None:
+    wanted = {"step", *(RAW[name] for name in (MOMENTS if rule.peak else MOMENTS[:2]))}
+    # amsgrad may have been switched off since; its maximum is then of no use.
+    if not wanted <= set(kept) <= {"step", *RAW.values()}:
+        raise ValueError(
+            f"{where} holds {', '.join(sorted(map(str, kept)))}, and torch.optim.Adam "
+            f"keeps {', '.join(sorted(wanted))}; another optimizer saved it."
+        )
+    validation.steps_taken(where, kept["step"])
+    for name in sorted(wanted - {"step"}):
+        what = f"{where} has an {name}" if name[0] == "e" else f"{where} has a {name}"
+        validation.check_shape(what, param, kept[name])
+        if not (kept[name].is_floating_point() or kept[name].is_complex()):
+            raise ValueError(f"{what} of {kept[name].dtype}, which is no number's.")
+        if name != RAW["momentum"] and validation.negative(kept[name]):
+            raise ValueError(
+                f"{what} below zero, which no mean of squares is; the file is damaged."
+            )
+
+
+def _wide(name: str, kept: Mapping[str, Any]) -> Tensor | None:
+    """Return a moment in float32 or wider."""
+    stored: Tensor | None = kept.get(name)
+    if stored is None:
+        return None
+    if LOW.get(stored.dtype) == "float8":
+        codes = formats.Float8(stored, kept[name + SCALE])
+        if name == "momentum":
+            return formats.decoded_momentum(codes)
+        return formats.decoded_square(codes)
+    widest = torch.complex64 if stored.is_complex() else torch.float32
+    return stored.to(torch.promote_types(stored.dtype, widest))

@@ -1,0 +1,1 @@
+"""What a parameter group may say: options, parameters, weight decay."""

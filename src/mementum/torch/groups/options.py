@@ -1,0 +1,157 @@
+"""What a parameter group says: its flags, and the names of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mementum.family import limits
+from mementum.family.memory import Memory
+from mementum.torch.state.moments import LOW, STATE_DTYPES
+
+
+class Execution(TypedDict, total=False):
+    """How steps are run; the same arguments for every optimizer, by keyword only.
+
+    `maximize` climbs instead of descending. `foreach` asks for torch's multi-tensor
+    operations, `fused` for the compiled kernel, False for both a plain loop; left
+    None, the fastest that can serve runs, and `explain()` says which. `capturable`
+    computes each step's numbers on the device, so that a graph can be captured.
+    `differentiable` lets autograd run through the step. `nonfinite` says what an
+    infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
+    whole step and counts it, "raise" raises before anything changes. `clip_norm` is
+    the largest norm that all gradients of a step together may have; longer ones are
+    scaled down to it as the step reads them. `state_dtype` is
+    what the moments are stored in: None for float32 (float64 for float64 parameters),
+    `torch.bfloat16`, or "float8", whose tensors of fewer than 4096 elements or two
+    dimensions stay float32. `stochastic_rounding` rounds bfloat16 and float16
+    parameters with noise, so that small updates are not lost. `seed` is the noise's.
+    """
+
+    maximize: bool
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+    nonfinite: Literal["propagate", "skip", "raise"]
+    clip_norm: float | None
+    state_dtype: torch.dtype | str | None
+    stochastic_rounding: bool
+    seed: int
+
+
+EXECUTION: dict[str, Any] = {
+    "maximize": False,
+    "foreach": None,
+    "fused": None,
+    "capturable": False,
+    "differentiable": False,
+    "nonfinite": "propagate",
+    "clip_norm": None,
+    "state_dtype": None,
+    "stochastic_rounding": False,
+    "seed": 0,
+}
+
+
+# What a group counts.
+COUNTS = "skipped_steps", "clipped_steps"
+
+
+def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield a group's parameters with their names, or their places without."""
+    names = group.get("param_names")
+    for i, param in enumerate(group["params"]):
+        place = repr(names[i]) if names else f"{i} of group {index}"
+        yield f"parameter {place}", param
+
+
+def refuse_names(groups: list[dict[str, Any]]) -> None:
+    """Refuse names that are not one for each parameter."""
+    for group in groups:
+        names, count = group.get("param_names"), len(group["params"])
+        if names is not None and len(names) != count:
+            raise ValueError(
+                f"a group has {count} params and {len(names)} param_names; what is "
+                "taken out of one list, or put in, belongs out of or in the other."
+            )
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return group options as checkpoints can hold them: no classes of any library."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Memory):
+        return {"log_ratio": value.log_ratio}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    return value
+
+
+def check_flags(group: Mapping[str, Any]) -> None:
+    """Refuse flags that are no flags, and those that no path can honour together."""
+    for name in ("maximize", "capturable", "differentiable", "foreach", "fused"):
+        if group[name] is not None or EXECUTION[name] is not None:
+            limits.switch(name, group[name])
+    limits.choice("nonfinite", group["nonfinite"], ("propagate", "skip", "raise"))
+    _check_clipping(group)
+    _check_storage(group)
+    if group["fused"] and group["foreach"]:
+        raise ValueError(
+            "fused and foreach are both True; each asks for another path. Set one."
+        )
+    if group["foreach"] and group["differentiable"]:
+        raise ValueError(
+            "foreach is True and differentiable too, but multi-tensor operations "
+            "cannot be differentiated; leave foreach None."
+        )
+    if group["capturable"] and group["nonfinite"] != "propagate":
+        raise ValueError(
+            f"nonfinite is {group['nonfinite']!r} and capturable is True, but looking "
+            "at gradients on the host breaks a capture; use nonfinite='propagate'."
+        )
+
+
+def _check_clipping(group: Mapping[str, Any]) -> None:
+    clip_norm = group["clip_norm"]
+    if clip_norm is None:
+        return
+    wants = "it is the largest global norm: a finite number above 0, or None."
+    if isinstance(clip_norm, Tensor):
+        raise TypeError(f"clip_norm is {clip_norm!r}; {wants}")
+    if not limits.number("clip_norm", clip_norm, wants=wants):
+        raise ValueError(f"clip_norm is {clip_norm}; {wants}")
+    if group["differentiable"]:
+        raise ValueError(
+            f"clip_norm is {clip_norm} and differentiable is True, but the norm is a "
+            "number to the step, with no derivative; clip in the graph instead."
+        )
+
+
+def _check_storage(group: Mapping[str, Any]) -> None:
+    """Refuse a storage that there is not, and noise that a path cannot honour."""
+    state_dtype, rounding = group["state_dtype"], group["stochastic_rounding"]
+    if state_dtype is not None:
+        limits.choice("state_dtype", state_dtype, STATE_DTYPES)
+    limits.switch("stochastic_rounding", rounding)
+    if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
+        raise TypeError(f"seed is {group['seed']!r}; it is a whole number.")
+    if state_dtype in LOW.values() or rounding:
+        noisy = "stochastic_rounding" if rounding else "state_dtype"
+        for flag in ("capturable", "differentiable"):
+            if group[flag]:
+                raise ValueError(
+                    f"{noisy} is {group[noisy]!r} and {flag} is True, but noise is "
+                    "keyed on the host at every step, and rounding has no derivative; "
+                    "leave one of them out."
+                )

@@ -1,0 +1,216 @@
+"""What an optimizer's state says about the run, read when it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mementum.family.rule import Coefficients, Rule
+from mementum.torch.state import formats, sharding
+from mementum.torch.state.moments import LOW, SCALE
+
+if TYPE_CHECKING:
+    from mementum.torch.family_optimizer import FamilyOptimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The numbers of some parameters that have taken a step; docs/telemetry.md.
+
+    `coordinates` are their elements, and `steps` is how many the oldest has taken.
+    `memory_steps` is how many steps the second moment remembers in effect. `rms_update`
+    is what the last step added, decoupled decay left out, at the present learning
+    rate; `rms_weight` the parameters themselves, and `update_to_weight` their ratio.
+    `unmoved` is the share of squares that the next step leaves as they are, unless its
+    gradient is far from usual, and `noise_moved` the share of those that only the
+    noise of rounding to their format moves.
+    """
+
+    coordinates: int
+    steps: int
+    memory_steps: float
+    rms_update: float
+    rms_weight: float
+    update_to_weight: float
+    unmoved: float
+    noise_moved: float
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """A reading of each parameter group and of all together, and the counts of steps.
+
+    `gradient_norm` is the last that `clip_norm` looked at, None without it.
+    """
+
+    overall: Reading
+    groups: tuple[Reading, ...]
+    skipped_steps: int
+    clipped_steps: int
+    gradient_norm: float | None
+
+    def flat(self) -> dict[str, float]:
+        """Return all numbers by names such as ``group0/rms_update``, for a logger."""
+        readings = {"overall": self.overall}
+        readings |= {f"group{i}": group for i, group in enumerate(self.groups)}
+        found: dict[str, float] = {
+            f"{where}/{each.name}": getattr(reading, each.name)
+            for where, reading in readings.items()
+            for each in fields(reading)
+        }
+        found |= {"skipped_steps": self.skipped_steps}
+        found |= {"clipped_steps": self.clipped_steps}
+        if self.gradient_norm is not None:
+            found["gradient_norm"] = self.gradient_norm
+        return found
+
+    def __str__(self) -> str:
+        names = ["overall", *(f"group {i}" for i in range(len(self.groups)))]
+        rows = [["", *names]]
+        for each in fields(Reading):
+            readings = (self.overall, *self.groups)
+            values = [f"{getattr(reading, each.name):,.5g}" for reading in readings]
+            rows.append([each.name, *values])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+        norm = self.gradient_norm
+        counts = f"skipped steps: {self.skipped_steps:,}"
+        counts += f", clipped steps: {self.clipped_steps:,}"
+        counts += "" if norm is None else f", last gradient norm: {norm:.5g}"
+        return "\n".join([*lines, counts])
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What is added up over coordinates."""
+
+    coordinates: int = 0
+    steps: int = 0
+    memory: float = 0.0
+    update: float = 0.0
+    weight: float = 0.0
+    unmoved: int = 0
+    noise_moved: int = 0
+
+    def add(self, other: _Sums) -> None:
+        for each in fields(self):
+            ours, theirs = getattr(self, each.name), getattr(other, each.name)
+            chosen = max(ours, theirs) if each.name == "steps" else ours + theirs
+            setattr(self, each.name, chosen)
+
+    def reading(self) -> Reading:
+        count = self.coordinates or 1
+        update, weight = math.sqrt(self.update / count), math.sqrt(self.weight / count)
+        return Reading(
+            coordinates=self.coordinates,
+            steps=self.steps,
+            memory_steps=self.memory / count,
+            rms_update=update,
+            rms_weight=weight,
+            update_to_weight=update / weight if weight else math.nan,
+            unmoved=self.unmoved / count,
+            noise_moved=self.noise_moved / count,
+        )
+
+
+def of(optimizer: FamilyOptimizer, rules: list[Rule]) -> Telemetry:
+    """Return an optimizer's telemetry; `rules` are its groups'.
+
+    It reads what this process holds, and talks to no other.
+    """
+    overall, groups = _Sums(), []
+    for group, rule in zip(optimizer.param_groups, rules, strict=True):
+        sums = _Sums()
+        for param in group["params"]:
+            kept = optimizer.state.get(param)
+            if kept and int(kept["step"]) and param.numel():
+                sums.add(_read(param, kept, rule, float(group["lr"])))
+        overall.add(sums)
+        groups.append(sums.reading())
+    return Telemetry(
+        overall=overall.reading(),
+        groups=tuple(groups),
+        skipped_steps=optimizer.skipped_steps,
+        clipped_steps=optimizer.clipped_steps,
+        gradient_norm=optimizer.gradient_norm,
+    )
+
+
+@torch.no_grad()
+def _read(param: Tensor, kept: Mapping[str, Any], rule: Rule, lr: float) -> _Sums:
+    step = int(kept["step"])
+    square = _moment(kept, "square")
+    count = square.numel()
+    if not count:
+        return _Sums()
+    used = _moment(kept, "peak") if rule.peak and "peak" in kept else square
+    update = _update(_moment(kept, "momentum"), used, rule.at(step, lr))
+    weight = rule.at(step + 1, lr).take_v
+    unmoved = _unmoved(square, weight)
+    by_format = _unmoved_in_format(square, weight, kept["square"].dtype)
+    return _Sums(
+        coordinates=count,
+        steps=step,
+        memory=rule.square.length(step) * count,
+        update=_square_sum(update),
+        weight=_square_sum(_real(param)),
+        unmoved=int(unmoved.sum()),
+        noise_moved=int((by_format & ~unmoved).sum()),
+    )
+
+
+def _update(momentum: Tensor, square: Tensor, c: Coefficients) -> Tensor:
+    """Return what the step of these numbers moved the parameter by, but for decay."""
+    root = (square.to(torch.float64) + c.eps_root).sqrt_().add_(c.eps_out)
+    return momentum.to(torch.float64).mul_(c.step_m).div_(root)
+
+
+def _unmoved(square: Tensor, weight: float) -> Tensor:
+    """Return which squares a sample of zero, or of twice their size, leaves alone."""
+    change = square * weight
+    alone = (square + change == square) & (square - change == square)
+    # Any sample moves a square of zero, unless it has no weight at all.
+    frozen = float(torch.tensor(weight, dtype=square.dtype)) == 0
+    return alone if frozen else alone & (square != 0)
+
+
+def _unmoved_in_format(square: Tensor, weight: float, dtype: torch.dtype) -> Tensor:
+    """Return which squares the same samples would leave alone, rounded to nearest."""
+    if dtype not in LOW:
+        return _unmoved(square, weight)
+    change = square * weight
+    alone = _nearest(square + change, dtype) == square
+    return alone & (_nearest(square - change, dtype) == square) & (square != 0)
+
+
+def _nearest(square: Tensor, dtype: torch.dtype) -> Tensor:
+    if LOW[dtype] == "float8":
+        return formats.decoded_square(formats.encoded_square(square, None))
+    return square.to(dtype).to(square.dtype)
+
+
+def _moment(kept: Mapping[str, Any], name: str) -> Tensor:
+    """Return a moment as the numbers that it stands for, float32 at least."""
+    stored = sharding.local(kept[name])
+    if LOW.get(stored.dtype) == "float8":
+        codes = formats.Float8(stored, sharding.local(kept[name + SCALE]))
+        momentum = name == "momentum"
+        decoded = formats.decoded_momentum if momentum else formats.decoded_square
+        return decoded(codes)
+    return stored.float() if stored.dtype in LOW else _real(stored)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    local = sharding.local(tensor).detach()
+    if local.is_complex():
+        return torch.view_as_real(local.resolve_conj().resolve_neg())
+    return local
+
+
+def _square_sum(tensor: Tensor) -> float:
+    return float(tensor.to(torch.float64).square().sum())

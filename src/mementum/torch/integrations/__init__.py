@@ -1,0 +1,1 @@
+"""What other libraries and other loops need of the optimizers."""

@@ -1,0 +1,1 @@
+"""What happens between `optimizer.step()` and the kernel."""
