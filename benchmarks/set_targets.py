@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 import mementum
-from mementum.lab import contender, training
+from mementum.lab import contender, making, training
 from mementum.lab.run import RunSpec, Status
 from mementum.lab.search import Grid
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import of_tier
+from mementum.lab.tasks.registry import of_tier
 
 TUNED = ("SGD", "Adam", "AdamW")
 RATES = Grid(points=15, factor=10**0.25)
@@ -43,7 +43,7 @@ def curve(task: Task, name: str, lr: float, seed: int) -> list[float] | None:
         steps=task.steps,
         versions={},
     )
-    run = training.Progress()
+    run = making.Progress()
     training.train(run, spec, task)
     return run.validation if run.status is Status.FINISHED else None
 

@@ -16,7 +16,7 @@ def processor() -> str:
             field, _, value = line.partition(":")
             if field.strip() == "model name":
                 return value.strip()
-    return platform.processor() or "unnamed"
+    return platform.processor() or platform.machine() or "unnamed"
 
 
 def cores() -> int:

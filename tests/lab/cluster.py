@@ -20,8 +20,8 @@ from tests.lab.runs import instant, spec
 
 from mementum.lab.driver import complete, missing
 from mementum.lab.executor.dask import DaskExecutor
+from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.search import Outline, Plan
 from mementum.lab.store import Store
 
 SMALL = 4000

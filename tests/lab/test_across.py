@@ -10,8 +10,9 @@ from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.statistics import analyse
 from mementum.lab.statistics.across import cross_fitted, left_out, profile
-from mementum.lab.statistics.choice import Grid, choose
+from mementum.lab.statistics.choice import choose
 from mementum.lab.statistics.estimate import REPEATS, Weights, estimate, middle_mean
+from mementum.lab.statistics.grid import Grid
 
 INF = math.inf
 TASKS = tuple(

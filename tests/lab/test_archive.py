@@ -16,8 +16,8 @@ from mementum.cli import main
 from mementum.lab import database
 from mementum.lab.driver import of_plan
 from mementum.lab.merging import MergeError, merge, union
+from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.run import Curve, RunRecord, RunSpec, Status
-from mementum.lab.search import Outline, Plan
 from mementum.lab.store import JOURNAL, Store
 
 SPECS = [

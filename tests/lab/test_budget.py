@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mementum.lab.statistics.budget import curve, ranked, weights
-from mementum.lab.statistics.choice import Grid, choose
+from mementum.lab.statistics.choice import choose
+from mementum.lab.statistics.grid import Grid
 
 SEEDS = (0, 1, 2, 3)
 START = dict.fromkeys(SEEDS, 9.0)

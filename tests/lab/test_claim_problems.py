@@ -13,7 +13,7 @@ from mementum.lab.claims.problems.chain import WORDS, language, text
 from mementum.lab.claims.problems.impulse import DECAY, Fading
 from mementum.lab.claims.problems.random_signs import MEAN, RandomSigns
 from mementum.lab.task import Task
-from mementum.lab.tasks import TASKS
+from mementum.lab.tasks.registry import TASKS
 
 every_problem = pytest.mark.parametrize("task", PROBLEMS, ids=lambda task: task.name)
 

@@ -19,12 +19,12 @@ from tests.lab.runs import instant
 from mementum.cli import main
 from mementum.lab import commands
 from mementum.lab import store as stores
+from mementum.lab.records.plan import Plan
 from mementum.lab.report import static
 from mementum.lab.run import RunRecord, Status
-from mementum.lab.search import Plan
 from mementum.lab.store import JOURNAL, Store
 from mementum.lab.task import Tier
-from mementum.lab.tasks import TASKS, of_tier
+from mementum.lab.tasks.registry import TASKS, of_tier
 
 RUNS = 12
 SMALL = [

@@ -8,8 +8,7 @@ import torch
 import mementum
 from mementum import Memory
 from mementum.lab import spaces
-from mementum.lab.contender import CONTENDERS, Contender, find
-from mementum.lab.search import MATCHED
+from mementum.lab.contender import CONTENDERS, MATCHED, Contender, find
 from mementum.lab.spaces import KAPPA
 
 every_contender = pytest.mark.parametrize("contender", CONTENDERS, ids=lambda c: c.name)

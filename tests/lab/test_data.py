@@ -17,7 +17,7 @@ import torch
 from mementum.lab.data import cifar, mnist, source, wikitext
 from mementum.lab.data.source import DataError, Source, file
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import of_tier
+from mementum.lab.tasks.registry import of_tier
 
 DRAWN = np.random.default_rng(0)
 IMAGES = DRAWN.integers(0, 256, (5, 28, 28)).astype(np.uint8)

@@ -7,8 +7,8 @@ from tests.lab.runs import record, spec
 
 from mementum.lab.driver import missing
 from mementum.lab.forecast import START, Forecast, clock
+from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.run import Status
-from mementum.lab.search import Outline, Plan
 
 
 def outline(name: str, seconds: float) -> Outline:

@@ -10,10 +10,11 @@ from tests.lab.runs import instant, record
 
 from mementum import lab
 from mementum.cli import main
-from mementum.lab import LabError, interface
+from mementum.lab import interface
+from mementum.lab.errors import LabError
 from mementum.lab.interface import Comparison
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import RunRecord, RunSpec, Status
-from mementum.lab.search import Plan
 from mementum.lab.store import Store
 
 SVG, PNG = b"<?xml", b"\x89PNG"
@@ -144,7 +145,7 @@ def test_what_is_read_is_what_was_carried_out(
     assert len(instantly) == 2 * (3 + 4) * 2
     again = lab.read(tmp_path)
     assert again.plan == found.plan
-    assert again.analysis.to_dict() == found.analysis.to_dict()
+    assert again.to_dict() == found.to_dict()
     result = found.analysis.tasks[0].result("SGD")
     assert result is not None
     assert result.settings == 7

@@ -25,9 +25,9 @@ from mementum.lab.claims.ledger import ledger, select
 from mementum.lab.claims.plain import plain
 from mementum.lab.claims.plan import Tier, by_identity, planned
 from mementum.lab.claims.verdict import Verdict, judge
+from mementum.lab.records.plan import Plan
 from mementum.lab.report import page as report_page
 from mementum.lab.run import RunRecord
-from mementum.lab.search import Plan
 from mementum.lab.statistics import Analysis, analyse
 from mementum.lab.store import JOURNAL, Store
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from mementum.cli import main
-from mementum.lab import LabError, given, tasks
+from mementum.lab import given
+from mementum.lab.errors import LabError
 from mementum.lab.run import RunSpec, Status
 from mementum.lab.store import Store
-from mementum.lab.tasks import own
+from mementum.lab.tasks import own, registry
 from mementum.lab.tasks.plugged import plugged
 from mementum.lab.training import execute
 
@@ -231,7 +232,7 @@ def test_entry_points_bring_tasks_and_a_broken_one_keeps_nobody_from_the_others(
     importlib.invalidate_caches()
     plugged.cache_clear()
     try:
-        assert tasks.find("their-digits").title == tasks.find("mlp-digits").title
+        assert registry.find("their-digits").title == registry.find("mlp-digits").title
         assert main(["tasks"]) == 0
         shown = capsys.readouterr().out
     finally:
@@ -307,4 +308,4 @@ def test_errors_of_the_model_are_raised_as_they_are_and_odd_arguments_refused() 
 def test_files_are_handed_to_workers_through_the_environment(wine: Path) -> None:
     own.register([str(wine)], lambda name: False)
     assert os.environ[own.VARIABLE] == str(wine.resolve())
-    assert tasks.find("wine").name == "wine"
+    assert registry.find("wine").name == "wine"

@@ -7,13 +7,10 @@ import torch
 
 from mementum.lab.task import Task, Tier
 from mementum.lab.tasks import (
-    TASKS,
     autoencoder,
     bistable,
     chain,
     factors,
-    find,
-    of_tier,
     poisson,
     residual,
     ring,
@@ -26,6 +23,7 @@ from mementum.lab.tasks.chain import Chain
 from mementum.lab.tasks.factors import Factors
 from mementum.lab.tasks.poisson import Poisson
 from mementum.lab.tasks.quadratic import CONDITION, Quadratic, curvatures, turn
+from mementum.lab.tasks.registry import TASKS, find, of_tier
 from mementum.lab.tasks.residual import ResidualDigits, shifted
 from mementum.lab.tasks.stochastic import Stochastic
 from mementum.lab.tasks.tabular import diabetes, friedman

@@ -13,10 +13,13 @@ import torch
 from tests.lab.runs import record, spec
 
 import mementum
-from mementum.lab import LabError, contender, tasks, training
+from mementum.lab import contender, making, training
+from mementum.lab.errors import LabError
 from mementum.lab.run import Curve, FormatError, RunRecord, RunSpec, Status
+from mementum.lab.running.versions import source_digest, versions
 from mementum.lab.search import Grid, factorial
-from mementum.lab.training import execute, source_digest, versions
+from mementum.lab.tasks import registry
+from mementum.lab.training import execute
 
 OTHER = {
     "task": "other",
@@ -33,7 +36,7 @@ OTHER = {
 
 def planned(task: str, name: str, lr: float) -> RunSpec:
     plan = factorial(
-        tasks=[tasks.find(task)],
+        tasks=[registry.find(task)],
         contenders=[contender.find(name)],
         seeds=(0,),
         grid=Grid(points=1),
@@ -100,7 +103,7 @@ def test_a_run_depends_on_its_spec_alone(name: str) -> None:
     assert timeless(execute(one)) == timeless(first)
     assert first.status is Status.FINISHED
     assert first.score == first.curve.validation[-1]
-    assert first.curve.steps == tasks.find("mlp-digits").grid()
+    assert first.curve.steps == registry.find("mlp-digits").grid()
     assert first.parameters == 64 * 64 + 64 + 64 * 10 + 10
     assert 0 < first.optimizer_seconds < first.seconds
 
@@ -123,7 +126,7 @@ def test_a_run_that_blows_up_ends_early_as_a_result() -> None:
 
 
 def test_a_loss_above_the_tasks_limit_ends_the_run() -> None:
-    run, task = training.Progress(), tasks.find("mlp-digits")
+    run, task = making.Progress(), registry.find("mlp-digits")
     # The loss of an untrained net on ten digits is near log 10 = 2.3.
     training.train(run, planned("mlp-digits", "SGD", 0.1), replace(task, limit=1.0))
     assert run.status is Status.DIVERGED

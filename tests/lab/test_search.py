@@ -6,16 +6,18 @@ from itertools import pairwise
 
 import pytest
 
-from mementum.lab import contender, tasks
+from mementum.lab import contender
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import FormatError
-from mementum.lab.search import Grid, Plan, factorial
+from mementum.lab.search import Grid, factorial
+from mementum.lab.tasks import registry
 
 VERSIONS = {"mementum": "1", "torch": "2"}
 
 
 def plan(seeds: tuple[int, ...] = (0, 1, 2, 3)) -> Plan:
     return factorial(
-        tasks=[tasks.find("reddi-periodic"), tasks.find("mlp-digits")],
+        tasks=[registry.find("reddi-periodic"), registry.find("mlp-digits")],
         contenders=contender.CONTENDERS,
         seeds=seeds,
         grid=Grid(),

@@ -10,12 +10,13 @@ import pytest
 import torch
 from tests.lab.runs import spec
 
-from mementum.lab import contender, modified, snapshot, training
+from mementum.lab import contender, making, modified, snapshot, training
 from mementum.lab.executor.local import LocalExecutor
 from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.snapshot import COUNTED, VARIABLE, Resumable, snapshots_in
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import of_tier, own
+from mementum.lab.tasks import own
+from mementum.lab.tasks.registry import of_tier
 
 STEPS, HALF = 6, 4
 WITHOUT = {name for name in COUNTED if name != "optimizer_seconds"}
@@ -57,8 +58,8 @@ def asked(task: Task, name: str, *, words: str = "") -> RunSpec:
     )
 
 
-def trained(run: RunSpec, task: Task) -> training.Progress:
-    found = training.Progress()
+def trained(run: RunSpec, task: Task) -> making.Progress:
+    found = making.Progress()
     training.train(found, run, task)
     return found
 
@@ -85,7 +86,7 @@ def interrupted(run: RunSpec, task: Task, monkeypatch: pytest.MonkeyPatch) -> No
             trained(run, task)
 
 
-def same(one: training.Progress, other: training.Progress) -> bool:
+def same(one: making.Progress, other: making.Progress) -> bool:
     return one.status == other.status and all(
         getattr(one, name) == getattr(other, name) for name in WITHOUT
     )
@@ -219,7 +220,7 @@ def test_a_folder_named_by_the_environment_stays(
 
 def killed_in_the_middle(run: RunSpec) -> RunRecord:
     """Train the file that the run names; the first worker is killed half way."""
-    task, found = own.load(Path(run.data)), training.Progress()
+    task, found = own.load(Path(run.data)), making.Progress()
     first = not files()
     snapshot.EVERY = 0.0
     whole = own.Own.loss

@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from mementum import Memory
-from mementum.lab import spaces, tasks
+from mementum.lab import search, spaces
 from mementum.lab.contender import CONTENDERS, Contender, find
 from mementum.lab.search import Grid, factorial
+from mementum.lab.tasks import registry
 
 tuned = pytest.mark.parametrize("contender", CONTENDERS, ids=lambda c: c.name)
 
 
 @tuned
 def test_trials_stay_in_their_ranges(contender: Contender) -> None:
-    for lr, options in spaces.trials(contender, 300, 64):
+    for lr, options in search.trials(contender, 300, 64):
         assert contender.lr / 10 <= lr <= contender.lr * 10
         assert options.keys() == contender.options.keys()
         assert 1e-4 <= options["weight_decay"] <= 1e-1
@@ -25,16 +26,16 @@ def test_trials_stay_in_their_ranges(contender: Contender) -> None:
 
 @tuned
 def test_trials_differ_and_vary_every_dimension(contender: Contender) -> None:
-    drawn = spaces.trials(contender, 300, 25)
+    drawn = search.trials(contender, 300, 25)
     assert len({lr for lr, _ in drawn}) == 25
     assert len({str(options) for _, options in drawn}) == 25
 
 
 @tuned
 def test_more_trials_keep_the_fewer(contender: Contender) -> None:
-    few, many = (spaces.trials(contender, 300, count) for count in (8, 25))
+    few, many = (search.trials(contender, 300, count) for count in (8, 25))
     assert many[:8] == few
-    assert spaces.trials(contender, 300, 0) == []
+    assert search.trials(contender, 300, 0) == []
 
 
 @tuned
@@ -43,7 +44,7 @@ def test_every_trial_is_one_its_optimizer_takes(
     contender: Contender, steps: int
 ) -> None:
     parameter = torch.nn.Parameter(torch.ones(2))
-    for lr, options in spaces.trials(contender, steps, 64):
+    for lr, options in search.trials(contender, steps, 64):
         contender.optimizer([parameter], lr, options)
 
 
@@ -61,7 +62,7 @@ def test_a_growing_memory_is_drawn_by_its_horizon() -> None:
     for steps in (300, 3000):
         kappas = [
             steps * Memory.adax(options["betas"][1]).log_ratio
-            for _, options in spaces.trials(find("AdaXW"), steps, 25)
+            for _, options in search.trials(find("AdaXW"), steps, 25)
         ]
         assert 0.1 <= min(kappas) < 1
         assert 7 < max(kappas) <= 50
@@ -69,7 +70,7 @@ def test_a_growing_memory_is_drawn_by_its_horizon() -> None:
 
 def test_matched_contenders_are_trials_of_their_originals_already() -> None:
     plan = factorial(
-        tasks=[tasks.find("logreg-cancer")],
+        tasks=[registry.find("logreg-cancer")],
         contenders=CONTENDERS,
         seeds=(0, 1),
         grid=Grid(points=3),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.lab.runs import record, spec
 
+from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.run import RunRecord, Status
-from mementum.lab.search import Outline, Plan
 from mementum.lab.store import JOURNAL, PLAN, SEGMENTS, Store, StoreError, settled
 
 RECORDS = [record(spec(seed=seed), score=seed + 0.5) for seed in range(3)]

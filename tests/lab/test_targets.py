@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mementum.lab import schedule, targets
-from mementum.lab.families import FAMILIES
 from mementum.lab.search import outline
+from mementum.lab.targets import FAMILIES
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import TASKS, find, of_tier
+from mementum.lab.tasks.registry import TASKS, find, of_tier
 
 QUICK = of_tier(Tier.QUICK)
 LOCAL = {"lm-bytes"}

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mementum.lab.task import Problem, Task, Tier, stream
-from mementum.lab.tasks import TASKS, find
 from mementum.lab.tasks import bytes as lm
 from mementum.lab.tasks.digits import Digits
 from mementum.lab.tasks.logreg import objective, optimum, table
 from mementum.lab.tasks.reddi import LARGE, PERIOD, SMALL, Periodic
+from mementum.lab.tasks.registry import TASKS, find
 
 HERE = [task for task in TASKS if task.tier is not Tier.PAPER]
 """Tasks whose data needs no fetching."""

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from tests.lab.records import record
 
-from mementum.lab import contender, tasks
+from mementum.lab import contender
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.search import Grid, Plan, factorial
+from mementum.lab.search import Grid, factorial
 from mementum.lab.statistics import analyse
+from mementum.lab.tasks import registry
 from mementum.lab.widen import grown, widened
 
 Score = Callable[[RunSpec], float]
@@ -17,7 +19,7 @@ Score = Callable[[RunSpec], float]
 
 def plan(points: int = 3, names: tuple[str, ...] = ("AdamW", "SGD")) -> Plan:
     return factorial(
-        tasks=[tasks.find("mlp-digits")],
+        tasks=[registry.find("mlp-digits")],
         contenders=[contender.find(name) for name in names],
         seeds=(0, 1, 2),
         grid=Grid(points=points),

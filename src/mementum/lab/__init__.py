@@ -9,14 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mementum.lab.errors import LabError
+
 if TYPE_CHECKING:
     from mementum.lab.interface import Comparison, compare, plan, read
 
 __all__ = ["Comparison", "LabError", "compare", "plan", "read"]
-
-
-class LabError(Exception):
-    """Something the user can set right; the message is a sentence that says how."""
 
 
 def __getattr__(name: str) -> Any:

@@ -17,9 +17,9 @@ from mementum.lab import database, segments
 from mementum.lab.console import PatientConsole
 from mementum.lab.driver import missing
 from mementum.lab.merging import disputed, merge, provenance
+from mementum.lab.records.plan import Plan
 from mementum.lab.request import RequestError, place
 from mementum.lab.run import RunRecord, Status, strict
-from mementum.lab.search import Plan
 from mementum.lab.store import PLAN, Store, complaint, settled
 
 WIDE = 100_000

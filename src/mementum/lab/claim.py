@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mementum.family.limits import resolve
-from mementum.lab import LabError, kinds
+from mementum.lab import kinds
+from mementum.lab.errors import LabError
 from mementum.lab.kinds import Kind, is_number, is_text, is_whole
 
 

@@ -11,8 +11,8 @@ import importlib.util
 import sys
 from importlib import import_module
 
-from mementum.lab import LabError
 from mementum.lab.archive_options import add_archive
+from mementum.lab.errors import LabError
 
 FOLDER = "mementum-compare"
 PAGE = "report.html"

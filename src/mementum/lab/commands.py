@@ -8,17 +8,18 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mementum.lab import contender, tasks
+from mementum.lab import contender
 from mementum.lab.console import PatientConsole
 from mementum.lab.data.source import OFFLINE
 from mementum.lab.driver import complete, missing, of_plan
 from mementum.lab.executor import Executor
-from mementum.lab.executor.local import LocalExecutor, cores
+from mementum.lab.executor.local import LocalExecutor
 from mementum.lab.forecast import Forecast, clock
 from mementum.lab.interface import Comparison, pursue
+from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.progress import display
+from mementum.lab.records.plan import Plan
 from mementum.lab.request import (
-    SPENDING,
     Errand,
     Request,
     RequestError,
@@ -37,12 +38,14 @@ from mementum.lab.request import (
 )
 from mementum.lab.request import page as page_path
 from mementum.lab.run import RunRecord, Status
+from mementum.lab.running.versions import versions
 from mementum.lab.schedule import under
-from mementum.lab.search import Grid, Plan, factorial
+from mementum.lab.search import Grid, factorial
 from mementum.lab.store import Store
-from mementum.lab.training import versions
+from mementum.lab.tasks import registry
 from mementum.lab.watching import watched
 from mementum.lab.widen import grown
+from mementum.machine import cores
 
 INTERRUPTED = 130
 ONE_SEED = (
@@ -114,7 +117,7 @@ def requested(arguments: argparse.Namespace) -> Request:
 
 def planned(request: Request) -> Plan:
     """Return the plan that the options ask for."""
-    of_lab = [t for t in tasks.of_tier(request.tier) if t.name in request.tasks]
+    of_lab = [t for t in registry.of_tier(request.tier) if t.name in request.tasks]
     return factorial(
         tasks=[
             under(task, schedule)
@@ -229,7 +232,7 @@ def show(
 
     found = Comparison(plan, of_plan(plan, store.records()))
     if as_json:
-        text = json.dumps(found.analysis.to_dict(), indent=1, allow_nan=False)
+        text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
         PatientConsole().out(text, highlight=False)
     else:
         PatientConsole().print(terminal.table(found.analysis))
@@ -264,7 +267,7 @@ def listing(_: argparse.Namespace) -> int:
     for table in (page.tasks(), page.sizes(), page.tiers(cores()), page.contenders()):
         console.print(table)
         console.print()
-    for complaint in tasks.complaints():
+    for complaint in registry.complaints():
         console.print(complaint, soft_wrap=True)
     return 0
 

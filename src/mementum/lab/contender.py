@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import torch
 from torch.optim import Optimizer
@@ -26,10 +25,11 @@ from mementum import (
     Mementum,
 )
 from mementum.lab import spaces
-from mementum.lab.search import MATCHED
+from mementum.lab.run import Option
 from mementum.lab.spaces import KAPPA, SHORTEST, Dimension
 
-Option: TypeAlias = float | int | str | bool | list[float]
+MATCHED = "-matched"
+"""Ends the name of a contender whose memory is matched to the length of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from mementum.lab import LabError, segments
+from mementum.lab import segments
+from mementum.lab.errors import LabError
 from mementum.lab.run import RunRecord, RunSpec
 
 TABLES = ("runs", "curves")

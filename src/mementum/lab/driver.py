@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from mementum.lab.executor import Executor
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import RunRecord, RunSpec, Status
-from mementum.lab.search import Plan
 from mementum.lab.store import Store
 
 UNFINISHED = "unfinished"

@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import RunRecord, RunSpec, Status
-from mementum.lab.search import Plan
 
 START = 4.0
 """Seconds until a worker has loaded torch and takes its first run."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from mementum.lab.run import RunRecord
 from mementum.lab.statistics import Analysis, TaskResult
-from mementum.lab.statistics.plain import of_contrast, of_estimate, shown_score
+from mementum.lab.statistics.grid import shown_score
+from mementum.lab.statistics.plain import of_contrast, of_estimate
 
 Frame: TypeAlias = dict[str, list[Any]]
 

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mementum.lab import LabError, contender, training
+from mementum.lab import contender, making, training
+from mementum.lab.errors import LabError
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.search import Grid, Plan, factorial
+from mementum.lab.running import versions
+from mementum.lab.search import Grid, factorial
 from mementum.lab.task import Task, possible_margin, stream
 
 if TYPE_CHECKING:
@@ -204,7 +207,7 @@ def compared(
         seeds=range(seeds),
         grid=Grid(points=lrs),
         reference=known_name("reference", reference, known),
-        versions=training.versions(),
+        versions=versions.versions(),
     )
     records = tuple(executed(spec, task) for spec in plan.specs())
     return Comparison(plan, records, analyse(records, plan))
@@ -213,6 +216,6 @@ def compared(
 def executed(spec: RunSpec, task: Task) -> RunRecord:
     """Return the record of a run in this process; errors are raised as they are."""
     began = time.perf_counter()
-    run = training.Progress()
+    run = making.Progress()
     training.train(run, spec, task)
     return run.record(spec, time.perf_counter() - began)

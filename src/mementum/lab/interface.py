@@ -21,24 +21,30 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from mementum.lab import LabError, contender
-from mementum.lab import tasks as known
+from mementum.lab import contender
 from mementum.lab.driver import complete, missing, of_plan
+from mementum.lab.errors import LabError
 from mementum.lab.executor import Executor
-from mementum.lab.executor.local import LocalExecutor, cores
+from mementum.lab.executor.local import LocalExecutor
 from mementum.lab.frames import Frame, frames
-from mementum.lab.request import SPENDING
+from mementum.lab.planning.tiers import SPENDING
+from mementum.lab.records.plan import Plan
 from mementum.lab.request import tier as tier_named
 from mementum.lab.run import RunRecord, RunSpec
+from mementum.lab.running.versions import versions
 from mementum.lab.schedule import SCHEDULES, under
-from mementum.lab.search import Grid, Plan, factorial
+from mementum.lab.search import Grid, factorial
 from mementum.lab.statistics import Analysis, analyse
+from mementum.lab.statistics.plain import plain
 from mementum.lab.store import Store, StoreError
 from mementum.lab.task import Task, Tier
-from mementum.lab.training import execute, versions
+from mementum.lab.tasks import registry
+from mementum.lab.training import execute
 from mementum.lab.trajectories import controls
 from mementum.lab.widen import grown
+from mementum.machine import cores
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ class Comparison:
     def analysis(self) -> Analysis:
         """Verdicts with all that they rest on, and the controls of the optimizers."""
         return replace(analyse(self.records, self.plan), checks=controls())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the analysis as JSON-ready data: as `compare --json` prints it."""
+        return plain(self.analysis)
 
     def frames(self) -> dict[str, Frame]:
         """Return tidy tables: columns by name, as any data frame library takes them."""
@@ -170,9 +180,9 @@ def chosen_tasks(
     names: Iterable[str] | None, tier: Tier, schedules: Iterable[str] | None
 ) -> list[Task]:
     """Return the named tasks in the size of a tier, under each of the schedules."""
-    found = list(known.of_tier(tier)) if names is None else []
+    found = list(registry.of_tier(tier)) if names is None else []
     for name in several("tasks", names or ()):
-        sized = known.find(name).at(tier)
+        sized = registry.find(name).at(tier)
         if sized is None:
             raise LookupError(f"{name} has no part in tier {tier}")
         found.append(sized)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mementum.lab import LabError
+from mementum.lab.errors import LabError
+from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.run import RunRecord, RunSpec, Status
-from mementum.lab.search import Outline, Plan
 from mementum.lab.store import PLAN, Store, settled
 
 UNITED = ("tasks", "runs", "trials", "centres")

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import torch
 from torch.optim import Optimizer
 
-from mementum.lab import tasks
 from mementum.lab.claims.problems import PROBLEMS
 from mementum.lab.making import Making, Modifier, Stepper
 from mementum.lab.probes import PROBES
 from mementum.lab.schedule import Factor, cosine, decline, drops, root
 from mementum.lab.task import Task
+from mementum.lab.tasks import registry
 
 SEPARATOR = "+"
 
@@ -135,7 +135,7 @@ def split(name: str) -> tuple[str, tuple[str, ...]]:
 def known(name: str) -> bool:
     """Return whether there is a task of this very name."""
     with suppress(LookupError):
-        tasks.find(name)
+        registry.find(name)
         return True
     return name in CLAIMED
 
@@ -144,7 +144,7 @@ def find(name: str, steps: int | None = None) -> Task:
     """Return the task of this name, modifiers aside, in the size of so many steps."""
     own, _ = split(name)
     try:
-        return tasks.find(own, steps)
+        return registry.find(own, steps)
     except LookupError:
         if own not in CLAIMED:
             raise

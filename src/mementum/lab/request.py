@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
-from mementum.lab import LabError
+from mementum.lab.errors import LabError
 from mementum.lab.schedule import CONSTANT, SCHEDULES
 from mementum.lab.task import Task, Tier
+from mementum.lab.tasks import registry
 
 
 class RequestError(LabError):
@@ -66,30 +67,6 @@ class Request:
     weight_decay: float | None = None
     """Everyone's; None leaves everyone's as published."""
     log: str | None = None
-
-
-class Spending(NamedTuple):
-    """What a tier spends unless told otherwise."""
-
-    seeds: int
-    rates: int
-    """How many learning rates."""
-    factor: float
-    """The ratio of neighbouring learning rates."""
-    trials: int
-    """How many settings of all hyperparameters are tried besides."""
-    widen: int
-    """How often a grid may be widened whose end was chosen."""
-    schedules: tuple[str, ...]
-    """Under which schedules of the learning rate."""
-
-
-SPENDING = {
-    Tier.SMOKE: Spending(2, 1, 10**0.5, 0, 0, (CONSTANT,)),
-    Tier.QUICK: Spending(4, 5, 10**0.5, 0, 1, (CONSTANT,)),
-    Tier.STANDARD: Spending(10, 9, 10**0.25, 24, 2, tuple(SCHEDULES)),
-    Tier.PAPER: Spending(5, 5, 10**0.5, 24, 2, tuple(SCHEDULES)),
-}
 
 
 T = TypeVar("T")
@@ -150,10 +127,9 @@ def odd(option: str, text: str) -> int:
 
 def own_tasks(paths: Sequence[str] | None) -> tuple[Task, ...]:
     """Return the tasks of the files given, each tried out."""
-    from mementum.lab import tasks
     from mementum.lab.tasks import own
 
-    known = {task.name for task in tasks.offered()}
+    known = {task.name for task in registry.offered()}
     return own.register(paths or (), known.__contains__)
 
 
@@ -177,10 +153,8 @@ def task_names(text: str | None, tier: Tier) -> tuple[str, ...]:
 
     One that has no part in it is answered with the tiers it has a part in.
     """
-    from mementum.lab import tasks
-
-    listed = [task.name for task in tasks.of_tier(tier)]
-    others = {task.name.lower(): task for task in tasks.offered()}
+    listed = [task.name for task in registry.of_tier(tier)]
+    others = {task.name.lower(): task for task in registry.offered()}
     for name in (text or "").split(","):
         task = others.get(name.strip().lower())
         if task is not None and task.name not in listed:

@@ -7,12 +7,9 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from mementum.lab import kinds
-
-if TYPE_CHECKING:
-    from mementum.lab.contender import Option
 
 FORMAT = 1
 """Version of the records' JSON form; a reader refuses any other."""
@@ -178,3 +175,6 @@ def strict(value: Any) -> Any:
 def numbers(values: list[float | None]) -> tuple[float, ...]:
     """Return the values with nan in place of null."""
     return tuple(math.nan if value is None else value for value in values)
+
+
+Option: TypeAlias = float | int | str | bool | list[float]

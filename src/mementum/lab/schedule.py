@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from mementum.lab.families import family
+from mementum.lab.targets import family
 from mementum.lab.task import Task
 
 Factor = Callable[[int, int], float]

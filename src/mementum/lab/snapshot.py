@@ -19,9 +19,8 @@ import torch
 from mementum.lab.modified import Scheduled
 
 if TYPE_CHECKING:
-    from mementum.lab.making import Making
+    from mementum.lab.making import Making, Progress
     from mementum.lab.run import RunSpec
-    from mementum.lab.training import Progress
 
 VARIABLE = "MEMENTUM_UNFINISHED"
 """Names the environment variable with the folder; without it nothing is kept."""

@@ -11,14 +11,12 @@ optimizers take: the one that fits ``SHORTEST`` steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scipy.stats import qmc
-
 if TYPE_CHECKING:
-    from mementum.lab.contender import Contender, Option
+    from mementum.lab.run import Option
 
 KAPPA = 7.0
 """The horizon of AdaX's published CIFAR-10 runs; AdamNX's are at 6.2."""
@@ -125,26 +123,3 @@ HORIZON = Dimension(
 )
 ADAX = (GAP, DECAY, EPS, HORIZON)
 ADAMNX = (GAP, DECAY, EPS, replace(HORIZON, apply=set_adamnx))
-
-
-def trials(
-    contender: Contender, steps: int, count: int
-) -> list[tuple[float, dict[str, Option]]]:
-    """Return so many learning rates with options, the same whenever they are asked for.
-
-    The published default is one of the settings that full tuning chooses from, and is
-    not among these.
-    """
-    if count < 1:
-        return []
-    width = 1 + len(contender.space)
-    points: Sequence[Sequence[float]] = (
-        qmc.Halton(d=width, scramble=True, seed=SEED).random(count).tolist()
-    )
-    drawn = []
-    for first, *rest in points:
-        options = contender.options_over(steps)
-        for dimension, share in zip(contender.space, rest, strict=True):
-            dimension.apply(options, dimension.value(share, steps), steps)
-        drawn.append((short(contender.lr * BREADTH ** (2 * first - 1)), options))
-    return drawn

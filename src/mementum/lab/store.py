@@ -15,9 +15,10 @@ from typing import Self
 
 import duckdb
 
-from mementum.lab import LabError, segments
+from mementum.lab import segments
+from mementum.lab.errors import LabError
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import FormatError, RunRecord, Status, compact
-from mementum.lab.search import Plan
 
 JOURNAL = "journal.jsonl"
 PLAN = "plan.json"

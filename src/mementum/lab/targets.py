@@ -55,3 +55,20 @@ def goal(task: Task) -> Goal:
     if kept["data"] != task.data():
         return Goal(task.target, task.untrained, task.best)
     return Goal(kept["target"], kept["untrained"], kept["best"])
+
+
+FAMILIES = {
+    "counterexamples": ("reddi-periodic", "reddi-stochastic"),
+    "quadratics": ("quad", "quad-turned"),
+    "digits": ("mlp-digits", "resnet-digits"),
+    "languages": ("lm-bytes", "lm-lstm"),
+    "tables": ("tabular", "tabular-diabetes"),
+    "mnist": ("mnist-mlp", "mnist-cnn"),
+}
+"""The lab's own tasks that have the same data, the same rule or the same kind."""
+
+
+def family(task: Task) -> str:
+    """Return the family of a task: what it says itself, the lab's, or its own name."""
+    known = {name: kin for kin, names in FAMILIES.items() for name in names}
+    return task.family or known.get(task.name, task.name)

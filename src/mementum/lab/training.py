@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import math
-import platform
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 import torch
 
-import mementum
-from mementum.lab import LabError, contender, modified
-from mementum.lab.making import Making
-from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab import contender, modified
+from mementum.lab.errors import LabError
+from mementum.lab.making import Making, Progress
+from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.snapshot import Snapshots
-from mementum.lab.task import Problem, Task
-
-
-@dataclass
-class Progress:
-    """A run as far as it has come."""
-
-    status: Status = Status.FAILED
-    steps: list[int] = field(default_factory=list)
-    train: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
-    optimizer_seconds: float = 0.0
-    earlier: float = 0.0
-    """Seconds it had taken in the process that it goes on from."""
-    parameters: int = 0
-    error: str | None = None
-
-    def evaluate(self, step: int, problem: Problem) -> bool:
-        """Add a point to the curve; return whether its metric is finite."""
-        with torch.no_grad():
-            train, validation = problem.evaluate()
-        self.steps.append(step)
-        self.train.append(train if math.isfinite(train) else math.nan)
-        self.validation.append(validation if math.isfinite(validation) else math.nan)
-        return math.isfinite(validation)
-
-    def record(self, spec: RunSpec, seconds: float) -> RunRecord:
-        """Return the record of the run as it stands."""
-        finished = self.status is Status.FINISHED
-        return RunRecord(
-            spec=spec,
-            status=self.status,
-            score=self.validation[-1] if finished else None,
-            curve=Curve(
-                steps=tuple(self.steps),
-                train=tuple(self.train),
-                validation=tuple(self.validation),
-            ),
-            seconds=self.earlier + seconds,
-            optimizer_seconds=self.optimizer_seconds,
-            parameters=self.parameters,
-            error=self.error,
-            environment=environment(),
-        )
+from mementum.lab.task import Task
 
 
 def execute(spec: RunSpec) -> RunRecord:
@@ -145,68 +95,3 @@ def warm_up() -> None:
     optimizer = torch.optim.SGD([parameter], lr=0.1)
     parameter.square().sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions that a run's result depends on.
-
-    ``source`` is a digest of the optimizers' code: editing an optimizer makes its runs
-    new runs, even where the version number stays.
-    """
-    return {
-        "mementum": mementum.__version__,
-        "source": source_digest(map(Path, mementum.__path__)),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
-SOURCES = ("**/*.py", "native/*.cpp", "native/*.inc", "native/*.h")
-
-
-def source_digest(folders: Iterable[Path]) -> str:
-    """Return a digest of the package without the lab, wherever its folders lie.
-
-    An editable install spreads the package over two folders. A file that is in both
-    counts as Python finds it: the first folder wins.
-    """
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in (path for each in SOURCES for path in folder.glob(each)):
-            name = path.relative_to(folder).as_posix()
-            if not name.startswith("lab/"):
-                found.setdefault(name, path)
-    if not found:
-        raise LabError(
-            "no source of mementum is found, so results could not be told from those "
-            "of another version; install mementum as ordinary files."
-        )
-    digest = hashlib.sha256()
-    for name, path in sorted(found.items()):
-        content = path.read_bytes()
-        digest.update(f"{name} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:12]
-
-
-@functools.cache
-def environment() -> dict[str, str]:
-    """Return what identifies the machine and the software of a run."""
-    return {
-        **versions(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": processor(),
-        "threads": "1",
-    }
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mementum.lab.records.plan import Plan
 from mementum.lab.run import RunRecord
-from mementum.lab.search import Plan
-from mementum.lab.statistics.choice import choose
-from mementum.lab.statistics.outcomes import grid
+from mementum.lab.statistics.choice import choose, grid
 
 
 def widened(plan: Plan, records: Iterable[RunRecord]) -> Plan:

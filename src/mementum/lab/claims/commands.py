@@ -21,11 +21,11 @@ from mementum.lab.claims.plan import Tier, planned
 from mementum.lab.claims.verdict import Outcome, Verdict, judge
 from mementum.lab.console import PatientConsole
 from mementum.lab.driver import of_plan
-from mementum.lab.executor.local import cores
+from mementum.lab.records.plan import Plan
 from mementum.lab.request import RequestError, cluster, place, whole
 from mementum.lab.run import RunRecord, Status
-from mementum.lab.search import Plan
 from mementum.lab.store import Store, StoreError
+from mementum.machine import cores
 
 
 @dataclass(frozen=True, kw_only=True)

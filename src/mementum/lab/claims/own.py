@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mementum.family.limits import resolve
-from mementum.lab import contender, modified, tasks
+from mementum.lab import contender, modified
 from mementum.lab.claim import Arm, Check, Claim, ClaimError, read
 from mementum.lab.claims.ledger import ledger
 from mementum.lab.claims.plan import Tier, settle
 from mementum.lab.claims.problems import PROBLEMS
 from mementum.lab.task import Task
+from mementum.lab.tasks import registry
 
 
 def own(paths: Sequence[str]) -> tuple[Claim, ...]:
@@ -42,7 +43,7 @@ def attempt(place: str, claim: Claim, check: Check) -> None:
         task = modified.find(check.task)
     except LookupError as error:
         name = check.task.partition(modified.SEPARATOR)[0]
-        known = [each.name for each in (*tasks.offered(), *PROBLEMS)]
+        known = [each.name for each in (*registry.offered(), *PROBLEMS)]
         reason = error if name in known else unknown("task", name, known)
         raise ClaimError(f"{place}: {reason}") from error
     for name in filter(None, (check.arm, check.against)):

@@ -11,11 +11,11 @@ from scipy.optimize import brentq
 
 from mementum.lab import contender, modified
 from mementum.lab.claim import Arm, Check, Claim
-from mementum.lab.contender import Option
-from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.search import Outline, Plan, outline
+from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.run import Option, RunRecord, RunSpec
+from mementum.lab.running.versions import versions
+from mementum.lab.search import outline
 from mementum.lab.task import Task
-from mementum.lab.training import versions
 
 EDITION = 1
 """Rises when a problem or modifier changes in a way that changes results."""

@@ -12,7 +12,7 @@ from mementum.lab.claim import Check
 from mementum.lab.claims.plan import Settled
 from mementum.lab.run import RunRecord, Status
 from mementum.lab.statistics import Grid, choose
-from mementum.lab.statistics.choice import on_scale
+from mementum.lab.statistics.grid import on_scale
 
 Values: TypeAlias = dict[tuple[float, int], float]
 """By learning rate and seed."""

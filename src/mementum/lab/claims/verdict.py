@@ -26,8 +26,8 @@ from mementum.lab.claims.plan import Tier, by_identity, settle
 from mementum.lab.claims.reading import Reading, read
 from mementum.lab.run import RunRecord
 from mementum.lab.statistics import Interval, Pairs
-from mementum.lab.statistics.choice import on_scale, scale_margin
 from mementum.lab.statistics.contrast import detectable_errors
+from mementum.lab.statistics.grid import on_scale, scale_margin
 
 ALPHA = 0.05
 

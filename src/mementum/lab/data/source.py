@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mementum.lab import LabError
+from mementum.lab.errors import LabError
 
 FOLDER = "MEMENTUM_DATA"
 OFFLINE = "MEMENTUM_OFFLINE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from mementum.lab import LabError
+from mementum.lab.errors import LabError
 from mementum.lab.run import RunRecord, RunSpec
 
 

@@ -25,13 +25,6 @@ ATTEMPTS = 3
 Prepare = Callable[[], None]
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class LocalExecutor:
     """Worker processes that live as long as the iteration over their results.
 
@@ -156,7 +149,7 @@ class Pool:
             self.enlist()
         if spec is None or again:
             return None
-        from mementum.lab.training import environment
+        from mementum.lab.running.versions import environment
 
         error = f"its worker process ended by {cause}, {ATTEMPTS} times"
         return lost(spec, error, environment())

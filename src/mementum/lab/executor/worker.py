@@ -59,6 +59,6 @@ def train(spec: RunSpec) -> RunRecord:
 def software() -> dict[str, str]:
     """Return what must be equal here and there: versions and the lab's own code."""
     import mementum.lab
-    from mementum.lab.training import source_digest, versions
+    from mementum.lab.running.versions import source_digest, versions
 
     return {**versions(), "lab": source_digest(map(Path, mementum.lab.__path__))}

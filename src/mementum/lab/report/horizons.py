@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mementum import Memory
+from mementum.lab.contender import MATCHED
 from mementum.lab.report.wording import listed
-from mementum.lab.search import MATCHED
 from mementum.lab.spaces import KAPPA, SHORTEST
 from mementum.lab.statistics import Analysis, Result, TaskResult
 

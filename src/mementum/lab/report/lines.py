@@ -9,7 +9,7 @@ from mementum.lab.report import axes, wording
 from mementum.lab.report.figures import Figure, Looks, layout
 from mementum.lab.report.palette import panels
 from mementum.lab.statistics import Analysis, Result, TaskResult
-from mementum.lab.statistics.plain import shown_score
+from mementum.lab.statistics.grid import shown_score
 
 
 @dataclass(frozen=True, kw_only=True)

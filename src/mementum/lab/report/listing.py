@@ -6,11 +6,11 @@ from rich.table import Table
 
 from mementum.lab import contender
 from mementum.lab.forecast import START, clock
+from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.report.methods import plain
-from mementum.lab.request import SPENDING
 from mementum.lab.schedule import under
 from mementum.lab.task import Task, Tier
-from mementum.lab.tasks import of_tier, offered
+from mementum.lab.tasks.registry import of_tier, offered
 
 
 def tasks() -> Table:

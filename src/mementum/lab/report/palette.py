@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mementum.lab.search import MATCHED
+from mementum.lab.contender import MATCHED
 
 INK = "#1d1d1f"
 MUTED = "#5c5f66"

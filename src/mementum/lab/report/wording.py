@@ -11,7 +11,7 @@ from mementum.lab.statistics import (
     TaskResult,
     Verdict,
 )
-from mementum.lab.statistics.plain import effect
+from mementum.lab.statistics.grid import effect
 
 NONE = "-"
 TIMES = "x"

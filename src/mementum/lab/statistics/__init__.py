@@ -7,22 +7,22 @@ buys, `across` puts tasks together, `control` checks what must come out as known
 """
 
 from mementum.lab.statistics.across import Across, Standing
-from mementum.lab.statistics.analyse import analyse
-from mementum.lab.statistics.analysis import (
-    Analysis,
+from mementum.lab.statistics.analysis import Analysis, analyse
+from mementum.lab.statistics.choice import Choice, Scored, choose
+from mementum.lab.statistics.contrast import Contrast, Verdict, compare
+from mementum.lab.statistics.control import Control
+from mementum.lab.statistics.estimate import Estimate
+from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.statistics.grid import Grid
+from mementum.lab.statistics.pairs import Interval, Pairs
+from mementum.lab.statistics.survival import Reach
+from mementum.lab.statistics.task_result import (
     Arm,
     Result,
     Sensitivity,
     TaskResult,
     Trouble,
 )
-from mementum.lab.statistics.choice import Choice, Grid, Scored, choose
-from mementum.lab.statistics.contrast import Contrast, Verdict, compare
-from mementum.lab.statistics.control import Control
-from mementum.lab.statistics.estimate import Estimate
-from mementum.lab.statistics.facts import PlanFacts, TaskFacts
-from mementum.lab.statistics.pairs import Interval, Pairs
-from mementum.lab.statistics.survival import Reach
 
 __all__ = [
     "Across",
@@ -35,13 +35,13 @@ __all__ = [
     "Grid",
     "Interval",
     "Pairs",
-    "PlanFacts",
+    "Plan",
     "Reach",
     "Result",
     "Scored",
     "Sensitivity",
     "Standing",
-    "TaskFacts",
+    "Outline",
     "TaskResult",
     "Trouble",
     "Verdict",

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from mementum.lab.statistics.choice import DIGITS
 from mementum.lab.statistics.estimate import (
     REPEATS,
     Array,
@@ -32,10 +31,11 @@ from mementum.lab.statistics.estimate import (
     kin,
     shares,
 )
+from mementum.lab.statistics.grid import DIGITS
 from mementum.lab.statistics.survival import median_of
 
 if TYPE_CHECKING:
-    from mementum.lab.statistics.analysis import Result, TaskResult
+    from mementum.lab.statistics.task_result import Result, TaskResult
 
 LIMIT = 4.0
 """Profiles are followed up to this multiple of the fastest time."""

@@ -1,144 +1,29 @@
 """Everything a comparison found: `analyse` builds it, reports read it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from mementum.lab.statistics import budget
+from mementum.lab.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics.across import Across, summarise
-from mementum.lab.statistics.choice import Choice, on_scale, scale_margin
-from mementum.lab.statistics.contrast import Contrast, Verdict
+from mementum.lab.statistics.choice import (
+    Choice,
+    Records,
+    choose,
+    grid,
+    nothing,
+    parameters,
+    starts,
+)
+from mementum.lab.statistics.contrast import ALPHA, POWER, Contrast, compare
 from mementum.lab.statistics.control import Control, against_itself, heavy_tail
-from mementum.lab.statistics.plain import plain
-from mementum.lab.statistics.survival import Reach
+from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.statistics.grid import scale_margin
+from mementum.lab.statistics.task_result import Arm, TaskResult, Trouble, of_contender
 
 SCREENING = 10
 """Below this many seeds a verdict suggests; it does not establish."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sensitivity:
-    """The scores at one learning rate over all seeds, in the task's metric.
-
-    `mean` is the geometric mean on the logarithmic scale; `low` and `high` are the
-    extremes. All three are None where no run is finite.
-    """
-
-    lr: float
-    mean: float | None
-    low: float | None
-    high: float | None
-    finite: int
-    diverged: int
-    missing: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One contender on one task: its choice, its verdict, its cost.
-
-    `contrast` is None for the reference itself. `score` is the mean (geometric on the
-    logarithmic scale) of the scored runs in the task's metric. The cost is the median
-    over finished runs of the time inside `optimizer.step()`.
-    """
-
-    contender: str
-    options: Mapping[str, object]
-    choice: Choice
-    contrast: Contrast | None
-    verdict: Verdict
-    score: float | None
-    sensitivity: tuple[Sensitivity, ...]
-    microseconds_per_step: float | None
-    notes: tuple[str, ...]
-    reach: Reach | None = None
-    """How fast the target was reached; None on a task without a target."""
-    spikes: float | None = None
-    """Times per run that the training objective rose by half above its minimum."""
-
-    @property
-    def settings(self) -> int:
-        """How many settings it was tuned over: its budget."""
-        return len(self.choice.grid.lrs)
-
-    @property
-    def width(self) -> float | None:
-        """Decades of neighbouring rates that score within 5 % of the best."""
-        return self.choice.grid.width(math.log(1.05))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskResult:
-    """One task with the results of every contender, in the order of the plan."""
-
-    name: str
-    title: str
-    metric: str
-    scale: str
-    margin: float
-    deterministic: bool
-    steps: int
-    data: str
-    parameters: int | None
-    seeds: tuple[int, ...]
-    results: tuple[Result, ...]
-    target: float | None
-    start: Mapping[int, float]
-    """The score before training on the task's scale, by seed."""
-    family: str
-    """Whose weight the task shares where tasks are put together."""
-    untrained: float | None
-    best: float | None
-
-    @property
-    def ends_on_scale(self) -> tuple[float, float] | None:
-        """Where normalised scores are 0 and 1, on the task's scale.
-
-        None where these are not frozen, or where training cannot improve the score.
-        """
-        if self.untrained is None or self.best is None:
-            return None
-        ends = on_scale(self.untrained, self.scale), on_scale(self.best, self.scale)
-        return ends if ends[0] > ends[1] else None
-
-    def budget(self, result: Result) -> tuple[float, ...]:
-        """The expected score on the scale after tuning over 1, 2, ... settings."""
-        return budget.curve(result.choice.grid, self.start)
-
-    @property
-    def margin_on_scale(self) -> float:
-        """The margin as a difference on the scale: log(1 + margin), or the margin."""
-        return scale_margin(self.margin, self.scale)
-
-    def result(self, contender: str) -> Result | None:
-        """The result of this contender; None if it did not run on this task."""
-        return next((r for r in self.results if r.contender == contender), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """A run that diverged, failed, or has no record."""
-
-    task: str
-    contender: str
-    lr: float
-    seed: int
-    kind: str
-    error: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """The comparison under another way of tuning, from the same records.
-
-    "default" is every contender as published, untuned. "full" is every contender with
-    the best of many settings of all its hyperparameters.
-    """
-
-    name: str
-    tasks: tuple[TaskResult, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +72,161 @@ class Analysis:
             len(task.seeds) < SCREENING for task in self.tasks if not task.deterministic
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The analysis as JSON-ready data; `mementum.lab.statistics.plain` lists it."""
-        return plain(self)
+
+def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
+    """Compare the contenders of a plan on the records that belong to it.
+
+    Records of runs outside the plan are left out. Planned runs without a record count
+    as missing, so an unfinished comparison can be analysed and says that it is one.
+    Neither the order of the records nor that of the plan's runs matters, except that
+    contenders are listed as the plan lists them.
+    """
+    specs = list(plan.specs())
+    planned = {spec.run_id for spec in specs}
+    found = {r.spec.run_id: r for r in records if r.spec.run_id in planned}
+    done = [r for r in found.values() if r.status is not Status.FAILED]
+    varied = {spec.run_id for spec in plan.trials}
+    on_grid = [spec for spec in specs if spec.run_id not in varied]
+    return Analysis(
+        reference=plan.reference,
+        contenders=tuple(dict.fromkeys(spec.contender for spec in specs)),
+        tasks=of_arm("lr", on_grid, found, plan),
+        arms=tuple(
+            Arm(name=name, tasks=of_arm(name, own, found, plan))
+            for name, own in arms(plan, on_grid).items()
+            if own
+        ),
+        troubles=tuple(trouble for spec in specs for trouble in of_run(spec, found)),
+        alpha=ALPHA,
+        power=POWER,
+        runs_planned=len(planned),
+        runs_done=len(done),
+        versions=specs[0].versions if specs else {},
+        environments=distinct(r.environment for r in found.values()),
+        seconds=math.fsum(r.seconds for r in found.values()),
+        widen=plan.widen,
+        weight_decay=plan.weight_decay,
+    )
+
+
+def arms(plan: Plan, on_grid: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
+    """The runs that the other ways of tuning choose from: none, and all there are."""
+    published = [spec for spec in on_grid if spec.lr == centre(plan, spec, on_grid)]
+    tuned = {(spec.task, spec.contender) for spec in plan.trials}
+    among = [spec for spec in published if (spec.task, spec.contender) in tuned]
+    return {"default": published, "full": [*among, *plan.trials]}
+
+
+def centre(plan: Plan, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
+    """The published learning rate of a run's contender: the middle of an old grid."""
+    if spec.contender in plan.centres:
+        return plan.centres[spec.contender]
+    own = (spec.task, spec.contender)
+    lrs = sorted({each.lr for each in specs if (each.task, each.contender) == own})
+    return lrs[len(lrs) // 2]
+
+
+def of_arm(
+    arm: str, specs: Sequence[RunSpec], found: Records, plan: Plan
+) -> tuple[TaskResult, ...]:
+    """Every task, with what one way of tuning may choose from."""
+    return tuple(
+        of_task(
+            task,
+            [spec for spec in specs if spec.task == task.name],
+            found,
+            plan,
+            gridded=arm == "lr",
+        )
+        for task in plan.tasks
+    )
+
+
+def of_task(
+    task: Outline,
+    specs: Sequence[RunSpec],
+    found: Records,
+    plan: Plan,
+    *,
+    gridded: bool,
+) -> TaskResult:
+    """Choose, compare and summarise on one task."""
+    own = by_contender(specs)
+    grids = {
+        name: grid(runs, found, task.scale, plan.centres.get(name))
+        for name, runs in own.items()
+    }
+    choices = [choose(name, each, gridded=gridded) for name, each in grids.items()]
+    contrasts = against(plan.reference, choices, task)
+    return TaskResult(
+        name=task.name,
+        family=task.family or task.name,
+        title=task.title,
+        metric=task.metric,
+        scale=task.scale,
+        margin=task.margin,
+        deterministic=task.deterministic,
+        steps=task.steps,
+        data=specs[0].data if specs else "",
+        parameters=parameters(specs, found),
+        seeds=tuple(sorted({spec.seed for spec in specs})),
+        results=tuple(
+            of_contender(
+                own[each.contender], each, contrasts.get(each.contender), found, task
+            )
+            for each in choices
+        ),
+        target=task.target,
+        untrained=task.untrained,
+        best=task.best,
+        start=starts(specs, found, task.scale),
+    )
+
+
+def by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
+    """The runs of each contender, in the order of the plan."""
+    found: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        found.setdefault(spec.contender, []).append(spec)
+    return found
+
+
+def against(
+    reference: str, choices: Sequence[Choice], task: Outline
+) -> dict[str, Contrast]:
+    """Every other choice against the reference's, as one family of comparisons."""
+    by_name = {choice.contender: choice for choice in choices}
+    contrasts = compare(
+        [choice for choice in choices if choice.contender != reference],
+        by_name.get(reference) or nothing(reference),
+        margin=scale_margin(task.margin, task.scale),
+        deterministic=task.deterministic,
+    )
+    return {contrast.contender: contrast for contrast in contrasts}
+
+
+def of_run(spec: RunSpec, found: Records) -> tuple[Trouble, ...]:
+    """What went wrong in one planned run: nothing, or one trouble."""
+    record = found.get(spec.run_id)
+    if record is not None and record.status is Status.FINISHED:
+        return ()
+    return (
+        Trouble(
+            task=spec.task,
+            contender=spec.contender,
+            lr=spec.lr,
+            seed=spec.seed,
+            kind="missing" if record is None else record.status.value,
+            error=None if record is None else record.error,
+        ),
+    )
+
+
+def distinct(
+    environments: Iterable[Mapping[str, str]],
+) -> tuple[Mapping[str, str], ...]:
+    """The different environments, in an order that depends on nothing but them."""
+    return tuple(
+        dict(items)
+        for items in sorted({tuple(sorted(each.items())) for each in environments})
+    )

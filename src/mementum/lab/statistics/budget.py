@@ -13,7 +13,7 @@ A diverged run counts as one that has learned nothing: as the score before step 
 import math
 from collections.abc import Mapping, Sequence
 
-from mementum.lab.statistics.choice import Grid
+from mementum.lab.statistics.grid import Grid
 
 
 def weights(n: int, k: int) -> list[float]:

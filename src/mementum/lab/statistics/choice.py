@@ -9,108 +9,9 @@ at that rate (cross-fitting). Every run serves both ends, and none serves both a
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
-
-FLOOR = float(np.finfo(np.float64).eps)
-"""The smallest score the log scale tells from zero: float64's resolution at 1."""
-
-
-DIGITS = 12
-"""To how many decimals means count that choose, as shares of the largest value."""
-
-
-def on_scale(score: float, scale: str) -> float:
-    """The number whose differences are compared: log(score), or the score itself.
-
-    A score below `FLOOR` counts as `FLOOR` on the logarithmic scale, so that an excess
-    loss which rounding has made zero or slightly negative stays comparable.
-    """
-    return math.log(max(score, FLOOR)) if scale == "log" else score
-
-
-def scale_margin(margin: float, scale: str) -> float:
-    """A task's margin on its scale: log(1 + margin), so that 0.01 is 1 % of the loss.
-
-    The bounds +-log(1 + margin) treat a ratio and its inverse alike, which makes a
-    verdict change sides, and nothing else, when contender and reference change places.
-    """
-    return math.log1p(margin) if scale == "log" else margin
-
-
-@dataclass(frozen=True)
-class Grid:
-    """One contender's results on one task, by learning rate and seed.
-
-    `values[lr, seed]` is the score on the task's scale, `inf` where the run diverged,
-    and absent where there is no result. `lrs` is the planned grid in ascending order.
-    """
-
-    lrs: tuple[float, ...]
-    seeds: tuple[int, ...]
-    values: Mapping[tuple[float, int], float]
-    default: float | None = None
-    """The published rate, which ties go towards; None for the middle of the grid."""
-
-    @property
-    def centre(self) -> int:
-        """The place of the published rate in the grid."""
-        if self.default in self.lrs:
-            return self.lrs.index(self.default)
-        return len(self.lrs) // 2
-
-    @cached_property
-    def size(self) -> float:
-        """The largest finite value, signs aside; 1 where all are 0."""
-        finite = (abs(v) for v in self.values.values() if math.isfinite(v))
-        return max(finite, default=0) or 1
-
-    def preference(self, lr: float, seeds: Sequence[int]) -> tuple[float, ...]:
-        """What `best` minimises: divergences, mean score, distance from the centre.
-
-        Means are shares of `size`, and those that differ by rounding alone tie.
-        """
-        found = [self.values[lr, s] for s in seeds if (lr, s) in self.values]
-        finite = [value for value in found if math.isfinite(value)]
-        # fsum: the mean must not depend on the order in which the runs came in.
-        mean = math.fsum(finite) / len(finite) / self.size if finite else math.inf
-        off_centre = abs(self.lrs.index(lr) - self.centre)
-        return (len(found) - len(finite), round(mean, DIGITS), off_centre, lr)
-
-    def best(self, seeds: Sequence[int]) -> float | None:
-        """The learning rate with the lowest mean over these seeds, if there is any.
-
-        A divergence is worse than any score, so a rate that diverged less often comes
-        first. Ties go to the rate nearest the centre of the grid. Rates with fewer
-        results than the others on these seeds are not eligible: a mean over other
-        seeds is no comparison.
-        """
-        results = {lr: sum((lr, s) in self.values for s in seeds) for lr in self.lrs}
-        most = max(results.values(), default=0)
-        if most == 0:
-            return None
-        eligible = (lr for lr in self.lrs if results[lr] == most)
-        return min(eligible, key=lambda lr: self.preference(lr, seeds))
-
-    def width(self, slack: float) -> float | None:
-        """Decades of neighbouring rates whose mean is within `slack` of the best.
-
-        A rate at which a run diverged is never within. None without a best rate.
-        """
-        means = [self.preference(lr, self.seeds)[:2] for lr in self.lrs]
-        slack /= self.size
-        finite = [mean for diverged, mean in means if not diverged]
-        best = min(finite, default=math.inf)
-        if not math.isfinite(best):
-            return None
-        near = [not diverged and mean <= best + slack for diverged, mean in means]
-        first = last = means.index((0, best))
-        while first > 0 and near[first - 1]:
-            first -= 1
-        while last + 1 < len(near) and near[last + 1]:
-            last += 1
-        return math.log10(self.lrs[last] / self.lrs[first])
+from mementum.lab.run import RunRecord, RunSpec, Status
+from mementum.lab.statistics.grid import Grid, on_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,3 +102,67 @@ def choose(contender: str, grid: Grid, *, gridded: bool = True) -> Choice:
         in_sample=alone,
         gridded=gridded,
     )
+
+
+Records = Mapping[str, RunRecord]
+
+
+def starts(specs: Sequence[RunSpec], found: Records, scale: str) -> Mapping[int, float]:
+    """The score before training on the scale, by seed; the same for all contenders."""
+    values: dict[int, float] = {}
+    for spec in specs:
+        record = found.get(spec.run_id)
+        if spec.seed in values or record is None or record.curve.steps[:1] != (0,):
+            continue
+        first = record.curve.validation[0]
+        if math.isfinite(first):
+            values[spec.seed] = on_scale(first, scale)
+    return dict(sorted(values.items()))
+
+
+def parameters(specs: Sequence[RunSpec], found: Records) -> int | None:
+    """How many scalars are trained; None without a record."""
+    counts = (found[s.run_id].parameters for s in specs if s.run_id in found)
+    return next(counts, None)
+
+
+def grid(
+    specs: Sequence[RunSpec], found: Records, scale: str, default: float | None
+) -> Grid:
+    """The results of one contender on one task, by learning rate and seed."""
+    values = {
+        (spec.lr, spec.seed): value
+        for spec in specs
+        if (value := outcome(found.get(spec.run_id), scale)) is not None
+    }
+    return Grid(
+        lrs=tuple(sorted({spec.lr for spec in specs})),
+        seeds=tuple(sorted({spec.seed for spec in specs})),
+        values=values,
+        default=default,
+    )
+
+
+def outcome(record: RunRecord | None, scale: str) -> float | None:
+    """A run's value on the scale: inf if it diverged, None without a result."""
+    if record is None or record.status is Status.FAILED:
+        return None
+    if record.status is Status.DIVERGED or record.score is None:
+        return math.inf
+    return on_scale(record.score, scale)
+
+
+def nothing(contender: str) -> Choice:
+    """The choice of a contender that has no planned run on the task."""
+    empty = Grid(lrs=(), seeds=(), values={})
+    return Choice(contender=contender, grid=empty, scored=(), in_sample=False)
+
+
+def scored_records(
+    specs: Sequence[RunSpec], choice: Choice, found: Records
+) -> list[RunRecord]:
+    """The runs that a contender is scored by, in the order of the seeds."""
+    by_key = {(s.lr, s.seed): found[s.run_id] for s in specs if s.run_id in found}
+    keys = [(scored.lr, scored.seed) for scored in choice.scored if scored.lr]
+    kept = [by_key[key] for key in keys if key in by_key]
+    return [record for record in kept if record.status is not Status.FAILED]

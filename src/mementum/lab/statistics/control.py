@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from scipy import stats
 
-from mementum.lab.statistics.choice import Choice, Grid, choose
+from mementum.lab.statistics.choice import Choice, choose
 from mementum.lab.statistics.contrast import ALPHA, Verdict, compare
+from mementum.lab.statistics.grid import Grid
 
 if TYPE_CHECKING:
-    from mementum.lab.statistics.analysis import TaskResult
+    from mementum.lab.statistics.task_result import TaskResult
 
 HEAVY_TAIL = "zipf-linear"
 FALSE_ALARM = 0.001

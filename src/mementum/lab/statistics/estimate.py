@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mementum.lab.statistics.pairs import Interval
 
 if TYPE_CHECKING:
-    from mementum.lab.statistics.analysis import TaskResult
+    from mementum.lab.statistics.task_result import TaskResult
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

@@ -29,16 +29,18 @@ with `unit` "difference" they are in the metric's own unit. A number that does n
 is null.
 """
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mementum.lab.statistics.grid import effect, shown_score
+
 if TYPE_CHECKING:
     from mementum.lab.statistics.across import Across
-    from mementum.lab.statistics.analysis import Analysis, Result, TaskResult
+    from mementum.lab.statistics.analysis import Analysis
     from mementum.lab.statistics.contrast import Contrast
     from mementum.lab.statistics.estimate import Estimate
     from mementum.lab.statistics.pairs import Interval
+    from mementum.lab.statistics.task_result import Result, TaskResult
 
 FORMAT = 2
 CONTRAST_KEYS = (
@@ -203,26 +205,8 @@ def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
     }
 
 
-def effect(difference: float | None, scale: str) -> float | None:
-    """A difference on the scale as a relative change, or in the metric's unit.
-
-    None where the relative change has no finite float: beyond a factor of 10**308.
-    """
-    if difference is None or scale != "log":
-        return difference
-    try:
-        return math.expm1(difference)
-    except OverflowError:
-        return None
-
-
 def bounds(interval: "Interval | None", scale: str) -> list[float | None] | None:
     """An interval as [low, high] in the unit of the effect."""
     if interval is None:
         return None
     return [effect(interval.low, scale), effect(interval.high, scale)]
-
-
-def shown_score(value: float | None, scale: str) -> float | None:
-    """A value on the scale as a score in the task's metric."""
-    return math.exp(value) if value is not None and scale == "log" else value

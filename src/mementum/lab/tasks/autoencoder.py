@@ -7,10 +7,9 @@ import itertools
 
 import torch
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.digits import images
 from mementum.lab.tasks.drawing import normal
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 300
 WIDTHS = (64, 32, 16, 16, 32, 64)

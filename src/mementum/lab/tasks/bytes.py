@@ -18,9 +18,8 @@ from torch.nn.functional import (
     scaled_dot_product_attention,
 )
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import normal
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 160
 BATCH = 8

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import embedding, mse_loss
 
-from mementum.lab.task import Size, Task, Tier, stream
+from mementum.lab.task import Size, Task, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import normal
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 300
 BATCH = 512

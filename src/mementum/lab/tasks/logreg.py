@@ -7,9 +7,8 @@ import functools
 import torch
 from torch.nn.functional import softplus
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import batches
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 1000
 BATCH = 32

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mementum.lab import LabError
+from mementum.lab.errors import LabError
 from mementum.lab.task import Task, possible_margin, stream
 from mementum.lab.tasks.drawing import batches
 

@@ -12,9 +12,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mementum.lab.data import cifar, mnist, wikitext
-from mementum.lab.task import Problem, Size, Task, Tier, stream
+from mementum.lab.task import Problem, Size, Task, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import batches
-from mementum.lab.tasks.entry import digest, entry
 from mementum.lab.tasks.residual import Residual, shifted
 
 HELD_OUT = 5000

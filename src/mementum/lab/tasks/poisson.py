@@ -6,9 +6,8 @@ import math
 
 import torch
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import uniform
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 3000
 BATCH = 64

@@ -7,8 +7,7 @@ import functools
 import numpy as np
 import torch
 
-from mementum.lab.task import Size, Task, Tier, stream
-from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.task import Size, Task, Tier, digest, entry, stream
 
 STEPS = 400
 DIMENSIONS = 100

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mementum.lab.task import Size, Tier
-from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.task import Size, Tier, digest, entry
 
 PERIOD = 101
 LARGE = 1010.0

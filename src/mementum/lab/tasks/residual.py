@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch.nn.functional import batch_norm, conv2d, cross_entropy, linear, pad
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, entry, stream
 from mementum.lab.tasks.digits import HELD_OUT, fingerprint, images
 from mementum.lab.tasks.drawing import batches, normal, uniform
-from mementum.lab.tasks.entry import entry
 
 STEPS = 80
 BATCH = 32

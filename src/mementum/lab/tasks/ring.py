@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, softplus
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import maps
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 3000
 BATCH = 128

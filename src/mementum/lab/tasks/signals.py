@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.nn.functional import conv1d, cross_entropy, linear
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import batches, uniform
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 250
 BATCH = 32

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mementum.lab.task import Size, Tier, stream
-from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.task import Size, Tier, digest, entry, stream
 
 STEPS = 800
 WALKERS = 256

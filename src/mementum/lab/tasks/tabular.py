@@ -9,9 +9,8 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import linear, mse_loss
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import batches, maps
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 300
 BATCH = 64

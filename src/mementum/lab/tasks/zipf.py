@@ -6,9 +6,8 @@ import functools
 
 import torch
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import normal
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 400
 CLASSES = 300

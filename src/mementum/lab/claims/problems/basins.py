@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from mementum.lab.task import Size, Tier, stream
-from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.task import Size, Tier, digest, entry, stream
 
 STEPS = 1000
 STARTS = 256

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, embedding, linear
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.drawing import normal, uniform
-from mementum.lab.tasks.entry import digest, entry
 
 STEPS = 200
 BATCH = 16

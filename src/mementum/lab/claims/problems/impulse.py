@@ -6,8 +6,7 @@ import math
 
 import torch
 
-from mementum.lab.task import Size, Tier
-from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.task import Size, Tier, digest, entry
 
 STEPS = 12_000
 DECAY = 0.999

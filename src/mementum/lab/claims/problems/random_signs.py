@@ -6,8 +6,7 @@ import functools
 
 import torch
 
-from mementum.lab.task import Size, Tier, stream
-from mementum.lab.tasks.entry import digest, entry
+from mementum.lab.task import Size, Tier, digest, entry, stream
 from mementum.lab.tasks.reddi import late_drift
 
 STEPS = 5000

@@ -10,10 +10,9 @@ from torch.nn.functional import (
     max_pool2d,
 )
 
-from mementum.lab.task import Size, Tier, stream
+from mementum.lab.task import Size, Tier, entry, stream
 from mementum.lab.tasks.digits import HELD_OUT, fingerprint, images
 from mementum.lab.tasks.drawing import batches, normal
-from mementum.lab.tasks.entry import entry
 from mementum.lab.tasks.residual import Norm
 
 STEPS = 300

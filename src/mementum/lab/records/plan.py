@@ -1,0 +1,137 @@
+"""The plan of a comparison as plain data, kept beside its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from mementum.lab import kinds
+from mementum.lab.run import FORMAT, SPEC, FormatError, RunSpec
+
+HALF_DECADE = 10**0.5
+
+
+def rate(centre: float, factor: float, exponent: int) -> float:
+    """Return the learning rate so many places off the centre, to three digits."""
+    return float(f"{centre * factor**exponent:.3g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What must be known of a task to analyse its runs and to foretell their cost."""
+
+    name: str
+    title: str
+    metric: str
+    steps: int
+    deterministic: bool
+    scale: str
+    margin: float
+    seconds: float
+    target: float | None = None
+    untrained: float | None = None
+    best: float | None = None
+    family: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A comparison as plain data: its tasks, its reference and all its runs.
+
+    It is kept beside the records, so that they can be analysed on a machine that lacks
+    the tasks, their data or this version of torch.
+    """
+
+    tasks: tuple[Outline, ...]
+    reference: str
+    """The contender all others are compared with."""
+    runs: tuple[RunSpec, ...]
+    """The runs on the grids of learning rates, all else as published."""
+    trials: tuple[RunSpec, ...] = ()
+    """The runs of full tuning, which vary the other hyperparameters too."""
+    centres: Mapping[str, float] = field(default_factory=dict)
+    """The published learning rate of each contender."""
+    factor: float = HALF_DECADE
+    """The ratio of neighbouring learning rates."""
+    widen: int = 0
+    """How often a grid may be widened whose end was chosen, unless told otherwise."""
+    weight_decay: float | None = None
+    """The weight decay of every contender; None where each has the published one."""
+
+    def specs(self) -> tuple[RunSpec, ...]:
+        """Return every run of the plan."""
+        return self.runs + self.trials
+
+    def beyond(self, task: str, contender: str, *, low: bool, high: bool) -> Plan:
+        """Return the plan with two more learning rates beyond an end of a grid."""
+        own = [r for r in self.runs if (r.task, r.contender) == (task, contender)]
+        lrs = sorted({spec.lr for spec in own})
+        centre = self.centres.get(contender, lrs[len(lrs) // 2])
+        place = lrs.index(centre)
+        below = range(-place - 2, -place) if low else ()
+        above = range(len(lrs) - place, len(lrs) - place + 2) if high else ()
+        found = [rate(centre, self.factor, step) for step in (*below, *above)]
+        pattern = [spec for spec in own if spec.lr == centre]
+        fresh = tuple(replace(spec, lr=lr) for lr in found for spec in pattern)
+        return replace(self, runs=self.runs + fresh)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Plan:
+        """Return the plan that ``to_dict`` gave.
+
+        Raises ``FormatError`` for another version of the form, and ``ValueError`` for
+        data that is no plan.
+        """
+        if plain.get("format") != FORMAT:
+            raise FormatError(plain.get("format"))
+        try:
+            plan = cls(
+                tasks=tuple(Outline(**task) for task in plain["tasks"]),
+                reference=plain["reference"],
+                runs=tuple(RunSpec(**run) for run in plain["runs"]),
+                trials=tuple(RunSpec(**run) for run in plain.get("trials", ())),
+                centres=dict(plain.get("centres", {})),
+                factor=plain.get("factor", HALF_DECADE),
+                widen=plain.get("widen", 0),
+                weight_decay=plain.get("weight_decay"),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the plan is incomplete: {error}") from error
+        kinds.check(plan, PLAN)
+        for task in plan.tasks:
+            kinds.check(task, OUTLINE)
+        for run in plan.specs():
+            kinds.check(run, SPEC)
+        return plan
+
+
+PLAN = {
+    "reference": kinds.TEXT,
+    "factor": kinds.NUMBER,
+    "widen": kinds.WHOLE,
+    "weight_decay": kinds.NUMBER_OR_NONE,
+    "centres": kinds.Kind(
+        lambda value: kinds.table(kinds.is_number, value), "a table of numbers"
+    ),
+}
+
+
+OUTLINE = {
+    "name": kinds.TEXT,
+    "title": kinds.TEXT,
+    "metric": kinds.TEXT,
+    "steps": kinds.WHOLE,
+    "deterministic": kinds.FLAG,
+    "scale": kinds.SCALE,
+    "margin": kinds.NUMBER,
+    "seconds": kinds.NUMBER,
+    "target": kinds.NUMBER_OR_NONE,
+    "untrained": kinds.NUMBER_OR_NONE,
+    "best": kinds.NUMBER_OR_NONE,
+    "family": kinds.TEXT,
+}

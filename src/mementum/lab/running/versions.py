@@ -1,0 +1,71 @@
+"""What a run's result depends on beside its settings: software, and the machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import mementum
+from mementum.lab.errors import LabError
+from mementum.machine import processor
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions that a run's result depends on.
+
+    ``source`` is a digest of the optimizers' code: editing an optimizer makes its runs
+    new runs, even where the version number stays.
+    """
+    return {
+        "mementum": mementum.__version__,
+        "source": source_digest(map(Path, mementum.__path__)),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+SOURCES = ("**/*.py", "native/*.cpp", "native/*.inc", "native/*.h")
+
+
+def source_digest(folders: Iterable[Path]) -> str:
+    """Return a digest of the package without the lab, wherever its folders lie.
+
+    An editable install spreads the package over two folders. A file that is in both
+    counts as Python finds it: the first folder wins.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in (path for each in SOURCES for path in folder.glob(each)):
+            name = path.relative_to(folder).as_posix()
+            if not name.startswith("lab/"):
+                found.setdefault(name, path)
+    if not found:
+        raise LabError(
+            "no source of mementum is found, so results could not be told from those "
+            "of another version; install mementum as ordinary files."
+        )
+    digest = hashlib.sha256()
+    for name, path in sorted(found.items()):
+        content = path.read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """Return what identifies the machine and the software of a run."""
+    return {
+        **versions(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": processor(),
+        "threads": "1",
+    }

@@ -1,0 +1,84 @@
+"""The tasks the lab knows, in the order they are shown."""
+
+from __future__ import annotations
+
+from mementum.lab.task import Task, Tier
+from mementum.lab.tasks.autoencoder import AUTOENCODER
+from mementum.lab.tasks.bistable import BISTABLE
+from mementum.lab.tasks.bytes import BYTES
+from mementum.lab.tasks.chain import CHAIN
+from mementum.lab.tasks.digits import DIGITS
+from mementum.lab.tasks.factors import FACTORS
+from mementum.lab.tasks.logreg import LOGREG
+from mementum.lab.tasks.own import registered
+from mementum.lab.tasks.paper import PAPER
+from mementum.lab.tasks.plugged import plugged
+from mementum.lab.tasks.poisson import POISSON
+from mementum.lab.tasks.quadratic import QUAD, QUAD_TURNED
+from mementum.lab.tasks.reddi import REDDI
+from mementum.lab.tasks.residual import RESIDUAL
+from mementum.lab.tasks.ring import RING
+from mementum.lab.tasks.signals import SIGNALS
+from mementum.lab.tasks.stochastic import STOCHASTIC
+from mementum.lab.tasks.tabular import DIABETES, TABULAR
+from mementum.lab.tasks.zipf import ZIPF
+
+TASKS: tuple[Task, ...] = (
+    REDDI,
+    STOCHASTIC,
+    BISTABLE,
+    QUAD,
+    QUAD_TURNED,
+    LOGREG,
+    DIGITS,
+    SIGNALS,
+    RESIDUAL,
+    BYTES,
+    CHAIN,
+    ZIPF,
+    FACTORS,
+    AUTOENCODER,
+    TABULAR,
+    DIABETES,
+    POISSON,
+    RING,
+    *PAPER,
+)
+
+
+def offered() -> tuple[Task, ...]:
+    """Return the lab's tasks and those of installed packages."""
+    return TASKS + plugged(tuple(task.name for task in TASKS)).tasks
+
+
+def complaints() -> tuple[str, ...]:
+    """Return a sentence for each package whose task is left out."""
+    return plugged(tuple(task.name for task in TASKS)).complaints
+
+
+def of_tier(tier: Tier) -> tuple[Task, ...]:
+    """Return the tasks that take part in a tier, in its sizes."""
+    sized = (task.at(tier) for task in offered())
+    return tuple(task for task in sized if task is not None)
+
+
+def find(name: str, steps: int | None = None) -> Task:
+    """Return the task of this name, in the size of so many steps where they are given.
+
+    A name the lab does not know, or a size that the task does not have, is a
+    LookupError.
+    """
+    for source in (offered, registered):
+        for task in source():
+            if task.name == name:
+                return task if steps in (None, task.steps) else sized(task, steps)
+    raise LookupError(f"the lab knows no task named {name!r}")
+
+
+def sized(task: Task, steps: int | None) -> Task:
+    """Return the task in the size of so many steps."""
+    for tier in task.sizes:
+        found = task.at(tier)
+        if found is not None and found.steps == steps:
+            return found
+    raise LookupError(f"{task.name} has no size of {steps} steps")
