@@ -17,11 +17,12 @@ import numpy as np
 import torch
 
 import mementum
-from mementum.lab import contender, making, training
-from mementum.lab.run import RunSpec, Status
-from mementum.lab.search import Grid
-from mementum.lab.task import Task, Tier
+from mementum.lab.planning import contender
+from mementum.lab.planning.factorial import Grid
+from mementum.lab.records.run import RunSpec, Status
+from mementum.lab.running import loop, run_state
 from mementum.lab.tasks.registry import of_tier
+from mementum.lab.tasks.task import Task, Tier
 
 TUNED = ("SGD", "Adam", "AdamW")
 RATES = Grid(points=15, factor=10**0.25)
@@ -43,8 +44,8 @@ def curve(task: Task, name: str, lr: float, seed: int) -> list[float] | None:
         steps=task.steps,
         versions={},
     )
-    run = making.Progress()
-    training.train(run, spec, task)
+    run = run_state.Progress()
+    loop.train(run, spec, task)
     return run.validation if run.status is Status.FINISHED else None
 
 

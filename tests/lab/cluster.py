@@ -18,11 +18,11 @@ from typing import Self
 
 from tests.lab.runs import instant, spec
 
-from mementum.lab.driver import complete, missing
-from mementum.lab.executor.dask import DaskExecutor
+from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Outline, Plan
-from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.store import Store
+from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.running.driver import complete, missing
+from mementum.lab.running.executors.dask import DaskExecutor
 
 SMALL = 4000
 """Bytes of a journal that is soon full: some ten records."""

@@ -5,8 +5,8 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from mementum.lab.data import cifar, mnist, wikitext
-from mementum.lab.tasks import paper
+from mementum.lab.tasks.data import cifar, mnist, wikitext
+from mementum.lab.tasks.networks import paper_tier
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
     monkeypatch.setattr(cifar, "load", lambda part: (colours, labels))
     monkeypatch.setattr(wikitext, "load", lambda part: text)
     for size, small in {"BATCH": 8, "PASSAGES": 2, "CONTEXT": 12}.items():
-        monkeypatch.setattr(paper, size, small)
-    loaded = paper.digits, paper.pictures, paper.texts
+        monkeypatch.setattr(paper_tier, size, small)
+    loaded = paper_tier.digits, paper_tier.pictures, paper_tier.texts
     for data in loaded:
         data.cache_clear()
     yield

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 
 OPTIONS: dict[str, dict[str, float | int | str | bool | list[float]]] = {
     "SGD": {"momentum": 0.9, "weight_decay": 0.0},

@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from mementum.lab.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 
 
 def spec(

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mementum.lab import contender, making, training
 from mementum.lab.errors import LabError
+from mementum.lab.planning import contender
+from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.records.plan import Plan
-from mementum.lab.run import RunRecord, RunSpec
-from mementum.lab.running import versions
-from mementum.lab.search import Grid, factorial
-from mementum.lab.task import Task, possible_margin, stream
+from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.running import loop, run_state, versions
+from mementum.lab.tasks.task import Task, possible_margin, stream
 
 if TYPE_CHECKING:
     from mementum.lab.report import terminal
@@ -195,7 +195,7 @@ def compared(
     lrs: int,
 ) -> Comparison:
     """Run the whole plan here, one run after the other, and analyse it."""
-    from mementum.lab.request import known_name
+    from mementum.lab.cli.request import known_name
     from mementum.lab.statistics import analyse
 
     known = [each.name for each in contender.CONTENDERS]
@@ -216,6 +216,6 @@ def compared(
 def executed(spec: RunSpec, task: Task) -> RunRecord:
     """Return the record of a run in this process; errors are raised as they are."""
     began = time.perf_counter()
-    run = making.Progress()
-    training.train(run, spec, task)
+    run = run_state.Progress()
+    loop.train(run, spec, task)
     return run.record(spec, time.perf_counter() - began)

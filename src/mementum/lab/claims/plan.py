@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
-from mementum.lab import contender, modified
-from mementum.lab.claim import Arm, Check, Claim
+from mementum.lab.claims.claim import Arm, Check, Claim
+from mementum.lab.planning import contender
+from mementum.lab.planning.factorial import outline
 from mementum.lab.records.plan import Outline, Plan
-from mementum.lab.run import Option, RunRecord, RunSpec
+from mementum.lab.records.run import Option, RunRecord, RunSpec
+from mementum.lab.running import modifiers
 from mementum.lab.running.versions import versions
-from mementum.lab.search import outline
-from mementum.lab.task import Task
+from mementum.lab.tasks.task import Task
 
 EDITION = 1
 """Rises when a problem or modifier changes in a way that changes results."""
@@ -68,7 +69,7 @@ class Settled:
 
 def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
     """Return an arm as this check runs it."""
-    task = modified.find(check.task)
+    task = modifiers.find(check.task)
     options = {**contender.find(arm.contender).options, **arm.options}
     if arm.kappa is not None:
         options |= memory(arm, options, arm.kappa / task.steps)

@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from mementum.lab import modified
-from mementum.lab.claim import Check, Claim
+from mementum.lab.claims.claim import Check, Claim
 from mementum.lab.claims.plan import Tier, by_identity, settle
-from mementum.lab.claims.reading import Reading, read
-from mementum.lab.run import RunRecord
+from mementum.lab.claims.values import Reading, read
+from mementum.lab.records.run import RunRecord
+from mementum.lab.running import modifiers
 from mementum.lab.statistics import Interval, Pairs
-from mementum.lab.statistics.contrast import detectable_errors
 from mementum.lab.statistics.grid import on_scale, scale_margin
+from mementum.lab.statistics.verdicts import detectable_errors
 
 ALPHA = 0.05
 
@@ -119,7 +119,7 @@ def finding(
         against = read(check, other, found)
     pairs = paired(arm, opponent(check, arm, against))
     level = 1 - ALPHA / len(claim.checks)
-    exact = modified.find(check.task).deterministic
+    exact = modifiers.find(check.task).deterministic
     interval = between(check, arm, pairs, level, exact=exact)
     region = check.relation.region(scale_margin(check.margin, check.scale))
     diverged = pairs.only_contender_diverged + pairs.only_reference_diverged

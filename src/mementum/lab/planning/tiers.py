@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mementum.lab.schedule import CONSTANT, SCHEDULES
-from mementum.lab.task import Tier
+from mementum.lab.planning.schedule import CONSTANT, SCHEDULES
+from mementum.lab.tasks.task import Tier
 
 
 class Spending(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mementum.lab import kinds
-from mementum.lab.run import FORMAT, SPEC, FormatError, RunSpec
+from mementum.lab.records import codec
+from mementum.lab.records.run import FORMAT, SPEC, FormatError, RunSpec
 
 HALF_DECADE = 10**0.5
 
@@ -102,36 +102,36 @@ class Plan:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the plan is incomplete: {error}") from error
-        kinds.check(plan, PLAN)
+        codec.check(plan, PLAN)
         for task in plan.tasks:
-            kinds.check(task, OUTLINE)
+            codec.check(task, OUTLINE)
         for run in plan.specs():
-            kinds.check(run, SPEC)
+            codec.check(run, SPEC)
         return plan
 
 
 PLAN = {
-    "reference": kinds.TEXT,
-    "factor": kinds.NUMBER,
-    "widen": kinds.WHOLE,
-    "weight_decay": kinds.NUMBER_OR_NONE,
-    "centres": kinds.Kind(
-        lambda value: kinds.table(kinds.is_number, value), "a table of numbers"
+    "reference": codec.TEXT,
+    "factor": codec.NUMBER,
+    "widen": codec.WHOLE,
+    "weight_decay": codec.NUMBER_OR_NONE,
+    "centres": codec.Kind(
+        lambda value: codec.table(codec.is_number, value), "a table of numbers"
     ),
 }
 
 
 OUTLINE = {
-    "name": kinds.TEXT,
-    "title": kinds.TEXT,
-    "metric": kinds.TEXT,
-    "steps": kinds.WHOLE,
-    "deterministic": kinds.FLAG,
-    "scale": kinds.SCALE,
-    "margin": kinds.NUMBER,
-    "seconds": kinds.NUMBER,
-    "target": kinds.NUMBER_OR_NONE,
-    "untrained": kinds.NUMBER_OR_NONE,
-    "best": kinds.NUMBER_OR_NONE,
-    "family": kinds.TEXT,
+    "name": codec.TEXT,
+    "title": codec.TEXT,
+    "metric": codec.TEXT,
+    "steps": codec.WHOLE,
+    "deterministic": codec.FLAG,
+    "scale": codec.SCALE,
+    "margin": codec.NUMBER,
+    "seconds": codec.NUMBER,
+    "target": codec.NUMBER_OR_NONE,
+    "untrained": codec.NUMBER_OR_NONE,
+    "best": codec.NUMBER_OR_NONE,
+    "family": codec.TEXT,
 }

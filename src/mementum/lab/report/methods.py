@@ -1,12 +1,16 @@
 """The methods paragraph: what was done, in sentences to paste into a paper."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from mementum.lab.report import horizons, phrases, wording
-from mementum.lab.report.wording import listed
-from mementum.lab.schedule import SCHEDULES
-from mementum.lab.statistics import Analysis, TaskResult
-from mementum.lab.statistics.contrast import DECISIVE_DIVERGENCES
+from mementum import Memory
+from mementum.lab.planning.contender import MATCHED
+from mementum.lab.planning.schedule import SCHEDULES
+from mementum.lab.planning.search_spaces import KAPPA, SHORTEST
+from mementum.lab.report import number_words, sentences
+from mementum.lab.report.number_words import listed
+from mementum.lab.statistics import Analysis, Result, TaskResult
+from mementum.lab.statistics.verdicts import DECISIVE_DIVERGENCES
 
 
 def paragraphs(analysis: Analysis) -> list[str]:
@@ -20,7 +24,7 @@ def paragraphs(analysis: Analysis) -> list[str]:
         targets(analysis),
         together(analysis),
         controls(analysis),
-        horizons.memory(analysis),
+        memory(analysis),
         software(analysis),
     ]
     return [paragraph for paragraph in found if paragraph]
@@ -29,16 +33,16 @@ def paragraphs(analysis: Analysis) -> list[str]:
 def design(analysis: Analysis) -> str:
     """Tasks, contenders, seeds, number of runs."""
     tasks = "; ".join(task_words(task) for task in analysis.tasks)
-    rates = wording.rates_tried(analysis) or "no learning rates"
+    rates = number_words.rates_tried(analysis) or "no learning rates"
     return (
         f"We compared {listed(analysis.contenders)} on "
-        f"{wording.count(len(analysis.tasks), 'task')}: {tasks}. "
+        f"{number_words.count(len(analysis.tasks), 'task')}: {tasks}. "
         f"Every contender was trained at {rates}, a logarithmic grid "
         "centred on its published default, with every seed of a task. "
         f"{widening(analysis)} A seed fixes initial values, data order and split for "
         f"all contenders (common random numbers). {schedules(analysis)} "
         f"{published(analysis)}: {options(analysis)}. "
-        f"The plan holds {wording.count(analysis.runs_planned, 'run')}, of which "
+        f"The plan holds {number_words.count(analysis.runs_planned, 'run')}, of which "
         f"{analysis.runs_done:,} gave a result."
     )
 
@@ -50,8 +54,8 @@ def widening(analysis: Analysis) -> str:
         return f"{text} One whose end was chosen is flagged, and not widened."
     return (
         f"{text} One whose end was chosen is widened there by two rates, "
-        f"{wording.count(analysis.widen, 'time')} at most, and flagged if an end is "
-        "chosen still; the sizes given count the added rates."
+        f"{number_words.count(analysis.widen, 'time')} at most, and flagged if an end "
+        "is chosen still; the sizes given count the added rates."
     )
 
 
@@ -93,7 +97,7 @@ def task_words(task: TaskResult) -> str:
     """A task with its metric and its budget."""
     return (
         f"{task.name} ({task.title}; {task.metric}, lower is better; "
-        f"{task.steps:,} steps, {wording.seed_words(task)})"
+        f"{task.steps:,} steps, {number_words.seed_words(task)})"
     )
 
 
@@ -159,14 +163,14 @@ def inference(analysis: Analysis) -> str:
         "one region. Intervals are approximate, because the choices for different "
         "seeds share runs. With every inconclusive verdict stands the true effect that "
         f"would have been found with probability {100 * analysis.power:g} %. "
-        + wording.screening_words(analysis)
+        + number_words.screening_words(analysis)
     ).rstrip()
 
 
 def margin(task: TaskResult) -> str:
     """The margin of a task, with its scale."""
     kind = "of the score" if task.scale == "log" else "as a plain difference"
-    return f"{wording.margin_words(task)} {kind} on {task.name}"
+    return f"{number_words.margin_words(task)} {kind} on {task.name}"
 
 
 def divergences(analysis: Analysis) -> str:
@@ -178,7 +182,7 @@ def divergences(analysis: Analysis) -> str:
         "a verdict or void it, never make a contender that diverged better or "
         f"equivalent. A contender that diverged on all of at least "
         f"{DECISIVE_DIVERGENCES} seeds on which the reference finished is worse, and "
-        f"the other way round. In all, {wording.troubles_words(analysis)}."
+        f"the other way round. In all, {number_words.troubles_words(analysis)}."
     )
 
 
@@ -217,7 +221,7 @@ def targets(analysis: Analysis) -> str:
     if not timed:
         return "No target is set for these tasks in this size and version."
     goals = "; ".join(
-        f"{wording.score_words(task.target)} on {task.name}" for task in timed
+        f"{number_words.score_words(task.target)} on {task.name}" for task in timed
     )
     text = (
         "Targets were set beforehand, whoever takes part. For the lab's own tasks SGD, "
@@ -247,19 +251,20 @@ def together(analysis: Analysis) -> str:
         "given with percentile bootstrap intervals from 10,000 resamples, of the seeds "
         "within tasks, and of the families of tasks as well; learning rates were "
         "chosen anew in every resample. Ranks are also given with each other contender "
-        f"left out. {phrases.kinship(analysis)}"
+        f"left out. {sentences.kinship(analysis)}"
     )
     if across.timed:
         text += (
-            f" On {wording.count(len(across.timed), 'task')} with a target, times to "
-            "it were compared as performance profiles up to 4 times the fastest median."
+            f" On {number_words.count(len(across.timed), 'task')} with a target, times "
+            "to it were compared as performance profiles up to 4 times the fastest "
+            "median."
         )
     if across.scored:
         text += (
-            f" On {wording.count(len(across.scored), 'task')}, scores were normalised "
-            "on the task's scale to 0 before training and 1 at the median of the runs "
-            "that set the target, at their last step, both frozen with it, and "
-            "summarised by the interquartile mean."
+            f" On {number_words.count(len(across.scored), 'task')}, scores were "
+            "normalised on the task's scale to 0 before training and 1 at the median "
+            "of the runs that set the target, at their last step, both frozen with it, "
+            "and summarised by the interquartile mean."
         )
     return text
 
@@ -280,3 +285,56 @@ def software(analysis: Analysis) -> str:
     versions = listed([f"{name} {v}" for name, v in analysis.versions.items()])
     data = ", ".join(f"{task.name} {task.data[:16]}" for task in analysis.tasks)
     return f"Software: {versions}. Data (start of the SHA-256): {data}."
+
+
+def memory(analysis: Analysis) -> str:
+    """How long the memories are in these runs; empty without a growing memory."""
+    found = [words for task in analysis.tasks if (words := kappas(task))]
+    matched = matching(analysis)
+    if not found and not matched:
+        return ""
+    told = f" Here it is: {'; '.join(found)}." if found else ""
+    return (
+        "The horizon kappa = steps x log(memory ratio) says how far a growing memory "
+        "of squared gradients departs from the plain average of AdamNC, whose kappa is "
+        f"0.{told} The published settings were made for runs "
+        "of some 70,000 steps (kappa about 7). Where kappa is well below 1, AdaX, "
+        "AdamNX and AdamNC have nearly the same memory, and differences between them "
+        f"come from bias correction, eps, weight decay and the learning rate.{matched}"
+    )
+
+
+def matching(analysis: Analysis) -> str:
+    """What a matched memory is; empty where nobody has one."""
+    names = [name for name in analysis.contenders if name.endswith(MATCHED)]
+    if not names:
+        return ""
+    return (
+        f" {listed(names)} have the memory whose kappa is {KAPPA:g} over the steps of "
+        f"each task, or over {SHORTEST} where there are fewer, in place of the "
+        "published beta2 (given above for the first task)."
+    )
+
+
+def kappas(task: TaskResult) -> str:
+    """The published horizons on one task: "on lm-bytes AdaXW 0.03"; empty if none."""
+    found = [
+        f"{result.contender} {task.steps * log_ratio:.2g}"
+        for result in task.results
+        if not result.contender.endswith(MATCHED)
+        and (log_ratio := log_ratio_of(result)) is not None
+    ]
+    return f"on {task.name} {', '.join(found)}" if found else ""
+
+
+def log_ratio_of(result: Result) -> float | None:
+    """The log of the memory ratio, where a contender's memory grows without bound."""
+    settings: Mapping[str, Any] = result.options
+    match result.contender:
+        case "AdaX" | "AdaXW" if "betas" in settings:
+            return float(Memory.adax(settings["betas"][1]).log_ratio)
+        case "AdamNX" if "betas" in settings:
+            return float(Memory.adamnx(settings["betas"][1]).log_ratio)
+        case "AdamNC":
+            return 0.0
+    return None

@@ -1,24 +1,21 @@
 """The comparison as one HTML file that opens offline and loads nothing."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mementum.lab.report import methods, phrases, wording
-from mementum.lab.report.drawn import Drawn
-from mementum.lab.report.palette import looks
-from mementum.lab.report.tables import costs, grouped
-from mementum.lab.run import RunRecord
-from mementum.lab.statistics import Analysis, Verdict
-
-if TYPE_CHECKING:
-    from mementum.lab.claims.kept import Kept
+from mementum.lab.records.run import RunRecord
+from mementum.lab.report import methods, number_words, sentences
+from mementum.lab.report.figures.figure_set import Drawn
+from mementum.lab.report.figures.palette import looks
+from mementum.lab.report.ledger_rows import LedgerRows
+from mementum.lab.statistics import Analysis, TaskResult, Trouble, Verdict
 
 SECTIONS = (
     ("verdicts", "Verdicts"),
@@ -49,7 +46,7 @@ def write(
     analysis: Analysis,
     records: Iterable[RunRecord],
     path: Path,
-    ledger: "Kept | None" = None,
+    ledger: LedgerRows | None = None,
 ) -> None:
     """Write the page to this file, replacing what was there; a ledger is shown too.
 
@@ -69,7 +66,7 @@ def write(
 
 
 def render(
-    analysis: Analysis, records: Iterable[RunRecord], ledger: "Kept | None" = None
+    analysis: Analysis, records: Iterable[RunRecord], ledger: LedgerRows | None = None
 ) -> str:
     """The page as text."""
     drawn = Drawn.of(analysis, list(records))
@@ -84,7 +81,7 @@ def render(
         troubles=grouped(analysis.troubles),
         costs=costs(analysis),
         ledger=ledger,
-        tally=wording.verdicts(analysis),
+        tally=number_words.verdicts(analysis),
     )
 
 
@@ -98,7 +95,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.globals |= {
-        "words": {**vars(phrases), **vars(wording)},
+        "words": {**vars(sentences), **vars(number_words)},
         "signs": SIGNS,
         "sections": SECTIONS,
         "Verdict": Verdict,
@@ -118,3 +115,76 @@ def embedded(data: Any) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704, every character that could do harm is gone
+
+
+SCALING_FROM = 100_000
+"""Parameters below which a step's cost is that of the call, not of the parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a step costs in the optimizer, and how that compares within its task."""
+
+    microseconds: float
+    per_million: float | None
+    share: float
+
+
+def costs(analysis: Analysis) -> dict[str, list[Cost | None]]:
+    """For every contender its cost on every task; None without a finished run."""
+    return {
+        contender: [cost(task, contender) for task in analysis.tasks]
+        for contender in analysis.contenders
+    }
+
+
+def cost(task: TaskResult, contender: str) -> Cost | None:
+    """The cost of a contender on a task, as a share of the most expensive one."""
+    result = task.result(contender)
+    own = None if result is None else result.microseconds_per_step
+    if own is None:
+        return None
+    most = max(r.microseconds_per_step or 0.0 for r in task.results)
+    parameters = task.parameters or 0
+    return Cost(
+        microseconds=own,
+        per_million=1e6 * own / parameters if parameters >= SCALING_FROM else None,
+        share=own / most if most else 0.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Troubles that differ in nothing but the learning rate and the seed."""
+
+    task: str
+    contender: str
+    kind: str
+    error: str | None
+    lrs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    """The seeds at each of these rates."""
+
+
+def grouped(troubles: Iterable[Trouble]) -> list[Group]:
+    """Troubles at the same seeds of several learning rates as one; failures first."""
+    seeds: dict[tuple[str, str, str, str | None], dict[float, set[int]]] = {}
+    for t in troubles:
+        key = (t.kind, t.task, t.contender, t.error)
+        seeds.setdefault(key, {}).setdefault(t.lr, set()).add(t.seed)
+    kinds = ("failed", "missing", "diverged")
+    ordered = sorted(seeds, key=lambda key: kinds.index(key[0]))
+    return [
+        Group(kind=kind, task=task, contender=contender, error=error, lrs=lrs, seeds=of)
+        for kind, task, contender, error in ordered
+        for of, lrs in alike(seeds[kind, task, contender, error]).items()
+    ]
+
+
+def alike(seeds: Mapping[float, set[int]]) -> dict[tuple[int, ...], tuple[float, ...]]:
+    """The learning rates with the same seeds, ascending, under these seeds."""
+    found: dict[tuple[int, ...], tuple[float, ...]] = {}
+    for lr in sorted(seeds):
+        of = tuple(sorted(seeds[lr]))
+        found[of] = (*found.get(of, ()), lr)
+    return found

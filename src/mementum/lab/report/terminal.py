@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mementum.lab.report import phrases, wording
+from mementum.lab.report import number_words, sentences
 from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.remarks import EDGE, of_choice
 
@@ -39,10 +39,10 @@ class Summary:
     ) -> RenderResult:
         """Yield the parts from top to bottom."""
         analysis, width = self.analysis, options.max_width
-        if warning := phrases.alarm(analysis):
+        if warning := sentences.alarm(analysis):
             yield Text(warning, style="bold red")
             yield Text()
-        yield Text(wording.headline(analysis), style="bold")
+        yield Text(number_words.headline(analysis), style="bold")
         yield Text()
         many = len(analysis.tasks)
         if many > 1 and width >= NAME_WIDTH + many * CELL_WIDTH:
@@ -77,7 +77,9 @@ def matrix(analysis: Analysis) -> Table:
         grid.add_column(Text(task.name), overflow="fold", max_width=CELL_WIDTH)
     for contender in analysis.contenders:
         found = [task.result(contender) for task in analysis.tasks]
-        cells = [verdict_text(r.verdict) if r else Text(wording.NONE) for r in found]
+        cells = [
+            verdict_text(r.verdict) if r else Text(number_words.NONE) for r in found
+        ]
         grid.add_row(Text(contender), *cells)
     return grid
 
@@ -86,8 +88,8 @@ def task_title(task: TaskResult) -> Text:
     """The task, what it measures and how."""
     title = Text.assemble((task.name, "bold"), f"  {task.title}")
     title.append(
-        f"\n{task.metric}\n{task.steps:,} steps, {wording.seed_words(task)}, "
-        f"equivalent within {wording.margin_words(task)}",
+        f"\n{task.metric}\n{task.steps:,} steps, {number_words.seed_words(task)}, "
+        f"equivalent within {number_words.margin_words(task)}",
         style="dim",
     )
     return title
@@ -103,13 +105,13 @@ def task_table(task: TaskResult, *, with_score: bool) -> Table:
         grid.add_column("score", justify="right", no_wrap=True)
     grid.add_column("lr", no_wrap=True)
     for result in task.results:
-        score = [wording.score_words(result.score)] if with_score else []
+        score = [number_words.score_words(result.score)] if with_score else []
         grid.add_row(
             Text(result.contender),
             verdict_text(result.verdict),
             effect_text(result, task),
             *score,
-            wording.rate_words(result, "..") + ("*" if result.choice.edge else ""),
+            number_words.rate_words(result, "..") + ("*" if result.choice.edge else ""),
         )
     return grid
 
@@ -119,9 +121,9 @@ def effect_text(result: Result, task: TaskResult) -> Text:
     contrast = result.contrast
     if contrast is None or result.verdict is Verdict.FAILED:
         return Text()
-    text = Text(wording.effect_words(contrast, task))
+    text = Text(number_words.effect_words(contrast, task))
     if contrast.detectable is not None and result.verdict is Verdict.INCONCLUSIVE:
-        seen = wording.size_words(contrast.detectable, task)
+        seen = number_words.size_words(contrast.detectable, task)
         text.append(f"\ndetectable: {seen}", style="dim")
     return text
 
@@ -143,7 +145,7 @@ def task_notes(task: TaskResult) -> list[Padding]:
 def standings(analysis: Analysis) -> Table:
     """Every contender over all tasks: rank with its interval, score, profile."""
     across = analysis.across
-    title = f"Over {wording.count(len(across.tasks), 'task')}"
+    title = f"Over {number_words.count(len(across.tasks), 'task')}"
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column(Text(title), overflow="fold", max_width=20)
     grid.add_column("mean rank")
@@ -152,13 +154,13 @@ def standings(analysis: Analysis) -> Table:
     grid.add_column("profile", justify="right")
     for each in across.standings:
         rank, score = each.rank, each.score
-        between = phrases.ends(rank.like_these if rank else None, 1)
+        between = sentences.ends(rank.like_these if rank else None, 1)
         grid.add_row(
             Text(each.contender),
-            Text(f"{phrases.fixed(rank.value if rank else None, 1)} {between}"),
-            phrases.places(across, each.contender),
-            phrases.fixed(score.value if score else None, 2),
-            phrases.fixed(each.area, 2),
+            Text(f"{sentences.fixed(rank.value if rank else None, 1)} {between}"),
+            sentences.places(across, each.contender),
+            sentences.fixed(score.value if score else None, 2),
+            sentences.fixed(each.area, 2),
         )
     return grid
 
@@ -167,10 +169,10 @@ def closing(analysis: Analysis) -> list[Text]:
     """What holds for all tables, in a few lines."""
     reading = (
         "Effect: change of the score against the reference, negative is better, with "
-        f"the interval its verdict rests on ({wording.level(analysis)}, adjusted after "
-        "Holm for the contenders of a task). Better or worse: all of it lies beyond "
-        "the margin. Equivalent: all of it lies within. Learning rates are chosen on "
-        "other seeds than they are scored on."
+        f"the interval its verdict rests on ({number_words.level(analysis)}, adjusted "
+        "after Holm for the contenders of a task). Better or worse: all of it lies "
+        "beyond the margin. Equivalent: all of it lies within. Learning rates are "
+        "chosen on other seeds than they are scored on."
     )
     lines = [reading]
     if len(analysis.across.tasks) > 1:
@@ -179,9 +181,9 @@ def closing(analysis: Analysis) -> list[Text]:
             "Profile: area under the performance profile of times to target, up to 4 "
             "times the fastest."
         )
-    if screening := wording.screening_words(analysis):
+    if screening := number_words.screening_words(analysis):
         lines.append(screening)
-    if troubles := wording.troubles_words(analysis):
-        planned = wording.count(analysis.runs_planned, "run")
+    if troubles := number_words.troubles_words(analysis):
+        planned = number_words.count(analysis.runs_planned, "run")
         lines.append(f"Of {planned} planned: {troubles}.")
     return [Text(line) for line in lines]

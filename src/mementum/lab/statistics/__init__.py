@@ -6,16 +6,14 @@ buys, `across` puts tasks together, `control` checks what must come out as known
 `analyse` runs all over a plan, `plain` gives the JSON form.
 """
 
-from mementum.lab.statistics.across import Across, Standing
+from mementum.lab.statistics.across_tasks import Across, Standing
 from mementum.lab.statistics.analysis import Analysis, analyse
+from mementum.lab.statistics.bootstrap import Estimate
 from mementum.lab.statistics.choice import Choice, Scored, choose
-from mementum.lab.statistics.contrast import Contrast, Verdict, compare
-from mementum.lab.statistics.control import Control
-from mementum.lab.statistics.estimate import Estimate
-from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.statistics.controls import Control
 from mementum.lab.statistics.grid import Grid
 from mementum.lab.statistics.pairs import Interval, Pairs
-from mementum.lab.statistics.survival import Reach
+from mementum.lab.statistics.target_times import Reach
 from mementum.lab.statistics.task_result import (
     Arm,
     Result,
@@ -23,6 +21,7 @@ from mementum.lab.statistics.task_result import (
     TaskResult,
     Trouble,
 )
+from mementum.lab.statistics.verdicts import Contrast, Verdict, compare
 
 __all__ = [
     "Across",
@@ -35,13 +34,11 @@ __all__ = [
     "Grid",
     "Interval",
     "Pairs",
-    "Plan",
     "Reach",
     "Result",
     "Scored",
     "Sensitivity",
     "Standing",
-    "Outline",
     "TaskResult",
     "Trouble",
     "Verdict",

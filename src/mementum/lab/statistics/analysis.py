@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mementum.lab.run import RunRecord, RunSpec, Status
-from mementum.lab.statistics.across import Across, summarise
+from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.records.run import RunRecord, RunSpec, Status
+from mementum.lab.statistics.across_tasks import Across, summarise
 from mementum.lab.statistics.choice import (
     Choice,
     Records,
@@ -16,11 +17,10 @@ from mementum.lab.statistics.choice import (
     parameters,
     starts,
 )
-from mementum.lab.statistics.contrast import ALPHA, POWER, Contrast, compare
-from mementum.lab.statistics.control import Control, against_itself, heavy_tail
-from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.statistics.controls import Control, against_itself, heavy_tail
 from mementum.lab.statistics.grid import scale_margin
 from mementum.lab.statistics.task_result import Arm, TaskResult, Trouble, of_contender
+from mementum.lab.statistics.verdicts import ALPHA, POWER, Contrast, compare
 
 SCREENING = 10
 """Below this many seeds a verdict suggests; it does not establish."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mementum.lab.run import RunRecord, RunSpec, Status
+from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics.grid import Grid, on_scale
 
 

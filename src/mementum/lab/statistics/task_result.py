@@ -7,14 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mementum.lab.run import RunRecord, RunSpec, Status
+from mementum.lab.records.plan import Outline
+from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics import budget
 from mementum.lab.statistics.choice import Choice, Records, scored_records
-from mementum.lab.statistics.contrast import Contrast, Verdict
-from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.statistics.grid import Grid, on_scale, scale_margin, shown_score
 from mementum.lab.statistics.remarks import of_choice
-from mementum.lab.statistics.survival import Reach, first_crossing
+from mementum.lab.statistics.target_times import Reach, first_crossing
+from mementum.lab.statistics.verdicts import Contrast, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

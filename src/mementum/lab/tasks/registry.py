@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from mementum.lab.task import Task, Tier
-from mementum.lab.tasks.autoencoder import AUTOENCODER
-from mementum.lab.tasks.bistable import BISTABLE
-from mementum.lab.tasks.bytes import BYTES
-from mementum.lab.tasks.chain import CHAIN
-from mementum.lab.tasks.digits import DIGITS
-from mementum.lab.tasks.factors import FACTORS
-from mementum.lab.tasks.logreg import LOGREG
-from mementum.lab.tasks.own import registered
-from mementum.lab.tasks.paper import PAPER
-from mementum.lab.tasks.plugged import plugged
-from mementum.lab.tasks.poisson import POISSON
-from mementum.lab.tasks.quadratic import QUAD, QUAD_TURNED
-from mementum.lab.tasks.reddi import REDDI
-from mementum.lab.tasks.residual import RESIDUAL
-from mementum.lab.tasks.ring import RING
-from mementum.lab.tasks.signals import SIGNALS
-from mementum.lab.tasks.stochastic import STOCHASTIC
-from mementum.lab.tasks.tabular import DIABETES, TABULAR
-from mementum.lab.tasks.zipf import ZIPF
+from mementum.lab.tasks.analytic.bistable import BISTABLE
+from mementum.lab.tasks.analytic.quad import QUAD, QUAD_TURNED
+from mementum.lab.tasks.analytic.reddi_periodic import REDDI
+from mementum.lab.tasks.analytic.reddi_stochastic import STOCHASTIC
+from mementum.lab.tasks.entry_points import plugged
+from mementum.lab.tasks.linear.linear_ae import AUTOENCODER
+from mementum.lab.tasks.linear.logreg_cancer import LOGREG
+from mementum.lab.tasks.linear.mf import FACTORS
+from mementum.lab.tasks.linear.zipf_linear import ZIPF
+from mementum.lab.tasks.networks.cnn_mnist1d import SIGNALS
+from mementum.lab.tasks.networks.gan_ring import RING
+from mementum.lab.tasks.networks.lm_bytes import BYTES
+from mementum.lab.tasks.networks.lm_lstm import CHAIN
+from mementum.lab.tasks.networks.mlp_digits import DIGITS
+from mementum.lab.tasks.networks.paper_tier import PAPER
+from mementum.lab.tasks.networks.pinn_poisson import POISSON
+from mementum.lab.tasks.networks.resnet_digits import RESIDUAL
+from mementum.lab.tasks.networks.tabular import DIABETES, TABULAR
+from mementum.lab.tasks.task import Task, Tier
+from mementum.lab.tasks.user_file import registered
 
 TASKS: tuple[Task, ...] = (
     REDDI,

@@ -1,0 +1,222 @@
+"""Files of claims: what they may say, and how they are read."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mementum.family.limits import resolve
+from mementum.lab.claims.claim import Arm, Check, Claim, ClaimError, Relation
+from mementum.lab.records import codec
+from mementum.lab.records.codec import Kind, is_number, is_text, is_whole
+
+
+def one_of(*words: str) -> Kind:
+    """Return the kind of a value that is one of these words."""
+    return Kind(lambda value: value in words, f"one of {', '.join(words)}")
+
+
+def is_name(value: Any) -> bool:
+    """Return whether the value can name a claim, a place in a page and a file."""
+    return is_text(value) and re.fullmatch(r"\w[\w.-]{0,39}", value) is not None
+
+
+def is_rates(value: Any) -> bool:
+    """Return whether the value is a list of rates above 0, from low to high."""
+    if not codec.each(is_number, value) or value != sorted(set(value)):
+        return False
+    return bool(value) and value[0] > 0
+
+
+def is_table(value: object) -> bool:
+    """Return whether the value is a table."""
+    return isinstance(value, dict)
+
+
+def number_kind(fits: Callable[[Any], bool], words: str) -> Kind:
+    """Return the kind of numbers that fit."""
+    return Kind(lambda value: is_number(value) and fits(value), words)
+
+
+NAME = Kind(is_name, "a name of up to 40 letters, digits, dots, dashes and underscores")
+
+
+WORDS = Kind(lambda v: is_text(v) and v != "" and not v.isspace(), "a text")
+
+
+TABLE = Kind(is_table, "a table")
+
+
+TABLES = Kind(lambda value: codec.each(is_table, value), "a list of tables")
+
+
+NAMED = Kind(lambda value: codec.table(is_table, value), "a table of tables")
+
+
+RATES = Kind(is_rates, "a list of learning rates above 0, from low to high")
+
+
+COUNT = Kind(lambda value: is_whole(value) and value > 0, "a whole number of 1 or more")
+
+
+ABOVE = number_kind(lambda value: value > 0, "a number above 0")
+
+
+MARGIN = number_kind(lambda value: value >= 0, "a number of 0 or more")
+
+
+SHARE = number_kind(lambda value: 0 < value <= 1, "a share above 0, up to 1")
+
+
+FILE = {"paper": TABLE, "claim": TABLES}
+
+
+PAPER = {"name": WORDS, "title": WORDS, "source": WORDS, "read": WORDS}
+
+
+CLAIM = {
+    "name": NAME,
+    "sentence": WORDS,
+    "where": WORDS,
+    "note": codec.TEXT,
+    "untestable": codec.TEXT,
+    "arms": NAMED,
+    "check": TABLES,
+}
+
+
+ARM = {"contender": WORDS, "lrs": RATES, "options": codec.OPTIONS, "kappa": ABOVE}
+
+
+CHECK = {
+    "says": WORDS,
+    "task": WORDS,
+    "arm": WORDS,
+    "is": one_of(*Relation),
+    "against": WORDS,
+    "level": codec.NUMBER,
+    "margin": MARGIN,
+    "scale": one_of("log", "linear"),
+    "value": one_of("validation", "train", "rise"),
+    "at": SHARE,
+    "rates": one_of("tuned", "mean"),
+    "chosen": one_of("validation", "train"),
+    "count": COUNT,
+}
+
+
+def read(path: Path) -> list[Claim]:
+    """Return the claims of a ledger file.
+
+    Raises:
+        ClaimError: The file cannot be read, or does not say what a claim needs, or says
+            what none knows; the message names the file, the claim and the key.
+    """
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ClaimError(f"{path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ClaimError(f"{path} is no TOML ({error}).") from error
+    wanted(str(path), plain, FILE, ("paper", "claim"))
+    wanted(f"{path}, paper", plain["paper"], PAPER, tuple(PAPER))
+    claims: dict[str, Claim] = {}
+    for number, each in enumerate(plain["claim"], start=1):
+        name = each.get("name")
+        place = f"{path}, claim {name if NAME.fits(name) else number}"
+        found = claim(place, each, plain["paper"])
+        if found.name in claims:
+            raise ClaimError(f"{place}: another claim of the file has this name.")
+        claims[found.name] = found
+    if not claims:
+        raise ClaimError(f"{path} holds no claim; give one as [[claim]].")
+    return list(claims.values())
+
+
+def wanted(
+    place: str,
+    plain: Mapping[str, Any],
+    known: Mapping[str, Kind],
+    needed: tuple[str, ...],
+) -> None:
+    """Raise unless a table has the needed keys, known ones alone, each of its kind."""
+    for key, value in plain.items():
+        if key not in known:
+            try:
+                resolve("key", key, known)
+            except ValueError as error:
+                raise ClaimError(f"{place}: {error}") from error
+            raise ClaimError(f"{place}: the key {key!r} is written in lower case.")
+        if not known[key].fits(value):
+            shown = json.dumps(value, default=str, ensure_ascii=False)[:60]
+            raise ClaimError(f"{place}: {key} is {shown}, not {known[key].words}.")
+    for key in needed:
+        if key not in plain:
+            raise ClaimError(f"{place}: {key} is missing; give {known[key].words}.")
+
+
+def claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Claim:
+    """Return the claim that a table of the file describes."""
+    wanted(place, plain, CLAIM, ("name", "sentence", "where"))
+    rest = dict(plain)
+    arms = {
+        name: arm(f"{place}, arm {name}", each)
+        for name, each in rest.pop("arms", {}).items()
+    }
+    checks = tuple(
+        check(f"{place}, check {number}", each)
+        for number, each in enumerate(rest.pop("check", []), start=1)
+    )
+    heading = {**paper, "paper": paper["name"]}
+    heading.pop("name")
+    found = Claim(**heading, **rest, arms=arms, checks=checks)
+    if bool(found.untestable) is bool(checks):
+        raise ClaimError(
+            f"{place}: give either checks, as [[claim.check]], or in untestable the "
+            "reason why there are none."
+        )
+    used = {name for each in checks for name in (each.arm, each.against) if name}
+    for name in sorted(used ^ set(arms)):
+        fault = "is in no check" if name in arms else "is none of the claim's arms"
+        raise ClaimError(f"{place}: {name!r} {fault}.")
+    return found
+
+
+def arm(place: str, plain: Mapping[str, Any]) -> Arm:
+    """Return the arm that a table describes."""
+    wanted(place, plain, ARM, ("contender", "lrs"))
+    return Arm(**{**plain, "lrs": tuple(plain["lrs"])})
+
+
+def check(place: str, plain: Mapping[str, Any]) -> Check:
+    """Return the check that a table describes."""
+    wanted(place, plain, CHECK, ("says", "task", "arm", "is"))
+    rest = dict(plain)
+    found = Check(relation=Relation(rest.pop("is")), **rest)
+    if fault := contradiction(found):
+        raise ClaimError(f"{place}: {fault}.")
+    return found
+
+
+def contradiction(check: Check) -> str:
+    """Return what two keys of a check say against each other, if they do."""
+    level = check.level
+    if (check.against is None) is (level is None):
+        return "give one of against, an arm, and level, a number"
+    if check.against == check.arm:
+        return f"against is {check.arm!r}, the arm itself"
+    if level is not None and level <= 0 and check.scale == "log":
+        return f'level is {level:g}; give scale = "linear", or a level above 0'
+    if check.count is not None and (level is None or check.scale == "log"):
+        return 'count belongs to a share: give level and scale = "linear" with it'
+    if check.count is not None and check.rates == "mean":
+        return 'count is for one rate, and rates is "mean"'
+    if check.chosen is not None and check.rates == "mean":
+        return 'chosen is for a tuned rate, and rates is "mean"'
+    if check.value == "rise" and (check.at < 1 or check.scale == "log"):
+        return 'a rise is in nats over the run: give scale = "linear" and no at'
+    return ""

@@ -1,0 +1,1 @@
+"""The ledger of claims: its words, pictures, page and files."""

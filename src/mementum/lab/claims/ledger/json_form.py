@@ -1,0 +1,129 @@
+"""The ledger as plain data, for ``--json``.
+
+    format    1; it grows when a key changes its meaning
+    tier      smoke, quick or standard
+    claims    [{name, paper, source, sentence, note, verdict, untestable, checks}]
+      checks  [{says, answer, task, value, arm, against, level, scale, region,
+                difference, interval, interval_level, exact, seeds, diverged,
+                detectable}]
+
+Differences, intervals, regions and detectable distances are on the check's scale:
+differences of logarithms, or of the value itself. An end that is infinite, and a number
+that does not exist, is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mementum.lab.claims.claim import ClaimError
+from mementum.lab.claims.ledger import words
+from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.verdict import Finding, Outcome, Verdict
+from mementum.lab.records.run import strict
+from mementum.lab.report.ledger_rows import LedgerRow, LedgerRows
+
+FORMAT = 1
+
+
+def plain(verdicts: Sequence[Verdict], tier: Tier) -> dict[str, Any]:
+    """Return the ledger as nested dictionaries, lists, strings and finite numbers."""
+    claims = [of_verdict(verdict) for verdict in verdicts]
+    found: dict[str, Any] = strict(
+        {"format": FORMAT, "tier": tier.value, "claims": claims}
+    )
+    return found
+
+
+def text(verdicts: Sequence[Verdict], tier: Tier) -> str:
+    """Return the plain data as JSON."""
+    return json.dumps(plain(verdicts, tier), indent=1, allow_nan=False)
+
+
+def of_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Return one claim."""
+    claim = verdict.claim
+    return {
+        "name": claim.name,
+        "paper": claim.paper,
+        "source": claim.source,
+        "sentence": claim.sentence,
+        "note": claim.note,
+        "verdict": verdict.outcome.value,
+        "untestable": claim.untestable or None,
+        "checks": [of_finding(finding) for finding in verdict.findings],
+    }
+
+
+def of_finding(finding: Finding) -> dict[str, Any]:
+    """Return one check."""
+    check, interval = finding.check, finding.interval
+    return {
+        "says": check.says,
+        "answer": finding.answer.value,
+        "task": check.task,
+        "value": check.value,
+        "arm": check.arm,
+        "against": check.against,
+        "level": check.level,
+        "scale": check.scale,
+        "region": list(finding.region),
+        "difference": finding.difference,
+        "interval": None if interval is None else [interval.low, interval.high],
+        "interval_level": None if interval is None else interval.level,
+        "exact": finding.exact,
+        "seeds": finding.seeds,
+        "diverged": finding.diverged,
+        "detectable": finding.detectable,
+    }
+
+
+PAGE = "ledger.html"
+
+
+PLAIN = "ledger.json"
+
+
+def read(folder: Path) -> LedgerRows:
+    """Return the ledger of a folder.
+
+    Raises:
+        ClaimError: There is none, or it is written in another version of its form.
+    """
+    path = folder / PLAIN
+    again = f"`mementum reproduce all --out {folder}` writes it"
+    try:
+        plain: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ClaimError(
+            f"{folder} holds no ledger: {PLAIN} is missing. {again}."
+        ) from error
+    except OSError as error:
+        raise ClaimError(f"{path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ClaimError(f"{path} is broken ({error}). {again} anew.") from error
+    try:
+        if (form := plain["format"]) != FORMAT:
+            raise ClaimError(
+                f"{path} is written in format {form}, and this version reads format "
+                f"{FORMAT}. {again} anew."
+            )
+        entries = tuple(_row(each) for each in plain["claims"])
+        return LedgerRows(page=folder / PAGE, tier=str(plain["tier"]), entries=entries)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ClaimError(f"{path} is broken ({error!r}). {again} anew.") from error
+
+
+def _row(plain: dict[str, Any]) -> LedgerRow:
+    outcome = Outcome(plain["verdict"])
+    return LedgerRow(
+        name=str(plain["name"]),
+        paper=str(plain["paper"]),
+        sentence=str(plain["sentence"]),
+        verdict=outcome,
+        sign=words.SIGNS[outcome],
+        tone=words.tone(outcome),
+    )

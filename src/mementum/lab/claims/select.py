@@ -1,0 +1,108 @@
+"""The ledger: every claim of the four papers, from the files beside this one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mementum.family.limits import resolve
+from mementum.lab.claims.claim import Arm, Check, Claim, ClaimError
+from mementum.lab.claims.claim_file import read
+from mementum.lab.claims.plan import Tier, settle
+from mementum.lab.planning import contender
+from mementum.lab.running import modifiers
+from mementum.lab.tasks import registry
+from mementum.lab.tasks.claimed import PROBLEMS
+from mementum.lab.tasks.task import Task
+
+FILES = ("amsgrad", "adax", "adamomentum", "adamnx")
+
+
+@functools.cache
+def ledger() -> tuple[Claim, ...]:
+    """Return all claims, paper by paper."""
+    folder = Path(__file__).with_name("papers")
+    return tuple(claim for name in FILES for claim in read(folder / f"{name}.toml"))
+
+
+def papers() -> tuple[str, ...]:
+    """Return the names of the papers."""
+    return tuple(dict.fromkeys(claim.paper for claim in ledger()))
+
+
+def select(wanted: str) -> tuple[Claim, ...]:
+    """Return the claims of these names: claims, papers or all, separated by commas.
+
+    Raises:
+        ClaimError: A name is neither a claim nor a paper.
+    """
+    known = ("all", *papers(), *(claim.name for claim in ledger()))
+    asked = [name.strip() for name in wanted.split(",") if name.strip()]
+    if not asked:
+        raise ClaimError(f"no claim is named; choose from {', '.join(known)}.")
+    try:
+        names = {resolve("paper or claim", name, known) for name in asked}
+    except ValueError as error:
+        raise ClaimError(str(error)) from error
+    return tuple(
+        claim for claim in ledger() if names & {"all", claim.paper, claim.name}
+    )
+
+
+def own(paths: Sequence[str]) -> tuple[Claim, ...]:
+    """Return the claims of these files, each of their arms tried out.
+
+    Raises:
+        ClaimError: A file is no ledger, a claim has the name of another, or an arm
+            cannot be trained on its task.
+    """
+    names = {claim.name.lower(): claim.paper for claim in ledger()}
+    found: list[Claim] = []
+    for path in dict.fromkeys(paths):
+        for claim in read(Path(path)):
+            place = f"{path}, claim {claim.name}"
+            if claim.name.lower() in names:
+                taken = names[claim.name.lower()]
+                raise ClaimError(f"{place}: {taken} has a claim of this name.")
+            names[claim.name.lower()] = claim.paper
+            for number, check in enumerate(claim.checks, start=1):
+                attempt(f"{place}, check {number}", claim, check)
+            found.append(claim)
+    return tuple(found)
+
+
+def attempt(place: str, claim: Claim, check: Check) -> None:
+    """Begin a run of each arm of a check, or say what stands in the way."""
+    try:
+        task = modifiers.find(check.task)
+    except LookupError as error:
+        name = check.task.partition(modifiers.SEPARATOR)[0]
+        known = [each.name for each in (*registry.offered(), *PROBLEMS)]
+        reason = error if name in known else unknown("task", name, known)
+        raise ClaimError(f"{place}: {reason}") from error
+    for name in filter(None, (check.arm, check.against)):
+        try:
+            begin(check, claim.arms[name], task)
+        except Exception as error:
+            raise ClaimError(f"{place}, arm {name}: {error}") from error
+
+
+def begin(check: Check, arm: Arm, task: Task) -> None:
+    """Begin a run of an arm, which raises whatever makes it impossible."""
+    every = (*contender.CONTENDERS, *contender.OTHERS)
+    known = {each.name: each for each in every if each.matched is None}
+    if arm.contender not in known:
+        raise ClaimError(unknown("contender", arm.contender, known))
+    options = settle(check, arm, Tier.SMOKE).options
+    build = known[arm.contender].optimizer
+    modifiers.begin(check.task, task, 0, lambda p: build(p, arm.lrs[0], options))
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the words for a name that is not known as it is written."""
+    try:
+        found = resolve(kind, name, known)
+    except ValueError as error:
+        return str(error)
+    return f"no {kind} is named {name!r}; did you mean {found}?"

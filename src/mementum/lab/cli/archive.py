@@ -1,0 +1,178 @@
+"""Carries out the commands on what is kept: query, merge, status and export."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from mementum.lab.cli.progress import PatientConsole
+from mementum.lab.cli.request import RequestError, place
+from mementum.lab.records import segments, sql
+from mementum.lab.records.journal import PLAN, Store, complaint, settled
+from mementum.lab.records.merge import disputed, merge, provenance
+from mementum.lab.records.plan import Plan
+from mementum.lab.records.run import RunRecord, Status, strict
+from mementum.lab.running.driver import missing
+
+WIDE = 100_000
+"""Columns of a page that is not a terminal: no row of a table is folded."""
+
+
+def query(arguments: argparse.Namespace) -> int:
+    """Answer an SQL query over the tables ``runs`` and ``curves``."""
+    store = existing(arguments.folder)
+    with sql.tables(store.records(), planned(store)) as base:
+        names, rows = sql.ask(base, arguments.sql)
+    if arguments.format == "json":
+        print(json.dumps(strict(objects(names, rows)), indent=1, default=str))
+    elif arguments.format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerows([names, *rows])
+    else:
+        table = Table(*map(escape, names), box=None)
+        for row in rows:
+            table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        page().print(table)
+    return 0
+
+
+def objects(
+    names: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> list[dict[str, object]]:
+    """Return rows as objects; columns of one name would lose all values but one."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise RequestError(
+            f"The answer has several columns named {twice[0]}; name them apart with AS."
+        )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def merge_folders(arguments: argparse.Namespace) -> int:
+    """Add the records of several folders to one."""
+    sources = [Store(place("a folder", folder)) for folder in arguments.folders]
+    target = Store(place("--into", arguments.into))
+    came = merge(sources, target, pool=arguments.pool)
+    print(f"{target.folder}: {came.runs} runs, {came.taken} records taken over.")
+    if came.disputed:
+        print(dispute(came.disputed))
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Say what a folder holds and what its plan still lacks."""
+    store = existing(arguments.folder)
+    every = store.every()
+    records = settled(every)
+    plan = store.read_plan() if (store.folder / PLAN).exists() else None
+    counts = by_task(records, plan)
+    if arguments.json:
+        tasks = {task: dict(count) for task, count in counts.items()}
+        plain = {"tasks": tasks, "disputed": disputed(every), **kept(store)}
+        print(json.dumps(plain, indent=1))
+        return 0
+    table = Table("task", *COUNTED, box=None)
+    for task, count in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
+        table.add_row(task, *(f"{count[word]:,}" for word in COUNTED))
+    console = page()
+    console.print(table)
+    size = kept(store)
+    console.print(
+        f"\nKept in {size['segments']} segment{'s' * (size['segments'] != 1)} and a "
+        f"journal of {size['journal']:,} bytes.",
+        markup=False,
+    )
+    for machine in sorted({provenance(record) for record in records}):
+        console.print(f"Run on: {machine}", markup=False)
+    if several := disputed(every):
+        console.print(dispute(several))
+    return 0
+
+
+COUNTED = ("planned", *Status, "missing")
+
+
+def by_task(records: list[RunRecord], plan: Plan | None) -> dict[str, Counter[str]]:
+    """Return, for each task, how many runs are planned, over in each way, and left.
+
+    Without a plan every run counts as planned. A failed run is tried again, so it is
+    among the missing too.
+    """
+    counts: dict[str, Counter[str]] = {}
+    specs = [r.spec for r in records] if plan is None else plan.specs()
+    wanted = {spec.run_id for spec in specs}
+    for spec in specs:
+        counts.setdefault(spec.task, Counter())["planned"] += 1
+    for record in records:
+        if record.spec.run_id in wanted:
+            counts[record.spec.task][record.status] += 1
+    for spec in missing(plan, records) if plan else ():
+        counts[spec.task]["missing"] += 1
+    return counts
+
+
+def kept(store: Store) -> dict[str, int]:
+    """Return how many segments there are, and how long the journal is."""
+    journal = store.journal.stat().st_size if store.journal.exists() else 0
+    return {"segments": len(segments.listed(store.segments)), "journal": journal}
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the tables ``runs`` and ``curves`` as files that other programs read."""
+    store = existing(arguments.folder)
+    folder = place("--to", arguments.to)
+    with sql.tables(store.records(), planned(store)) as base:
+        try:
+            for path in sql.export(base, folder, arguments.format):
+                print(path)
+        except OSError as error:
+            raise RequestError(complaint(error, folder)) from error
+    return 0
+
+
+def existing(text: str) -> Store:
+    """Return the store of a folder that holds something."""
+    store = Store(place("the folder", text))
+    if not store.exists():
+        raise RequestError(
+            f"{store.folder} holds no results. Name the --out folder of a comparison."
+        )
+    return store
+
+
+def planned(store: Store) -> set[str]:
+    """Return the ids of the runs in the folder's plan; none without a plan."""
+    if not (store.folder / PLAN).exists():
+        return set()
+    return {spec.run_id for spec in store.read_plan().specs()}
+
+
+def dispute(count: int) -> str:
+    """Return the sentence on runs with several results."""
+    return (
+        f"{count} runs have several results that differ. One of each is drawn by a "
+        "rule that sees no value; `mementum query` shows where it ran."
+    )
+
+
+def page() -> PatientConsole:
+    """Return a console that folds no row where nobody sees its width."""
+    console = PatientConsole(highlight=False)
+    return (
+        console if console.is_terminal else PatientConsole(highlight=False, width=WIDE)
+    )
+
+
+COMMANDS = {
+    "query": query,
+    "merge": merge_folders,
+    "status": status,
+    "export": export,
+}

@@ -1,0 +1,340 @@
+"""The lab's commands: compare, reproduce, report, tasks, and those on what is kept.
+
+What takes time to import stands in `commands` and `archive`, which are imported once a
+command runs: help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import TypeAlias
+
+from mementum.lab.errors import LabError
+
+FOLDER = "mementum-compare"
+PAGE = "report.html"
+EXTRA = ("duckdb", "scipy", "sklearn", "rich", "jinja2", "plotly")
+
+
+def add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add the lab's commands to the command line."""
+    add_compare(commands)
+    add_reproduce(commands)
+    report = commands.add_parser(
+        "report", help="make the report of a comparison again", description=REPORT
+    )
+    report.add_argument(
+        "folder", nargs="?", default=FOLDER, help=f"its folder (default: {FOLDER})"
+    )
+    report.add_argument("--report", metavar="FILE", help=f"the page (default: {PAGE})")
+    report.add_argument(
+        "--ledger",
+        metavar="FOLDER",
+        help="show the verdicts on claims that `mementum reproduce` keeps there",
+    )
+    report.add_argument("--json", action="store_true", help="print JSON only")
+    report.set_defaults(run=run, lab="report")
+    tasks = commands.add_parser(
+        "tasks",
+        help="list the tasks and contenders of the lab",
+        description="List the tasks and the contenders that `mementum compare` knows.",
+    )
+    tasks.set_defaults(run=run, lab="tasks")
+    add_archive(commands, run, FOLDER)
+
+
+REPORT = (
+    "Make the table and the page of a comparison again from the folder it was kept in. "
+    "Nothing is trained."
+)
+COMPARE = (
+    "Train every contender on real tasks, each with its learning rate tuned the same "
+    "way, and say what is better, with uncertainty. Interrupted, the same command "
+    "continues where it stopped."
+)
+
+
+CLAIMS = "mementum-claims"
+REPRODUCE = (
+    "Run what the papers claim, as far as it can be run here, and say of every claim "
+    "whether it is reproduced, with its interval. The predicates are fixed in files "
+    "beside the code. Interrupted, the same command continues where it stopped."
+)
+
+
+def add_reproduce(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add ``mementum reproduce`` to the command line."""
+    parser = commands.add_parser(
+        "reproduce", help="check the claims of the papers", description=REPRODUCE
+    )
+    add = parser.add_argument
+    add(
+        "claims",
+        nargs="?",
+        metavar="PAPER|CLAIM|all",
+        help="comma-separated, such as AdaX or R1,X2 (default: all)",
+    )
+    add(
+        "--claim",
+        metavar="FILE",
+        action="append",
+        help="a TOML file with claims of your own; may be given again. Without a "
+        "name, no other claim is run",
+    )
+    add(
+        "--tier",
+        default="quick",
+        help="smoke (2 seeds), quick (10) or standard (20) (default: quick)",
+    )
+    add_workforce(parser)
+    add(
+        "--out",
+        metavar="FOLDER",
+        default=CLAIMS,
+        help=f"where results are kept and found again (default: {CLAIMS})",
+    )
+    add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--json", action="store_true", help="print JSON only; progress to stderr")
+    parser.set_defaults(run=run, lab="reproduce")
+
+
+def add_workforce(parser: argparse.ArgumentParser) -> None:
+    """Add what says who carries the runs out."""
+    add = parser.add_argument
+    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the Dask cluster of this scheduler (its address, or its file)",
+    )
+
+
+def add_compare(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add ``mementum compare`` to the command line."""
+    parser = commands.add_parser(
+        "compare", help="compare optimizers on real tasks", description=COMPARE
+    )
+    add_subjects(parser)
+    add_spending(parser)
+    add_places(parser)
+    parser.set_defaults(run=run, lab="compare")
+
+
+def add_subjects(parser: argparse.ArgumentParser) -> None:
+    """Add what says which optimizers are compared on what."""
+    add = parser.add_argument
+    add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--task",
+        metavar="FILE",
+        action="append",
+        help="a Python file with a task of your own; may be given again. Without "
+        "--tasks, no other task is run",
+    )
+    add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--reference",
+        metavar="NAME",
+        default="AdamW",
+        help="whom to compare with; it always takes part (default: AdamW)",
+    )
+    add(
+        "--schedule",
+        metavar="NAMES",
+        help="constant, cosine (5 %% linear warm-up, then to 0) or both, "
+        "comma-separated (default: the tier's: smoke and quick constant, standard and "
+        "paper both)",
+    )
+    add(
+        "--weight-decay",
+        metavar="VALUE",
+        help="the same decoupled weight decay for every contender, 0 for none "
+        "(default: each as published). SGD knows coupled decay only, and has that",
+    )
+
+
+def add_spending(parser: argparse.ArgumentParser) -> None:
+    """Add what says how much is spent."""
+    add = parser.add_argument
+    add(
+        "--tier",
+        metavar="NAME",
+        default="quick",
+        help="how much to spend: smoke, quick, standard or paper, which fetches real "
+        "data (default: quick)",
+    )
+    add("--seeds", metavar="N", help="how many seeds (default: the tier's, quick 4)")
+    add(
+        "--lrs",
+        metavar="N",
+        help="learning rates of each contender around its published default; an odd "
+        "number (default: the tier's, quick 5, half a decade apart)",
+    )
+    add(
+        "--trials",
+        metavar="N",
+        help="tune all hyperparameters as well, over so many settings more (default: "
+        "the tier's: quick 0, standard and paper 24)",
+    )
+    add(
+        "--widen",
+        metavar="N",
+        help="how often a grid may be widened whose end was chosen (default: the "
+        "tier's: smoke 0, quick 1, standard and paper 2)",
+    )
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add what says where runs are carried out, kept and shown."""
+    add = parser.add_argument
+    add_workforce(parser)
+    add(
+        "--out",
+        metavar="FOLDER",
+        default=FOLDER,
+        help=f"where results are kept and found again (default: {FOLDER})",
+    )
+    add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add(
+        "--log",
+        choices=("trackio", "wandb", "tensorboard"),
+        help="hand every finished run to this tracker as well",
+    )
+    add("--offline", action="store_true", help="fetch no data")
+    add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--json", action="store_true", help="print JSON only; progress to stderr")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out a command of the lab and return its exit code.
+
+    0: done, diverged runs included. 1: done, but runs failed. 2: it cannot be done, for
+    the reason given in a sentence. 130: stopped by Ctrl-C.
+    """
+    if any(importlib.util.find_spec(package) is None for package in EXTRA):
+        print(
+            f"mementum {arguments.lab} needs the lab extra: "
+            'pip install "mementum[lab]"',
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        module = import_module(getattr(arguments, "module", "mementum.lab.cli.compare"))
+        return int(module.COMMANDS[arguments.lab](arguments))
+    except LabError as error:
+        print(f"mementum {arguments.lab}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+QUERY = (
+    "Answer an SQL query over two tables: runs, a row for each run, and curves, a row "
+    "for each point of its learning curve. They are copies: a query changes no result. "
+    'Example: mementum query "SELECT contender, min(score) FROM runs GROUP BY ALL"'
+)
+
+
+MERGE = (
+    "Add the results of several folders to one. Neither the order of the folders nor "
+    "repeating the command changes what comes of it."
+)
+
+
+STATUS = "Say which runs of a comparison are done, failed and missing."
+
+
+EXPORT = "Write the tables runs and curves as files that other programs read."
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_archive(
+    commands: Commands, run: Callable[[argparse.Namespace], int], folder: str
+) -> None:
+    """Add the commands, which read ``folder`` unless told another."""
+    named = {
+        "query": query(commands, folder),
+        "merge": merge(commands),
+        "status": status(commands, folder),
+        "export": export(commands, folder),
+    }
+    for name, parser in named.items():
+        parser.set_defaults(run=run, lab=name, module="mementum.lab.cli.archive")
+
+
+def query(commands: Commands, folder: str) -> argparse.ArgumentParser:
+    """Add the options of a query."""
+    parser = commands.add_parser(
+        "query", help="ask the results in SQL", description=QUERY
+    )
+    parser.add_argument("sql", metavar="SQL", help="the query")
+    add_folder(parser, folder)
+    parser.add_argument(
+        "--format",
+        choices=["table", "csv", "json"],
+        default="table",
+        help="how the answer is printed (default: table)",
+    )
+    return parser
+
+
+def merge(commands: Commands) -> argparse.ArgumentParser:
+    """Add the options of a merge."""
+    parser = commands.add_parser(
+        "merge", help="bring several folders together", description=MERGE
+    )
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="what to add")
+    parser.add_argument(
+        "--into", required=True, metavar="FOLDER", help="what to add to"
+    )
+    parser.add_argument(
+        "--pool",
+        action="store_true",
+        help="also where the machines or versions differ",
+    )
+    return parser
+
+
+def status(commands: Commands, folder: str) -> argparse.ArgumentParser:
+    """Add the options of the status."""
+    parser = commands.add_parser(
+        "status", help="say how far a comparison has come", description=STATUS
+    )
+    add_folder(parser, folder)
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    return parser
+
+
+def export(commands: Commands, folder: str) -> argparse.ArgumentParser:
+    """Add the options of an export."""
+    parser = commands.add_parser(
+        "export", help="write the results as Parquet or CSV", description=EXPORT
+    )
+    add_folder(parser, folder)
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
+    parser.add_argument(
+        "--format",
+        choices=["parquet", "csv"],
+        default="parquet",
+        help="kind of the files (default: parquet)",
+    )
+    return parser
+
+
+def add_folder(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add the folder that a command reads."""
+    parser.add_argument(
+        "folder", nargs="?", default=folder, help=f"its folder (default: {folder})"
+    )

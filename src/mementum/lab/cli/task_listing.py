@@ -1,0 +1,71 @@
+"""The tables of ``mementum tasks``: what there is, in which sizes, for how long."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from mementum.lab.planning import contender
+from mementum.lab.planning.forecast import START, clock
+from mementum.lab.planning.schedule import under
+from mementum.lab.planning.tiers import SPENDING
+from mementum.lab.report.methods import plain
+from mementum.lab.tasks.registry import of_tier, offered
+from mementum.lab.tasks.task import Task, Tier
+
+
+def tasks() -> Table:
+    """Return the tasks and what they are."""
+    table = Table("task", "what it is", box=None)
+    for task in offered():
+        table.add_row(task.name, task.title)
+    return table
+
+
+def sizes() -> Table:
+    """Return the steps of every task in every tier, and the seconds of a run."""
+    table = Table(box=None)
+    table.add_column("task", no_wrap=True)
+    for tier in Tier:
+        table.add_column(f"{tier}", no_wrap=True)
+    for task in offered():
+        table.add_row(task.name, *(size(task.at(tier)) for tier in Tier))
+    return table
+
+
+def size(task: Task | None) -> str:
+    """Return a task's steps and seconds, or nothing where it has no part."""
+    if task is None:
+        return ""
+    digits = ".2g" if task.seconds < 10 else ",.0f"
+    return f"{task.steps:,}: {task.seconds:{digits}} s"
+
+
+def tiers(workers: int) -> Table:
+    """Return what each tier spends on all tasks and all contenders."""
+    told = f"with {workers} worker" + "s" * (workers != 1)
+    columns = "tier", "tasks", "seeds", "learning rates", "trials", "runs", told
+    table = Table(*columns, box=None)
+    tuned = sum(each.matched is None for each in contender.CONTENDERS)
+    for tier in Tier:
+        spending = SPENDING[tier]
+        found = [
+            under(task, each) for task in of_tier(tier) for each in spending.schedules
+        ]
+        each = len(contender.CONTENDERS) * spending.rates + tuned * spending.trials
+        runs = {
+            t.name: each * (1 if t.deterministic else spending.seeds) for t in found
+        }
+        seconds = START + sum(runs[t.name] * t.seconds for t in found) / workers
+        given = spending.seeds, spending.rates, spending.trials
+        counts = len(found), *given, sum(runs.values())
+        table.add_row(tier, *(f"{count:,}" for count in counts), clock(seconds))
+    return table
+
+
+def contenders() -> Table:
+    """Return the contenders with their published hyperparameters."""
+    table = Table("contender", "learning rate", "other hyperparameters", box=None)
+    for each in contender.CONTENDERS:
+        others = ", ".join(f"{name} {plain(v)}" for name, v in each.options.items())
+        table.add_row(each.name, f"{each.lr:g}", others)
+    return table

@@ -1,0 +1,157 @@
+"""Hands finished runs to a tracker, for those who like to watch.
+
+trackio and wandb share an interface of three calls: `init` opens a run and returns it,
+the run's `log` takes a point of a curve, and `finish` closes the run that is open.
+TensorBoard is made to look the same. None is required, and none can stop a comparison:
+a tracker that fails is dropped with a sentence, and the store has every result anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from mementum.lab.cli.request import Request, RequestError
+from mementum.lab.experiment import nothing
+from mementum.lab.records.run import RunRecord
+
+PROJECT = "mementum-compare"
+PACKAGES = {
+    "trackio": "trackio",
+    "wandb": "wandb",
+    "tensorboard": "torch.utils.tensorboard",
+}
+
+
+class Open(Protocol):
+    """A run that a tracker has open."""
+
+    def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Take the values of one step."""
+
+
+class Tracker(Protocol):
+    """What trackio and wandb have in common."""
+
+    def init(
+        self, *, project: str, name: str, group: str, config: dict[str, Any]
+    ) -> Open:
+        """Open a run."""
+
+    def finish(self) -> None:
+        """Close the run that is open."""
+
+
+class TensorBoard:
+    """TensorBoard's event files, behind the same calls."""
+
+    def __init__(self, writer: Callable[..., Any], folder: Path) -> None:
+        self.writer = writer
+        self.folder = folder
+        self.open: Any = None
+
+    def init(
+        self, *, project: str, name: str, group: str, config: Mapping[str, Any]
+    ) -> Open:
+        """Open a run in a folder of its own."""
+        self.open = self.writer(log_dir=str(self.folder / name))
+        words = "\n".join(f"{key}: {value}" for key, value in config.items())
+        self.open.add_text("config", words)
+        return self
+
+    def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Write the values of one step."""
+        for name, value in metrics.items():
+            self.open.add_scalar(name, value, global_step=step)
+
+    def finish(self) -> None:
+        """Close the files."""
+        self.open.close()
+
+
+class Watch:
+    """Passes records on until the tracker fails.
+
+    Standard output belongs to the comparison. What the tracker prints of the first run
+    goes to standard error; it says where the runs are. The rest is dropped: of
+    thousands of runs the tracker would say the same.
+    """
+
+    def __init__(self, name: str, tracker: Tracker) -> None:
+        self.name = name
+        self.tracker: Tracker | None = tracker
+        self.heard = False
+
+    def __call__(self, record: RunRecord) -> None:
+        """Hand over a finished run: what decides it, its curve and its end."""
+        if self.tracker is None:
+            return
+        words = io.StringIO() if self.heard else sys.stderr
+        self.heard = True
+        try:
+            with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+                hand_over(record, self.tracker)
+        except Exception as error:  # noqa: BLE001 - no tracker may stop a comparison
+            self.tracker = None
+            print(
+                f"{self.name} takes no more runs ({type(error).__name__}: {error}). "
+                "The comparison goes on without it.",
+                file=sys.stderr,
+            )
+
+
+def hand_over(record: RunRecord, tracker: Tracker) -> None:
+    """Log one run from its first point to its last."""
+    spec = record.spec
+    run = tracker.init(
+        project=PROJECT,
+        name=f"{spec.task}-{spec.contender}-lr{spec.lr:g}-seed{spec.seed}"
+        f"-{spec.run_id[:8]}",
+        group=f"{spec.task}-{spec.contender}",
+        config={
+            "task": spec.task,
+            "contender": spec.contender,
+            "lr": spec.lr,
+            "seed": spec.seed,
+            "status": record.status.value,
+            **spec.options,
+        },
+    )
+    curve = record.curve
+    points = zip(curve.steps, curve.train, curve.validation, strict=True)
+    for step, train, metric in points:
+        values = {"train": train, "validation": metric}
+        finite = {name: v for name, v in values.items() if math.isfinite(v)}
+        if finite:
+            run.log(finite, step=step)
+    tracker.finish()
+
+
+def watched(request: Request) -> Callable[[RunRecord], None]:
+    """Return what is told of every record; nothing happens without a tracker."""
+    if request.log is None:
+        return nothing
+    return watch(request.log, request.folder)
+
+
+def watch(name: str, folder: Path) -> Watch:
+    """Return the tracker of this name, ready to be told of records.
+
+    Raises:
+        RequestError: Its package is not installed.
+    """
+    try:
+        module = importlib.import_module(PACKAGES[name])
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"--log {name} needs the package {name}: pip install {name}"
+        ) from error
+    if name == "tensorboard":
+        return Watch(name, TensorBoard(module.SummaryWriter, folder / "tensorboard"))
+    return Watch(name, module)

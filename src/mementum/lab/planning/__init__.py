@@ -1,0 +1,1 @@
+"""What a comparison will run: contenders, their ranges, schedules and tiers."""

@@ -1,0 +1,201 @@
+"""A contender is an optimizer at its published defaults, learning rate aside.
+
+A growing memory is published for runs of some 70,000 steps, and hardly grows in short
+ones. AdaXW and AdamNX therefore compete twice: as published, and matched, with the
+memory that has the published shape over the steps of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch.optim import Optimizer
+
+from mementum import (
+    Adam,
+    AdamNC,
+    AdamNX,
+    AdaMomentum,
+    AdamW,
+    AdaX,
+    AdaXW,
+    AMSGrad,
+    Mementum,
+)
+from mementum.lab.planning import search_spaces
+from mementum.lab.planning.search_spaces import KAPPA, SHORTEST, Dimension
+from mementum.lab.records.run import Option
+
+MATCHED = "-matched"
+"""Ends the name of a contender whose memory is matched to the length of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """An optimizer in the comparison.
+
+    The options are written out, so that a run stays what it was when a default changes.
+    """
+
+    name: str
+    lr: float
+    """The authors' default, and the centre of the grid of learning rates."""
+    options: Mapping[str, Option]
+    """Every hyperparameter but the learning rate, as published."""
+    factory: Callable[..., Optimizer]
+    decoupling: Mapping[str, Option] = field(default_factory=dict)
+    """What decouples weight decay from the gradient; empty where it is so as published,
+    and where the optimizer cannot do it."""
+    space: tuple[Dimension, ...] = ()
+    """What full tuning varies besides the learning rate."""
+    matched: Callable[[float], float] | None = None
+    """The second beta whose memory has this log ratio, if the run's length sets it."""
+
+    def decaying(self, weight_decay: float) -> Contender:
+        """Return the contender with this weight decay, which full tuning leaves alone.
+
+        It is decoupled from the gradient in all but torch's SGD, which adds it to the
+        gradient. Without decay, nothing is decoupled: the run is the published one's.
+        """
+        options = {**self.options, "weight_decay": weight_decay}
+        if weight_decay:
+            options.update(self.decoupling)
+        space = tuple(each for each in self.space if each is not search_spaces.DECAY)
+        return replace(self, options=options, space=space)
+
+    def options_over(self, steps: int) -> dict[str, Option]:
+        """Return the hyperparameters of a run of so many steps.
+
+        In fewer than ``SHORTEST`` steps a memory is matched to so many.
+        """
+        options = dict(self.options)
+        if self.matched is not None:
+            betas = options["betas"]
+            assert isinstance(betas, list)
+            options["betas"] = [betas[0], self.matched(KAPPA / max(steps, SHORTEST))]
+        return options
+
+    def optimizer(
+        self,
+        parameters: list[torch.nn.Parameter],
+        lr: float,
+        options: Mapping[str, Option],
+    ) -> Optimizer:
+        """Return the optimizer of these parameters with these options."""
+        given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.items()
+        }
+        return self.factory(parameters, lr=lr, **given)
+
+
+DECOUPLED: Mapping[str, Option] = {"decoupled_weight_decay": True}
+CONTENDERS: tuple[Contender, ...] = (
+    Contender(
+        name="SGD",
+        lr=0.1,
+        options={"momentum": 0.9, "weight_decay": 0.0},
+        factory=torch.optim.SGD,
+        space=search_spaces.MOMENTUM,
+    ),
+    Contender(
+        name="Adam",
+        lr=1e-3,
+        options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
+        factory=Adam,
+        decoupling=DECOUPLED,
+        space=search_spaces.DECAYING,
+    ),
+    Contender(
+        name="AdamW",
+        lr=1e-3,
+        options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamW,
+        space=search_spaces.DECAYING,
+    ),
+    Contender(
+        name="AMSGrad",
+        lr=1e-3,
+        options={
+            "betas": [0.9, 0.999],
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "variant": "paper",
+        },
+        factory=AMSGrad,
+        decoupling=DECOUPLED,
+        space=search_spaces.DECAYING,
+    ),
+    Contender(
+        name="AdamNC",
+        lr=1e-3,
+        options={"momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0},
+        factory=AdamNC,
+        decoupling=DECOUPLED,
+        space=search_spaces.MOMENTUM_EPS,
+    ),
+    Contender(
+        name="AdaMomentum",
+        lr=1e-3,
+        options={"betas": [0.9, 0.999], "eps": 1e-16, "weight_decay": 0.0},
+        factory=AdaMomentum,
+        space=search_spaces.DECAYING,
+    ),
+    Contender(
+        name="AdaXW",
+        lr=5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
+        factory=AdaXW,
+        space=search_spaces.ADAX,
+    ),
+    Contender(
+        name="AdaXW" + MATCHED,
+        lr=5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
+        factory=AdaXW,
+        space=search_spaces.ADAX,
+        matched=search_spaces.adax_beta,
+    ),
+    Contender(
+        name="AdamNX",
+        lr=1e-3,
+        options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamNX,
+        space=search_spaces.ADAMNX,
+    ),
+    Contender(
+        name="AdamNX" + MATCHED,
+        lr=1e-3,
+        options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
+        factory=AdamNX,
+        space=search_spaces.ADAMNX,
+        matched=search_spaces.adamnx_beta,
+    ),
+)
+
+OTHERS: tuple[Contender, ...] = (
+    Contender(
+        name="AdaX",
+        lr=1.5e-3,
+        options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-4},
+        factory=AdaX,
+        decoupling=DECOUPLED,
+    ),
+    Contender(
+        name="Mementum",
+        lr=1e-3,
+        options={"momentum": 0.9, "memory": 1.0001, "eps": 1e-8, "weight_decay": 0.0},
+        factory=Mementum,
+    ),
+)
+"""Optimizers that claims are about, and that no comparison runs unless asked."""
+
+
+def find(name: str) -> Contender:
+    """Return the contender of this name; an unknown name is a LookupError."""
+    for contender in (*CONTENDERS, *OTHERS):
+        if contender.name == name:
+            return contender
+    raise LookupError(f"the lab knows no contender named {name!r}")

@@ -1,0 +1,147 @@
+"""The plan of a comparison: which runs it needs, decided before any is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from scipy.stats import qmc
+
+from mementum.lab.planning.search_spaces import BREADTH, SEED, short
+from mementum.lab.records.plan import HALF_DECADE, Outline, Plan, rate
+from mementum.lab.records.run import RunSpec
+from mementum.lab.tasks.targets import family, goal
+
+if TYPE_CHECKING:
+    from mementum.lab.planning.contender import Contender
+    from mementum.lab.records.run import Option
+    from mementum.lab.tasks.task import Task
+
+    Settings: TypeAlias = Sequence[tuple[float, dict[str, Option]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Learning rates around a centre, equally many and equally wide for everyone."""
+
+    points: int = 5
+    """How many, an odd number: the centre and as many on each side of it."""
+    factor: float = HALF_DECADE
+    """The ratio of neighbours; half a decade unless told."""
+
+    def around(self, centre: float) -> tuple[float, ...]:
+        """Return the rates from low to high, to three significant digits."""
+        half = self.points // 2
+        return tuple(
+            rate(centre, self.factor, exponent) for exponent in range(-half, half + 1)
+        )
+
+
+def factorial(
+    *,
+    tasks: Sequence[Task],
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    grid: Grid,
+    reference: str,
+    versions: Mapping[str, str],
+    trials: int = 0,
+    widen: int = 0,
+    weight_decay: float | None = None,
+) -> Plan:
+    """Return the plan of every contender at every learning rate with every seed.
+
+    No run is spent on tuning alone, as the rate of a seed is chosen on other seeds. A
+    deterministic task has the first seed only. With `trials` everyone is tuned in full
+    as well; with `weight_decay` everyone has this one.
+    """
+    if weight_decay is not None:
+        contenders = [each.decaying(weight_decay) for each in contenders]
+    on_grid, varied = list[RunSpec](), list[RunSpec]()
+    for task in tasks:
+        runs = Runs(task, seeds[:1] if task.deterministic else seeds, versions)
+        for contender in contenders:
+            usual = contender.options_over(task.steps)
+            points = [(lr, usual) for lr in grid.around(contender.lr)]
+            # A matched memory is one of the settings that its original is tuned over.
+            many = trials if contender.matched is None else 0
+            on_grid += runs.of(contender, points)
+            varied += runs.of(contender, halton_trials(contender, task.steps, many))
+    return Plan(
+        tasks=tuple(map(outline, tasks)),
+        reference=reference,
+        runs=tuple(on_grid),
+        trials=tuple(varied),
+        centres={contender.name: contender.lr for contender in contenders},
+        factor=grid.factor,
+        widen=widen,
+        weight_decay=weight_decay,
+    )
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one task: every setting of a contender with every seed."""
+
+    task: Task
+    seeds: Sequence[int]
+    versions: Mapping[str, str]
+
+    def of(self, contender: Contender, settings: Settings) -> Iterator[RunSpec]:
+        """Return the runs of a contender at these learning rates with these options."""
+        for lr, options in settings:
+            for seed in self.seeds:
+                yield RunSpec(
+                    task=self.task.name,
+                    task_version=self.task.version,
+                    data=self.task.data(),
+                    contender=contender.name,
+                    options=dict(options),
+                    lr=lr,
+                    seed=seed,
+                    steps=self.task.steps,
+                    versions=dict(self.versions),
+                )
+
+
+def outline(task: Task) -> Outline:
+    """Return the outline of a task, with its frozen goal where it has one."""
+    target, untrained, best = goal(task)
+    return Outline(
+        name=task.name,
+        title=task.title,
+        metric=task.metric,
+        steps=task.steps,
+        deterministic=task.deterministic,
+        scale=task.scale,
+        margin=task.margin,
+        seconds=task.seconds,
+        target=target,
+        untrained=untrained,
+        best=best,
+        family=family(task),
+    )
+
+
+def halton_trials(
+    contender: Contender, steps: int, count: int
+) -> list[tuple[float, dict[str, Option]]]:
+    """Return so many learning rates with options, the same whenever they are asked for.
+
+    The published default is one of the settings that full tuning chooses from, and is
+    not among these.
+    """
+    if count < 1:
+        return []
+    width = 1 + len(contender.space)
+    points: Sequence[Sequence[float]] = (
+        qmc.Halton(d=width, scramble=True, seed=SEED).random(count).tolist()
+    )
+    drawn = []
+    for first, *rest in points:
+        options = contender.options_over(steps)
+        for dimension, share in zip(contender.space, rest, strict=True):
+            dimension.apply(options, dimension.value(share, steps), steps)
+        drawn.append((short(contender.lr * BREADTH ** (2 * first - 1)), options))
+    return drawn

@@ -1,0 +1,1 @@
+"""What is written down of a comparison: runs, plan, journal, and tables of them."""

@@ -1,0 +1,180 @@
+"""A run is one training from start to end: what decides it, and what came of it."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+from mementum.lab.records import codec
+
+FORMAT = 1
+"""Version of the records' JSON form; a reader refuses any other."""
+
+
+class Status(enum.StrEnum):
+    """How a run ended."""
+
+    FINISHED = "finished"
+    """It ran to its last step and has a finite score."""
+    DIVERGED = "diverged"
+    """A result: its loss or score was not finite, or its loss passed the limit."""
+    FAILED = "failed"
+    """An error of the lab, the optimizer or the machine: no result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """Everything that decides a run's result, and nothing else."""
+
+    task: str
+    task_version: int
+    data: str
+    """sha256 of the task's data, in hex."""
+    contender: str
+    options: dict[str, Option]
+    """Every hyperparameter but the learning rate."""
+    lr: float
+    seed: int
+    steps: int
+    versions: dict[str, str]
+
+    @property
+    def run_id(self) -> str:
+        """The sha256, in hex, of the spec's canonical JSON."""
+        return hashlib.sha256(compact(asdict(self)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The learning curve: training objective and metric on the evaluation grid.
+
+    The grid is equal for all contenders of a task. A value that is not finite is nan.
+    """
+
+    steps: tuple[int, ...]
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What came of a run."""
+
+    spec: RunSpec
+    status: Status
+    score: float | None
+    """The task's metric after the last step; None unless the run finished."""
+    curve: Curve
+    """Shorter than the grid where the run did not finish."""
+    seconds: float
+    """Wall-clock time of the whole run."""
+    optimizer_seconds: float
+    """Wall-clock time inside ``optimizer.step()`` alone."""
+    parameters: int
+    """Number of trained scalars."""
+    error: str | None
+    environment: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return the record as one line of JSON, with null for what is not finite."""
+        return compact({"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, line: str) -> RunRecord:
+        """Return the record that ``to_json`` wrote.
+
+        Raises ``FormatError`` for another version of the form, and ``ValueError`` for a
+        line that holds no record.
+        """
+        plain = json.loads(line)
+        if not isinstance(plain, dict) or "format" not in plain:
+            raise ValueError("the line holds no record of a run")
+        if (version := plain.pop("format")) != FORMAT:
+            raise FormatError(version)
+        try:
+            curve = plain.pop("curve")
+            record = cls(
+                spec=RunSpec(**plain.pop("spec")),
+                status=Status(plain.pop("status")),
+                curve=Curve(
+                    steps=tuple(curve["steps"]),
+                    train=numbers(curve["train"]),
+                    validation=numbers(curve["validation"]),
+                ),
+                **plain,
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the record is incomplete: {error}") from error
+        check(record)
+        return record
+
+
+class FormatError(ValueError):
+    """A record is written in another version of the form than this one reads."""
+
+    def __init__(self, version: object) -> None:
+        super().__init__(f"format {version}, and this version reads format {FORMAT}")
+
+
+SPEC = {
+    "task": codec.TEXT,
+    "task_version": codec.WHOLE,
+    "data": codec.TEXT,
+    "contender": codec.TEXT,
+    "options": codec.OPTIONS,
+    "lr": codec.NUMBER,
+    "seed": codec.WHOLE,
+    "steps": codec.WHOLE,
+    "versions": codec.TEXTS,
+}
+CURVE = {"steps": codec.WHOLES, "train": codec.NUMBERS, "validation": codec.NUMBERS}
+RECORD = {
+    "score": codec.NUMBER_OR_NONE,
+    "seconds": codec.NUMBER,
+    "optimizer_seconds": codec.NUMBER,
+    "parameters": codec.WHOLE,
+    "error": codec.TEXT_OR_NONE,
+    "environment": codec.TEXTS,
+}
+
+
+def check(record: RunRecord) -> None:
+    """Raise a ValueError for a value that no run can leave."""
+    codec.check(record, RECORD)
+    codec.check(record.spec, SPEC)
+    codec.check(record.curve, CURVE)
+    if (record.score is None) is (record.status is Status.FINISHED):
+        raise ValueError(f"score is {record.score} and status {record.status}")
+    curve = record.curve
+    if not len(curve.steps) == len(curve.train) == len(curve.validation):
+        raise ValueError("the parts of the curve differ in length")
+
+
+def compact(value: object) -> str:
+    """Return canonical JSON: sorted keys, no spaces, shortest floats, no nan."""
+    return json.dumps(
+        strict(value), sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+
+
+def strict(value: Any) -> Any:
+    """Return the value with null in place of every number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(inner) for inner in value]
+    return value
+
+
+def numbers(values: list[float | None]) -> tuple[float, ...]:
+    """Return the values with nan in place of null."""
+    return tuple(math.nan if value is None else value for value in values)
+
+
+Option: TypeAlias = float | int | str | bool | list[float]

@@ -1,0 +1,143 @@
+"""The records of a store as SQL tables, and those tables as files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import types
+import typing
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import duckdb
+
+from mementum.lab.errors import LabError
+from mementum.lab.records import segments
+from mementum.lab.records.run import RunRecord, RunSpec
+
+TABLES = ("runs", "curves")
+FORMATS = ("parquet", "csv")
+TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+"""SQL types of a run's fields by their Python types; any other becomes JSON."""
+
+
+class QueryError(LabError):
+    """A query cannot be answered; the message is the database's own."""
+
+
+def tables(
+    records: Sequence[RunRecord], planned: Collection[str]
+) -> duckdb.DuckDBPyConnection:
+    """Return a database of ``runs``, a row for each, and of ``curves``, one a point.
+
+    A field of a run or of its spec is a column. Whatever is done to the tables, the
+    store stays as it is.
+    """
+    base = segments.database()
+    ids = [record.spec.run_id for record in records]
+    segments.fill(
+        base,
+        "kept",
+        {
+            "place": ("BIGINT", range(len(ids))),
+            "run_id": ("VARCHAR", ids),
+            "planned": ("BOOLEAN", [run_id in planned for run_id in ids]),
+            "record": ("JSON", [record.to_json() for record in records]),
+        },
+    )
+    columns = [*columns_of(RunSpec, "$.spec."), *columns_of(RunRecord, "$.")]
+    base.execute(
+        f"CREATE TABLE runs AS SELECT run_id, planned, {', '.join(columns)} "  # noqa: S608
+        "FROM kept ORDER BY place"
+    )
+    base.execute(CURVES)
+    base.execute("DROP TABLE kept")
+    return base
+
+
+CURVES = """
+CREATE TABLE curves AS SELECT
+  run_id,
+  unnest(from_json(record -> '$.curve.steps', '["BIGINT"]')) AS step,
+  unnest(from_json(record -> '$.curve.train', '["DOUBLE"]')) AS train,
+  unnest(from_json(record -> '$.curve.validation', '["DOUBLE"]')) AS validation
+FROM kept ORDER BY place, step
+"""
+
+
+def columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
+    """Return the SQL for the plain fields of a spec or record: it follows the class."""
+    hints = typing.get_type_hints(kind, localns={"Option": object})
+    names = [field.name for field in fields(kind)]
+    return [
+        column(name, hints[name], where)
+        for name in names
+        if name not in ("spec", "curve")
+    ]
+
+
+def column(name: str, hint: object, where: str) -> str:
+    """Return the SQL for one field."""
+    if kind := type_of(hint):
+        return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
+    return f"record -> '{where}{name}' AS \"{name}\""
+
+
+def type_of(hint: object) -> str | None:
+    """Return the SQL type of a Python type, or of it or None."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    for known, kind in TYPES.items():
+        if isinstance(hint, type) and issubclass(hint, known):
+            return kind
+    return None
+
+
+def ask(
+    base: duckdb.DuckDBPyConnection, query: str
+) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Return the names of the answer's columns, and its rows."""
+    try:
+        # What holds no statement has no answer, whatever DuckDB's types say.
+        answer: duckdb.DuckDBPyConnection | None = base.execute(query)
+        if answer is None:
+            raise QueryError('The query is empty; "FROM runs" shows all runs.')
+        names = [each[0] for each in answer.description or []]
+        return names, answer.fetchall()
+    except duckdb.Error as error:
+        raise QueryError(str(error).strip()) from error
+
+
+def export(
+    base: duckdb.DuckDBPyConnection,
+    folder: Path,
+    form: str,
+    names: Iterable[str] = TABLES,
+) -> list[Path]:
+    """Write each table into a file of the folder; return the files.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in names:
+        path = folder / f"{name}.{form}"
+        fresh = path.with_name(f"{path.name}{segments.UNFINISHED}")
+        table = base.table(name)
+        try:
+            if form == "parquet":
+                table.write_parquet(str(fresh), compression="zstd")
+            else:
+                table.write_csv(str(fresh))
+            fresh.replace(path)
+        except duckdb.Error as error:
+            words = str(error).splitlines()[0]
+            if (full := os.strerror(errno.ENOSPC)) in words:
+                raise OSError(errno.ENOSPC, full, path) from error
+            raise OSError(errno.EIO, words, path) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+        written.append(path)
+    return written

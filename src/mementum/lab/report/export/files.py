@@ -1,0 +1,51 @@
+"""The report's figures and tables as files beside its page."""
+
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+
+from mementum.lab.records import segments, sql
+from mementum.lab.records.run import RunRecord
+from mementum.lab.report.export.data_frames import ROWS, Frame, frames
+from mementum.lab.report.figures import matplotlib_export
+from mementum.lab.report.figures.figure_set import Drawn
+from mementum.lab.statistics import Analysis
+
+
+def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
+    """Write `figures` and `tables` into the folder of this page's name.
+
+    Every figure is an SVG and a PNG, every table a Parquet and a CSV file. Returns the
+    folder: `report-files` for `report.html`.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    folder = page.with_name(f"{page.stem}-files")
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    found = frames(analysis, records)
+    with tables(found) as base:
+        for form in sql.FORMATS:
+            sql.export(base, folder / "tables", form, found)
+    matplotlib_export.sheets(Drawn.of(analysis, records).sheets().items(), figures)
+    return folder
+
+
+def tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
+    """Return a database of the tables of a comparison; what is not a number is NULL."""
+    base = segments.database()
+    for name, frame in frames.items():
+        hints = typing.get_type_hints(ROWS[name])
+        kinds = {column: sql.type_of(hints[column]) or "JSON" for column in frame}
+        segments.fill(
+            base,
+            name,
+            {
+                column: (kinds[column], [None if v != v else v for v in values])
+                for column, values in frame.items()
+            },
+        )
+    return base

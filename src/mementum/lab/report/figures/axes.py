@@ -1,0 +1,150 @@
+"""Axes of the figures: ranges and ticks that stay readable on logarithmic scales."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mementum.lab.report.figures.palette import MUTED, RULE
+
+Axis = dict[str, Any]
+FEW = 10
+"""Whole numbers that are labelled one by one."""
+LOSSES = (-99, -90, -75, -50, -30, -20, -10, -5, -2, -1, -0.5)
+GAINS = (0.5, 1, 2, 5, 10, 20, 30, 50, 100, 200, 400, 900, 1900, 4900, 9900, 99900)
+CHANGES = (*LOSSES, 0, *GAINS)
+"""Relative changes, in percent, that an axis of effects may be labelled with."""
+
+
+def axis(title: str, **settings: object) -> Axis:
+    """An axis in the style of the page."""
+    return {
+        "title": {"text": title, "font": {"size": 12, "color": MUTED}, "standoff": 8},
+        "tickfont": {"size": 11, "color": MUTED},
+        "gridcolor": "#eceef1",
+        "linecolor": RULE,
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": RULE,
+        "ticklen": 4,
+        "automargin": True,
+        "fixedrange": True,
+    } | settings
+
+
+def steps_axis(last: int) -> Axis:
+    """An axis of steps from 0 to the last."""
+    return counts("step", 0, last, 0.02 * last)
+
+
+def counts(title: str, first: int, last: int, room: float) -> Axis:
+    """An axis of whole numbers; a few are all labelled."""
+    beyond = 0.0 if first == 0 else room
+    found = axis(title, range=[first - beyond, max(last, first + 1) + room])
+    if last - first < FEW:
+        ticks = list(range(first, last + 1))
+        found |= {"tickvals": ticks, "ticktext": list(map(str, ticks))}
+    return found
+
+
+def shares() -> Axis:
+    """An axis of shares from none to all."""
+    quarters = [0, 0.25, 0.5, 0.75, 1]
+    words = [f"{quarter:.0%}" for quarter in quarters]
+    return axis("", range=[-0.03, 1.05], tickvals=quarters, ticktext=words)
+
+
+def logarithmic(title: str, low: float, high: float) -> Axis:
+    """A logarithmic axis over [low, high] with labels such as 0.02, 0.05, 0.1."""
+    if not low > 0:
+        raise ValueError(f"a logarithmic axis cannot begin at {low}")
+    room = 0.04 * max(math.log10(high / low), 0.1)
+    ends = [math.log10(low) - room, math.log10(high) + room]
+    ticks = log_ticks(10 ** ends[0], 10 ** ends[1])
+    return axis(
+        title,
+        type="log",
+        range=ends,
+        tickvals=ticks,
+        ticktext=[label(tick) for tick in ticks],
+    )
+
+
+def linear(title: str, low: float, high: float) -> Axis:
+    """A linear axis over [low, high] with a little room."""
+    room = 0.05 * (high - low) or 0.5
+    return axis(title, range=[low - room, high + room])
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between low and high, at most about seven."""
+    decades = math.log10(high / low)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    if decades < 0.7:
+        return steps(low, high)
+    if decades > 3:
+        stride = math.ceil(decades / 6)
+        found = [10.0**e for e in range(first, last + 1) if e % stride == 0]
+    else:
+        digits = (1, 2, 5) if decades <= 2 else (1, 3)
+        found = [d * 10.0**e for e in range(first, last + 1) for d in digits]
+    return [tick for tick in found if low <= tick <= high]
+
+
+def steps(low: float, high: float) -> list[float]:
+    """Evenly spaced round numbers between low and high."""
+    rough = (high - low) / 6
+    unit = 10.0 ** math.floor(math.log10(rough))
+    width = next(unit * d for d in (1, 2, 5, 10) if unit * d >= rough)
+    count = range(math.ceil(low / width), math.floor(high / width) + 1)
+    return [i * width for i in count]
+
+
+def label(tick: float) -> str:
+    """A tick's number, short: 0.05, 20, 1e-5."""
+    if 1e-4 < tick < 1e5:
+        return f"{tick:.4g}" if tick < 1000 else f"{tick:,.0f}"
+    mantissa, exponent = f"{tick:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def relative(title: str, low: float, high: float) -> Axis:
+    """An axis of log ratios over [low, high], labelled in percent."""
+    room = 0.06 * (high - low)
+    low, high = low - room, high + room
+    kept = spread(
+        [c for c in CHANGES if low <= math.log1p(c / 100) <= high], high - low
+    )
+    return axis(
+        title,
+        range=[low, high],
+        tickvals=[math.log1p(change / 100) for change in kept],
+        ticktext=[percent_label(change) for change in kept],
+        tickangle=0,
+    )
+
+
+def spread(changes: Sequence[float], width: float) -> list[float]:
+    """Percentages far enough apart to be read, zero first of all."""
+    kept: list[float] = []
+    for change in sorted(changes, key=lambda c: (c != 0, -abs(math.log1p(c / 100)))):
+        place = math.log1p(change / 100)
+        if all(abs(place - math.log1p(k / 100)) > width / 7.5 for k in kept):
+            kept.append(change)
+    return sorted(kept)
+
+
+def percent_label(change: float) -> str:
+    """A percentage with its sign: "+5" or "0"; times beyond +1,000 %: "x20"."""
+    if change == 0:
+        return "0"
+    if change > 1000:
+        return f"x{1 + change / 100:g}"
+    sign = "+" if change > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{abs(change):,g}"
+
+
+def extent(values: Iterable[float]) -> tuple[float, float] | None:
+    """The smallest and the largest finite value; None if there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return (min(finite), max(finite)) if finite else None

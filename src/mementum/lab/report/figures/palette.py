@@ -1,0 +1,92 @@
+"""One look for each contender, told apart without colour as well.
+
+The colours are those of Okabe and Ito, chosen to stay distinct for colour-blind
+readers, with grey in the place of their yellow, which is too pale for lines on white.
+Dash and symbol change with the colour.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mementum.lab.planning.contender import MATCHED
+
+INK = "#1d1d1f"
+MUTED = "#5c5f66"
+RULE = "#d9dbe0"
+BETTER = "#0072B2"
+WORSE = "#D55E00"
+
+SERIES_PER_PANEL = 8
+
+
+class Look(NamedTuple):
+    """How a contender is drawn: colour, Plotly dash, Plotly symbol."""
+
+    colour: str
+    dash: str
+    symbol: str
+
+    @property
+    def stroke(self) -> str:
+        """The dash as an SVG dash array."""
+        return {"solid": "none", "dot": "2 3", "dashdot": "7 3 2 3"}.get(
+            self.dash, self.dash.replace("px", "").replace(",", " ")
+        )
+
+
+REFERENCE = Look(INK, "9px,4px", "circle")
+OTHERS = (
+    Look("#E69F00", "solid", "square"),
+    Look("#56B4E9", "solid", "diamond"),
+    Look("#009E73", "6px,3px", "triangle-up"),
+    Look("#CC79A7", "solid", "triangle-down"),
+    Look("#D55E00", "6px,3px", "cross"),
+    Look("#0072B2", "dashdot", "x"),
+    Look("#8A8A8A", "dot", "star"),
+)
+AGAIN = (
+    ("2px,2px", "triangle-left"),
+    ("14px,4px", "triangle-right"),
+)
+"""Dashes and symbols with which the colours come again where there are not enough."""
+MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
+MATCHED_SYMBOLS = ("hexagon", "pentagon")
+
+
+def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
+    """A look for every contender; the reference is black and dashed.
+
+    A matched contender has the colour of its original, dashed and dotted.
+    """
+    rivals = [name for name in contenders if name != reference]
+    plain = [name for name in rivals if not name.endswith(MATCHED)]
+    found = {
+        reference: REFERENCE,
+        **{name: look(i) for i, name in enumerate(plain)},
+    }
+    matched = [name for name in rivals if name.endswith(MATCHED)]
+    for i, name in enumerate(matched):
+        original = found.get(name.removesuffix(MATCHED), look(i))
+        symbol = MATCHED_SYMBOLS[i % len(MATCHED_SYMBOLS)]
+        found[name] = Look(original.colour, MATCHED_DASH, symbol)
+    return found
+
+
+def look(place: int) -> Look:
+    """The look of the rival at this place."""
+    turn, place = divmod(place, len(OTHERS))
+    if turn == 0:
+        return OTHERS[place]
+    dash, symbol = AGAIN[(turn - 1) % len(AGAIN)]
+    return Look(OTHERS[place].colour, dash, symbol)
+
+
+def panels(contenders: Sequence[str], reference: str) -> list[tuple[str, ...]]:
+    """Contenders in even groups of at most eight, the reference in each of them."""
+    rivals = [name for name in contenders if name != reference]
+    groups = math.ceil(len(rivals) / (SERIES_PER_PANEL - 1)) or 1
+    size = math.ceil(len(rivals) / groups) or 1
+    parts = [rivals[i : i + size] for i in range(0, len(rivals), size)] or [[]]
+    kept = (reference,) if reference in contenders else ()
+    return [(*kept, *part) for part in parts]

@@ -1,0 +1,141 @@
+"""Words of the tables that stand beside the verdicts: controls, times, standings."""
+
+from collections import Counter
+
+from mementum.lab.report.number_words import listed
+from mementum.lab.statistics import (
+    Across,
+    Analysis,
+    Control,
+    Interval,
+    Reach,
+    Result,
+    TaskResult,
+    Verdict,
+)
+from mementum.lab.statistics.target_times import difference
+
+ARMS = {
+    "lr": "learning rate tuned",
+    "default": "as published, untuned",
+    "full": "all hyperparameters tuned",
+}
+NONE = "-"
+
+
+def alarm(analysis: Analysis) -> str:
+    """What a report says first whose controls fail; empty where none does."""
+    failed = analysis.failed_controls
+    if not failed:
+        return ""
+    names = "; ".join(f"{control.name}: {control.words}" for control in failed)
+    noun = "A control fails" if len(failed) == 1 else f"{len(failed)} controls fail"
+    return f"{noun}: do not trust what follows. {names}."
+
+
+def outcome(control: Control) -> str:
+    """How a control came out, in a word or two."""
+    if control.passed is None:
+        return "not made"
+    return "as known" if control.passed else "fails"
+
+
+def number(value: float | None) -> str:
+    """A number to sort by; empty where there is none."""
+    return "" if value is None else repr(float(value))
+
+
+def sort_key(result: Result) -> str:
+    """What sorts a column of verdicts: the effect, the reference at zero."""
+    if result.verdict is Verdict.REFERENCE:
+        return "0.0"
+    return number(None if result.contrast is None else result.contrast.mean)
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """A number with so many decimals."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def ends(interval: Interval | None, digits: int) -> str:
+    """An interval with so many decimals: "[1.20, 3.45]"."""
+    if interval is None:
+        return NONE
+    return f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def share_words(share: float | None) -> str:
+    """A share in whole percent."""
+    return NONE if share is None else f"{100 * share:.0f} %"
+
+
+def steps_words(steps: float | None) -> str:
+    """A number of steps; a dash where most runs missed."""
+    return NONE if steps is None else f"{steps:,.0f}"
+
+
+def places(across: Across, contender: str) -> str:
+    """The best and the worst place with any other contender left out."""
+    found = [
+        order[contender] for order in across.without.values() if contender in order
+    ]
+    if not found:
+        return NONE
+    return " to ".join(str(place) for place in dict.fromkeys((min(found), max(found))))
+
+
+def diverged_share(result: Result) -> float | None:
+    """The share of a contender's runs on a task that diverged."""
+    diverged = sum(point.diverged for point in result.sensitivity)
+    total = diverged + sum(point.finite for point in result.sensitivity)
+    return diverged / total if total else None
+
+
+def any_target(analysis: Analysis) -> bool:
+    """Whether a task has a target."""
+    return any(task.target is not None for task in analysis.tasks)
+
+
+def reached_words(reach: Reach) -> str:
+    """How many runs reached the target: "3 of 4"; a dash where none has a result."""
+    return f"{reach.reached} of {len(reach.times)}" if reach.times else NONE
+
+
+def gap(task: TaskResult, result: Result, analysis: Analysis) -> Interval | None:
+    """The difference of restricted mean times from the reference's, if there is one."""
+    other = task.result(analysis.reference)
+    if other is None or other is result or not (result.reach and other.reach):
+        return None
+    return difference(result.reach, other.reach, analysis.alpha)
+
+
+def gap_words(task: TaskResult, result: Result, analysis: Analysis) -> str:
+    """The difference of restricted mean times: "[-120, -40]"; none of the reference."""
+    if result.contender == analysis.reference:
+        return ""
+    interval = gap(task, result, analysis)
+    return NONE if interval is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
+
+
+def low(interval: Interval | None) -> str:
+    """The lower end of an interval, to sort by."""
+    return number(None if interval is None else interval.low)
+
+
+def usual_settings(analysis: Analysis) -> int:
+    """How many learning rates a grid has that was not widened."""
+    counts = Counter(r.settings for task in analysis.tasks for r in task.results)
+    return min(counts, default=0)
+
+
+def kinship(analysis: Analysis) -> str:
+    """What tasks of one family weigh."""
+    kin = "; ".join(listed(names) for names in analysis.across.families)
+    if not kin:
+        return "Every task has the same weight."
+    return (
+        "Every family of tasks has the same weight, which its members share in ranks, "
+        f"profiles, scores and resamples: {kin} are of one family"
+        f"{' each' if len(analysis.across.families) > 1 else ''}, and every other task "
+        "is one of its own."
+    )

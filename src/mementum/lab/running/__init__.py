@@ -1,0 +1,1 @@
+"""Runs are carried out here: the training loop, what surrounds it, and where."""

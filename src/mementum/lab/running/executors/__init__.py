@@ -1,0 +1,27 @@
+"""Executors carry out runs somewhere and hand back their records."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from mementum.lab.errors import LabError
+from mementum.lab.records.run import RunRecord, RunSpec
+
+
+class Executor(Protocol):
+    """Somewhere to carry out runs."""
+
+    workers: int
+    """How many runs it carries out at a time, as far as it knows."""
+
+    def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
+        """Carry out the runs, taken up in this order, and yield each when it is done.
+
+        Closing the iterator ends the runs under way.
+        """
+        ...
+
+
+class ExecutorError(LabError):
+    """No run can be carried out; the message says why."""

@@ -1,0 +1,187 @@
+"""Carries out runs in processes of this machine, one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.running.executors import ExecutorError
+from mementum.lab.running.executors.worker import Execute, lost, prepare, train
+
+ATTEMPTS = 3
+"""How often a run is begun when the system kills its worker each time."""
+
+Prepare = Callable[[], None]
+
+
+class LocalExecutor:
+    """Worker processes that live as long as the iteration over their results.
+
+    Each worker has a pipe of its own and holds one run at a time: when the system kills
+    a worker it is known which run it takes along, and no other run is disturbed.
+    """
+
+    def __init__(
+        self, workers: int, execute: Execute = train, prepare: Prepare = prepare
+    ) -> None:
+        """``execute`` does a run; ``prepare`` is called once in each worker before.
+
+        Both are looked up by their names in the workers, so they are no lambdas.
+        """
+        self.workers = workers
+        self.execute = execute
+        self.prepare = prepare
+
+    def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
+        """Carry out the runs, taken up in this order, and yield each when it is done.
+
+        A run whose worker is killed is begun anew, three times in all; then its record
+        is a failed one. Closing the iterator ends the runs under way.
+        """
+        pool = Pool(self.execute, self.prepare, specs)
+        try:
+            for _ in range(min(self.workers, len(specs))):
+                pool.enlist()
+            while pool.unfinished():
+                yield from pool.collect()
+        finally:
+            pool.end()
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process, the pipe to it, and the run it is busy with."""
+
+    process: BaseProcess
+    pipe: Connection
+    ready: bool = False
+    spec: RunSpec | None = None
+
+
+class Pool:
+    """The workers at hand, the runs that wait, and how often each was begun."""
+
+    def __init__(
+        self, execute: Execute, prepare: Prepare, specs: Sequence[RunSpec]
+    ) -> None:
+        self.execute = execute
+        self.prepare = prepare
+        self.waiting = deque(specs)
+        self.begun: Counter[str] = Counter()
+        self.stillborn = 0
+        """Workers in a row that the system killed before they were ready."""
+        self.workers: list[Worker] = []
+
+    def unfinished(self) -> bool:
+        """Return whether a run waits or is under way."""
+        return bool(self.waiting) or any(worker.spec for worker in self.workers)
+
+    def enlist(self) -> None:
+        """Start a worker.
+
+        It inherits a mask that keeps Ctrl-C from it: the driver alone decides, and ends
+        the workers. The resource tracker is started before, as it lifts the mask.
+        """
+        resource_tracker.ensure_running()
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        given = there, self.execute, self.prepare
+        process = context.Process(target=work, args=given, daemon=True)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            self.workers.append(Worker(process, here))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        there.close()
+
+    def collect(self) -> Generator[RunRecord, None, None]:
+        """Wait until a worker reports or dies; yield the records that came of it."""
+        reporting = wait([worker.pipe for worker in self.workers])
+        for worker in [known for known in self.workers if known.pipe in reporting]:
+            try:
+                record = worker.pipe.recv()
+            except (EOFError, OSError):
+                record = self.bury(worker)
+            else:
+                worker.ready = True
+                self.stillborn = 0
+                self.feed(worker)
+            if record is not None:
+                yield record
+
+    def feed(self, worker: Worker) -> None:
+        """Hand the worker the next run; its death meanwhile shows when it reports."""
+        worker.spec = self.waiting.popleft() if self.waiting else None
+        if worker.spec is not None:
+            self.begun[worker.spec.run_id] += 1
+            with suppress(OSError):
+                worker.pipe.send(worker.spec)
+
+    def bury(self, worker: Worker) -> RunRecord | None:
+        """Replace a dead worker; return the failed record of a run that is given up."""
+        worker.process.join()
+        worker.pipe.close()
+        self.workers.remove(worker)
+        cause = ending(worker.process.exitcode)
+        if not worker.ready:
+            self.stillborn += 1
+            if (worker.process.exitcode or 0) >= 0 or self.stillborn == ATTEMPTS:
+                raise ExecutorError(
+                    f"a worker process did not start: it ended by {cause}."
+                )
+        spec = worker.spec
+        again = spec is not None and self.begun[spec.run_id] < ATTEMPTS
+        if spec is not None and again:
+            self.waiting.append(spec)
+        if self.waiting:
+            self.enlist()
+        if spec is None or again:
+            return None
+        from mementum.lab.running.versions import environment
+
+        error = f"its worker process ended by {cause}, {ATTEMPTS} times"
+        return lost(spec, error, environment())
+
+    def end(self) -> None:
+        """Kill the workers, whatever they are doing."""
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.join()
+            worker.pipe.close()
+
+
+def work(pipe: Connection, execute: Execute, prepare: Prepare) -> None:
+    """Carry out the runs that come through the pipe, as long as the driver lives."""
+    threading.Thread(target=end_with_driver, daemon=True).start()
+    prepare()
+    pipe.send(None)
+    with suppress(EOFError):
+        while True:
+            pipe.send(execute(pipe.recv()))
+
+
+def end_with_driver() -> None:
+    """Wait until the driver is gone, however it ended, and end this process."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
+def ending(code: int | None) -> str:
+    """Return the words for a process' exit code."""
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"

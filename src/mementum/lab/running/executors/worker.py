@@ -1,0 +1,82 @@
+"""What a worker does with a run, in a process of this machine or of a cluster."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
+
+Execute = Callable[[RunSpec], RunRecord]
+Software = Callable[[], dict[str, str]]
+
+ONE_AT_A_TIME = threading.Lock()
+"""Runs of one process share torch's number of threads, so they follow each other."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A worker's answer where its software is not the driver's: it begins no run."""
+
+    worker: str
+    software: dict[str, str]
+
+
+def carry_out(
+    execute: Execute, software: Software, expected: dict[str, str], spec: RunSpec
+) -> str | Refusal:
+    """Return the line of the run's record, the same that any executor comes to."""
+    found = software()
+    if found != expected:
+        from distributed import get_worker
+
+        return Refusal(get_worker().address, found)
+    with ONE_AT_A_TIME:
+        return execute(spec).to_json()
+
+
+def prepare() -> None:
+    """Load what every run needs, before the first comes."""
+    from mementum.lab.running.loop import warm_up
+
+    warm_up()
+
+
+def train(spec: RunSpec) -> RunRecord:
+    """Carry a run out on one thread, whatever the worker's own settings are."""
+    import torch
+
+    from mementum.lab.running.loop import execute
+
+    torch.set_num_threads(1)
+    return execute(spec)
+
+
+@functools.cache
+def software() -> dict[str, str]:
+    """Return what must be equal here and there: versions and the lab's own code."""
+    import mementum
+    from mementum.lab.running.versions import source_digest, versions
+
+    return {
+        **versions(),
+        "lab": source_digest(Path(folder) / "lab" for folder in mementum.__path__),
+    }
+
+
+def lost(spec: RunSpec, error: str, environment: dict[str, str]) -> RunRecord:
+    """Return the failed record of a run."""
+    return RunRecord(
+        spec=spec,
+        status=Status.FAILED,
+        score=None,
+        curve=Curve(steps=(), train=(), validation=()),
+        seconds=0.0,
+        optimizer_seconds=0.0,
+        parameters=0,
+        error=error,
+        environment=environment,
+    )

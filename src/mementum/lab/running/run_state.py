@@ -1,0 +1,86 @@
+"""A run in the making: the problem, its optimizer, and what is laid around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import torch
+from torch.optim import Optimizer
+
+from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.running.versions import environment
+from mementum.lab.tasks.task import Problem, Task
+
+
+class Stepper(Protocol):
+    """What the training loop needs of an optimizer."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        ...
+
+    def step(self) -> object:
+        """Change the parameters."""
+        ...
+
+
+@dataclass
+class Making:
+    """A problem at its start and the optimizer that will train it."""
+
+    task: Task
+    problem: Problem
+    optimizer: Optimizer
+    """The optimizer itself, whatever is laid around it."""
+    stepper: Stepper
+    """What the training loop calls."""
+
+
+Modifier: TypeAlias = Callable[[Making], None]
+"""Lays something around the problem or the optimizer."""
+
+
+@dataclass
+class Progress:
+    """A run as far as it has come."""
+
+    status: Status = Status.FAILED
+    steps: list[int] = field(default_factory=list)
+    train: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    optimizer_seconds: float = 0.0
+    earlier: float = 0.0
+    """Seconds it had taken in the process that it goes on from."""
+    parameters: int = 0
+    error: str | None = None
+
+    def evaluate(self, step: int, problem: Problem) -> bool:
+        """Add a point to the curve; return whether its metric is finite."""
+        with torch.no_grad():
+            train, validation = problem.evaluate()
+        self.steps.append(step)
+        self.train.append(train if math.isfinite(train) else math.nan)
+        self.validation.append(validation if math.isfinite(validation) else math.nan)
+        return math.isfinite(validation)
+
+    def record(self, spec: RunSpec, seconds: float) -> RunRecord:
+        """Return the record of the run as it stands."""
+        finished = self.status is Status.FINISHED
+        return RunRecord(
+            spec=spec,
+            status=self.status,
+            score=self.validation[-1] if finished else None,
+            curve=Curve(
+                steps=tuple(self.steps),
+                train=tuple(self.train),
+                validation=tuple(self.validation),
+            ),
+            seconds=self.earlier + seconds,
+            optimizer_seconds=self.optimizer_seconds,
+            parameters=self.parameters,
+            error=self.error,
+            environment=environment(),
+        )

@@ -1,0 +1,1 @@
+"""Problems in a few variables, whose minimum is known."""

@@ -1,0 +1,64 @@
+"""Reddi's stochastic counterexample, rescaled so that it decides within seconds."""
+
+from __future__ import annotations
+
+import torch
+
+from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
+
+STEPS = 800
+WALKERS = 256
+LARGE = 20.0
+DRIFT = 0.5
+
+
+class Stochastic:
+    """256 scalars, each trained on slopes of its own.
+
+    A slope is 20 with probability 1.5 / 21 and -1 else: 0.5 on average, so the right
+    way is down. An optimizer that forgets the rare large slope too soon walks up.
+    """
+
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
+        self.position = torch.nn.Parameter(torch.zeros(WALKERS))
+        chance = (1 + DRIFT) / (LARGE + 1)
+        drawn = stream(seed, "reddi-stochastic/slopes").random((steps, WALKERS))
+        self.large = torch.from_numpy(drawn < chance)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return [self.position]
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the sum of all walkers' losses at this step."""
+        slopes = torch.where(self.large[step], LARGE, -1.0)
+        return slopes.dot(self.position)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the mean expected loss, and the share of walkers above their start."""
+        here = self.position.detach().double()
+        objective = DRIFT * float(here.mean())
+        if not bool(here.isfinite().all()):
+            return objective, float("nan")
+        return objective, float((here > 0).double().mean())
+
+
+def fingerprint() -> str:
+    """Return the sha256 of the numbers that make the problem."""
+    return digest(f"{WALKERS} {LARGE} {DRIFT}")
+
+
+STOCHASTIC = entry(
+    "reddi-stochastic",
+    "Reddi's stochastic counterexample, rescaled, 256 walkers",
+    "share of walkers above their start",
+    start=Stochastic,
+    data=fingerprint,
+    sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.2),
+        Tier.SMOKE: Size(80, 2, 0.04),
+        Tier.STANDARD: Size(8_000, 20, 2.0),
+    },
+    scale="linear",
+    margin=0.05,
+)

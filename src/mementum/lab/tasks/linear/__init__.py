@@ -1,0 +1,1 @@
+"""Problems whose model is linear in its inputs."""

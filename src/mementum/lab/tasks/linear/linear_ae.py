@@ -1,0 +1,88 @@
+"""A deep linear autoencoder, whose best value is known: it is PCA's."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import torch
+
+from mementum.lab.tasks.networks.mlp_digits import images
+from mementum.lab.tasks.sampling import normal
+from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
+
+STEPS = 300
+WIDTHS = (64, 32, 16, 16, 32, 64)
+
+
+@functools.cache
+def spread() -> torch.Tensor:
+    """Return the covariance of the centred images, float64."""
+    pixels = images()[0].double()
+    centred = pixels - pixels.mean(dim=0)
+    return centred.T @ centred / len(pixels)
+
+
+@functools.cache
+def optimum() -> float:
+    """Return the least mean squared error: the variance beyond the 16th component."""
+    values = torch.linalg.eigvalsh(spread())
+    return float(values[: -min(WIDTHS)].sum())
+
+
+class Autoencoder:
+    """Five linear maps through a neck of 16, trained on all images at once.
+
+    The mean squared error over all images depends on their covariance alone, so a step
+    costs five small products. Where a map is near zero there is a saddle.
+    """
+
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
+        init = stream(seed, "linear-ae/init")
+        self.maps = [
+            normal(init, after, before, scale=0.5 * before**-0.5)
+            for before, after in itertools.pairwise(WIDTHS)
+        ]
+        self.spread = spread().float()
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return self.maps
+
+    def error(self, spread: torch.Tensor) -> torch.Tensor:
+        """Return the mean squared error on images of this covariance."""
+        whole = self.maps[0].to(spread.dtype)
+        for each in self.maps[1:]:
+            whole = each.to(spread.dtype) @ whole
+        off = torch.eye(WIDTHS[0], dtype=spread.dtype) - whole
+        return ((off @ spread) * off).sum()
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the error on all images, the same at every step."""
+        return self.error(self.spread)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the error, and its excess over PCA's as a share of PCA's."""
+        value = float(self.error(spread()))
+        gap = value / optimum() - 1
+        return value, max(gap, 1e-9) if gap == gap else gap
+
+
+def fingerprint() -> str:
+    """Return the sha256 of the data."""
+    return digest(images()[0])
+
+
+AUTOENCODER = entry(
+    "linear-ae",
+    "Deep linear autoencoder on handwritten digits, gap to PCA",
+    "error above PCA's, as a share of it",
+    start=Autoencoder,
+    data=fingerprint,
+    sizes={
+        Tier.QUICK: Size(STEPS, 10, 0.15),
+        Tier.SMOKE: Size(50, 2, 0.03),
+        Tier.STANDARD: Size(3000, 20, 1.5),
+    },
+    limit=1e6,
+)

@@ -1,0 +1,111 @@
+"""Logistic regression on scikit-learn's breast cancer data, with its exact optimum."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch.nn.functional import softplus
+
+from mementum.lab.tasks.sampling import batches
+from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
+
+STEPS = 1000
+BATCH = 32
+RESOLUTION = 1e-12
+
+
+@functools.cache
+def table() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the standardised features (569, 30) and labels of -1 and 1, float64."""
+    from sklearn.datasets import load_breast_cancer
+
+    features, labels = load_breast_cancer(return_X_y=True)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    return torch.from_numpy(features.copy()), torch.from_numpy(2.0 * labels - 1.0)
+
+
+def objective(
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    features: torch.Tensor,
+    labels: torch.Tensor,
+) -> torch.Tensor:
+    """Return the mean logistic loss plus ``|weight|^2 / 2n``, n = 569.
+
+    The penalty is scikit-learn's default (C = 1) divided by the number of rows.
+    """
+    penalty = weight.dot(weight) / (2 * len(table()[1]))
+    return softplus(-labels * (features @ weight + bias)).mean() + penalty
+
+
+@functools.cache
+def optimum() -> float:
+    """Return the least value of the objective, by Newton's method in float64."""
+    features, labels = table()
+    rows, columns = features.shape
+    augmented = torch.cat([features, torch.ones(rows, 1, dtype=torch.float64)], dim=1)
+    ridge = torch.full((columns + 1,), 1 / rows, dtype=torch.float64)
+    ridge[-1] = 0.0
+    point = torch.zeros(columns + 1, dtype=torch.float64)
+    for _ in range(50):
+        wrong = torch.sigmoid(-labels * (augmented @ point))
+        slope = -augmented.T @ (labels * wrong) / rows + ridge * point
+        if float(slope.norm()) < RESOLUTION:
+            break
+        curvature = (augmented.T * (wrong * (1 - wrong))) @ augmented / rows
+        point = point - torch.linalg.solve(curvature + ridge.diag(), slope)
+    else:
+        raise ArithmeticError("Newton's method did not reach the logistic optimum")
+    return float(objective(point[:-1], point[-1], features, labels))
+
+
+class Logistic:
+    """The regression from zero weights, batches drawn by shuffling again and again."""
+
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
+        features, labels = table()
+        self.weight = torch.nn.Parameter(torch.zeros(features.shape[1]))
+        self.bias = torch.nn.Parameter(torch.zeros(()))
+        order = stream(seed, "logreg-cancer/order")
+        self.batch = batches(order, len(labels), steps, BATCH)
+        self.features, self.labels = features.float(), labels.float()
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return [self.weight, self.bias]
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss on the batch of this step."""
+        rows = self.batch[step]
+        features, labels = self.features[rows], self.labels[rows]
+        return objective(self.weight, self.bias, features, labels)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the objective on all rows, and its distance to the optimum.
+
+        Distances below the precision of the optimum count as that precision.
+        """
+        value = float(objective(self.weight.double(), self.bias.double(), *table()))
+        gap = value - optimum()
+        return value, max(gap, RESOLUTION) if gap == gap else gap
+
+
+def fingerprint() -> str:
+    """Return the sha256 of the data."""
+    return digest(*table())
+
+
+LOGREG = entry(
+    "logreg-cancer",
+    "Logistic regression on breast cancer, distance to the exact optimum",
+    "objective above its minimum, nats",
+    start=Logistic,
+    data=fingerprint,
+    sizes={
+        Tier.QUICK: Size(STEPS, 20, 0.4),
+        Tier.SMOKE: Size(100, 2, 0.04),
+        Tier.STANDARD: Size(10_000, 20, 4.0),
+    },
+    limit=1e3,
+)

@@ -1,0 +1,115 @@
+"""Matrix factorisation of generated ratings, popularity by Zipf's law."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from torch.nn.functional import embedding, mse_loss
+
+from mementum.lab.tasks.sampling import normal
+from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
+
+STEPS = 300
+BATCH = 512
+PEOPLE, THINGS, RANK = 2000, 1000, 8
+NOISE = 0.5
+HELD = 4096
+
+
+@functools.cache
+def truth() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the factors behind the ratings, scaled to ratings of variance 1."""
+    generator = stream(0, "mf/truth")
+    scale = RANK**-0.25
+    people = scale * generator.standard_normal((PEOPLE, RANK))
+    things = scale * generator.standard_normal((THINGS, RANK))
+    return (
+        torch.tensor(people, dtype=torch.float32),
+        torch.tensor(things, dtype=torch.float32),
+    )
+
+
+def ratings(
+    generator: np.random.Generator, *shape: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return people, things and noisy ratings; both are drawn by Zipf's law."""
+    popular = 1 / np.arange(1, max(PEOPLE, THINGS) + 1)
+    who, what = (
+        torch.from_numpy(
+            generator.choice(
+                count, size=shape, p=popular[:count] / popular[:count].sum()
+            )
+        )
+        for count in (PEOPLE, THINGS)
+    )
+    people, things = truth()
+    noise = torch.tensor(generator.standard_normal(shape), dtype=torch.float32)
+    return who, what, (people[who] * things[what]).sum(dim=-1) + NOISE * noise
+
+
+class Factors:
+    """Two embeddings of rank 8 whose product is the rating.
+
+    Most rows have no gradient in most steps: with dense gradients it is zero, and an
+    optimizer with momentum moves the row all the same.
+    """
+
+    def __init__(self, seed: int, steps: int = STEPS, *, sparse: bool = False) -> None:
+        self.sparse = sparse
+        order = stream(seed, "mf/order")
+        self.who, self.what, self.ratings = ratings(order, steps, BATCH)
+        self.held = ratings(stream(seed, "mf/held"), HELD)
+        init = stream(seed, "mf/init")
+        self.people = normal(init, PEOPLE, RANK, scale=0.3)
+        self.things = normal(init, THINGS, RANK, scale=0.3)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return [self.people, self.things]
+
+    def rated(self, who: torch.Tensor, what: torch.Tensor) -> torch.Tensor:
+        """Return the model's ratings."""
+        people = embedding(who, self.people, sparse=self.sparse)
+        return (people * embedding(what, self.things, sparse=self.sparse)).sum(dim=-1)
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss on the batch of this step."""
+        rated = self.rated(self.who[step], self.what[step])
+        return mse_loss(rated, self.ratings[step])
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the error on the first batches, and the held-out error by the noise.
+
+        The second is a root mean square over the noise's deviation; 1 is the floor.
+        """
+        shown = self.who[:8], self.what[:8]
+        train = float(mse_loss(self.rated(*shown), self.ratings[:8]))
+        who, what, held = self.held
+        return train, float(mse_loss(self.rated(who, what), held)) ** 0.5 / NOISE
+
+
+def fingerprint() -> str:
+    """Return the sha256 of the numbers behind the ratings."""
+    return digest(*truth(), f"{NOISE}")
+
+
+def task(name: str, words: str, *, sparse: bool) -> Task:
+    """Return the factorisation with dense or sparse gradients."""
+    return entry(
+        name,
+        f"Matrix factorisation, popularity by Zipf's law, {words} gradients",
+        "validation error over the noise",
+        start=functools.partial(Factors, sparse=sparse),
+        data=fingerprint,
+        sizes={
+            Tier.QUICK: Size(STEPS, 10, 0.2),
+            Tier.SMOKE: Size(50, 2, 0.05),
+            Tier.STANDARD: Size(3000, 20, 2.0),
+        },
+        limit=1e6,
+    )
+
+
+FACTORS = task("mf-dense", "dense", sparse=False)

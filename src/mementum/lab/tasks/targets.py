@@ -1,0 +1,74 @@
+"""The frozen targets: whose first crossing is timed, set once for a task as it stands.
+
+They are kept in a file of the package, which `benchmarks/set_targets.py` writes and
+which says how. No comparison ever changes them, whoever takes part in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from mementum.lab.tasks.task import Task
+
+FILE = Path(__file__).with_name("targets.json")
+FORMAT = 1
+
+
+class Goal(NamedTuple):
+    """What scores of a task are measured against; None where there is no such number.
+
+    A task may have a target and no ends, or ends and no target: where training cannot
+    improve the metric, a target would be reached before the first step.
+    """
+
+    target: float | None
+    """The metric whose first crossing is timed."""
+    untrained: float | None
+    """The metric before training."""
+    best: float | None
+    """The metric that tuned SGD, Adam or AdamW reaches at the last step."""
+
+
+@functools.cache
+def frozen() -> dict[str, Any]:
+    """Return the content of the file."""
+    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ValueError(f"{FILE} has format {content['format']}, and not {FORMAT}")
+    return content
+
+
+def goal(task: Task) -> Goal:
+    """Return the goal of a task: the frozen one, or what the task itself says.
+
+    A frozen goal holds for one version, one number of steps and one set of data, under
+    any schedule of the learning rate.
+    """
+    own, _, _ = task.name.partition("+")
+    kept = frozen()["tasks"].get(own)
+    if kept is None or (kept["version"], kept["steps"]) != (task.version, task.steps):
+        return Goal(task.target, task.untrained, task.best)
+    if kept["data"] != task.data():
+        return Goal(task.target, task.untrained, task.best)
+    return Goal(kept["target"], kept["untrained"], kept["best"])
+
+
+FAMILIES = {
+    "counterexamples": ("reddi-periodic", "reddi-stochastic"),
+    "quadratics": ("quad", "quad-turned"),
+    "digits": ("mlp-digits", "resnet-digits"),
+    "languages": ("lm-bytes", "lm-lstm"),
+    "tables": ("tabular", "tabular-diabetes"),
+    "mnist": ("mnist-mlp", "mnist-cnn"),
+}
+"""The lab's own tasks that have the same data, the same rule or the same kind."""
+
+
+def family(task: Task) -> str:
+    """Return the family of a task: what it says itself, the lab's, or its own name."""
+    known = {name: kin for kin, names in FAMILIES.items() for name in names}
+    return task.family or known.get(task.name, task.name)

@@ -1,0 +1,189 @@
+"""A task is a training problem with its metric, its budget and its version."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Problem(Protocol):
+    """One training run in the making: parameters at their start, batches in order."""
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        ...
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss on the batch of this step, steps counted from 0."""
+        ...
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the training objective and the task's metric, both lower is better."""
+        ...
+
+
+class Tier(enum.StrEnum):
+    """How much is spent: on a test, a coffee break, a night, or a paper's own data."""
+
+    SMOKE = "smoke"
+    QUICK = "quick"
+    STANDARD = "standard"
+    PAPER = "paper"
+
+
+class Size(NamedTuple):
+    """What a tier asks of a task."""
+
+    steps: int
+    evaluations: int
+    """Points of the learning curve besides step 0."""
+    seconds: float
+    """Cost of one run on one thread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A training problem, the metric that scores it and the budget it is given.
+
+    ``version`` rises with every change that may change a result, so that results of
+    different versions never meet in one table.
+    """
+
+    name: str
+    version: int
+    title: str
+    metric: str
+    """What is scored at the last step, with its unit; lower is better."""
+    steps: int
+    evaluations: int
+    """Points of the learning curve besides step 0."""
+    deterministic: bool
+    """Every seed gives the same run, so one seed is run."""
+    scale: Literal["log", "linear"]
+    """How scores are compared: by their ratio, or by their difference."""
+    margin: float
+    """Differences up to this are equivalent: a share of the score on the log scale,
+    units of the metric on the linear one."""
+    target: float | None = None
+    """The value of the metric whose first crossing is timed, set once and kept. The
+    lab's own tasks have theirs in a file: `mementum.lab.tasks.targets`."""
+    untrained: float | None = None
+    """The metric before training, where normalised scores are 0."""
+    best: float | None = None
+    """The metric of a well tuned run, where normalised scores are 1."""
+    family: str = ""
+    """Tasks of one family count as one task where tasks are put together. The lab's own
+    have theirs in `mementum.lab.tasks.targets`; any other is a family of its own."""
+    limit: float = math.inf
+    """A training loss above this ends the run as diverged."""
+    seconds: float
+    """Measured cost of one run on one thread."""
+    start: Callable[..., Problem]
+    """Return the problem of a seed at its start; where the task has other sizes, it
+    takes ``steps`` as well."""
+    data: Callable[[], str]
+    """Return the sha256 of the data, in hex."""
+    tier: Tier = Tier.QUICK
+    """The tier that the steps, evaluations and seconds above belong to."""
+    sizes: Mapping[Tier, Size] = field(default_factory=dict, compare=False)
+    """What the other tiers ask; their numbers of steps all differ."""
+
+    def at(self, tier: Tier) -> Task | None:
+        """Return the task in the size of a tier; None where it has no part in it."""
+        if tier is self.tier:
+            return self
+        if tier not in self.sizes:
+            return None
+        steps, evaluations, seconds = self.sizes[tier]
+        return replace(
+            self,
+            steps=steps,
+            evaluations=evaluations,
+            seconds=seconds,
+            start=functools.partial(self.start, steps=steps),
+            target=None,
+            untrained=None,
+            best=None,
+            tier=tier,
+            sizes={},
+        )
+
+    def grid(self) -> tuple[int, ...]:
+        """Return the steps at which the run is evaluated, 0 and the last included."""
+        points = self.evaluations
+        return tuple(self.steps * point // points for point in range(points + 1))
+
+
+def possible_margin(margin: object) -> bool:
+    """Whether a margin can be one: a number, 0 or more."""
+    return isinstance(margin, int | float) and 0 <= margin < math.inf
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the named random stream of a seed.
+
+    Initial values, data order and split each have a stream of their own, which no
+    contender touches: every contender starts at the same point and sees the same
+    batches, so that their scores can be compared in pairs.
+    """
+    return np.random.default_rng(np.random.SeedSequence([seed, *name.encode()]))
+
+
+def entry(
+    name: str,
+    title: str,
+    metric: str,
+    *,
+    start: Callable[..., Problem],
+    data: Callable[[], str],
+    sizes: Mapping[Tier, Size],
+    limit: float = math.inf,
+    scale: Literal["log", "linear"] = "log",
+    margin: float = 0.01,
+    version: int = 1,
+    deterministic: bool = False,
+) -> Task:
+    """Return a task whose first size is its own.
+
+    Unless told otherwise, seeds differ and scores are compared by their ratio, where
+    one per cent is no difference.
+    """
+    (tier, own), *others = sizes.items()
+    return Task(
+        name=name,
+        version=version,
+        title=title,
+        metric=metric,
+        steps=own.steps,
+        evaluations=own.evaluations,
+        deterministic=deterministic,
+        scale=scale,
+        margin=margin,
+        limit=limit,
+        seconds=own.seconds,
+        start=start,
+        data=data,
+        tier=tier,
+        sizes=dict(others),
+    )
+
+
+def digest(*parts: torch.Tensor | np.ndarray | str) -> str:
+    """Return the sha256 of tensors and texts, one after another."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            found.update(part.encode())
+        else:
+            found.update(np.ascontiguousarray(part).data)
+    return found.hexdigest()

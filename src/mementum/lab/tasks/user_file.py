@@ -1,0 +1,321 @@
+"""A task of the user's: a Python file that says its data, model, loss and metric."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import linecache
+import math
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from mementum.lab.errors import LabError
+from mementum.lab.tasks.sampling import batches
+from mementum.lab.tasks.task import Task, possible_margin, stream
+
+VARIABLE = "MEMENTUM_TASKS"
+"""The environment variable that lists task files; worker processes inherit it."""
+REQUIRED = ("data", "model", "loss")
+DEFAULTS: dict[str, Any] = {
+    "steps": 500,
+    "batch": 32,
+    "evaluations": 10,
+    "scale": "log",
+    "margin": 0.01,
+}
+SHAPE = "((inputs, targets), (held-out inputs, held-out targets))"
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+class OwnTaskError(LabError):
+    """Something is wrong in a task file; the message names its line."""
+
+
+@contextmanager
+def blamed(path: Path) -> Generator[None, None, None]:
+    """Turn whatever the file's code raises into a sentence with the file's line."""
+    try:
+        yield
+    except LabError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise OwnTaskError(told(path, error)) from error
+
+
+def told(path: Path, error: BaseException) -> str:
+    """Return where in the file an error arose, and what it says."""
+    kind = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if frame.filename == str(path)]
+    if not inside:
+        return f"{path}: {kind}"
+    frame = inside[-1]
+    place = f"{path}, line {frame.lineno}"
+    if frame.name != "<module>":
+        place += f", in {frame.name}"
+    return f"{place}: {kind} (`{frame.line}`)" if frame.line else f"{place}: {kind}"
+
+
+def settled(path: Path, module: ModuleType) -> dict[str, Any]:
+    """Return what the file settles, defaults filled in; a missing part is an error."""
+    missing = [name for name in REQUIRED if not callable(getattr(module, name, None))]
+    if missing:
+        raise OwnTaskError(
+            f"{path} defines no function {' and no function '.join(missing)}. A task "
+            "has data(), model(), loss(model, inputs, targets), and, if it is not the "
+            "loss, metric(model, inputs, targets)."
+        )
+    found = {name: getattr(module, name, value) for name, value in DEFAULTS.items()}
+    for name in ("steps", "batch", "evaluations"):
+        if not isinstance(found[name], int) or found[name] < 1:
+            raise OwnTaskError(
+                f"{path}: {name} is {found[name]!r}; give a whole number, 1 or more."
+            )
+    for name in ("title", "unit"):
+        if not isinstance(words := getattr(module, name, ""), str):
+            raise OwnTaskError(f"{path}: {name} is {words!r}; give text in quotes.")
+    if not possible_margin(found["margin"]):
+        raise OwnTaskError(
+            f"{path}: margin is {found['margin']!r}; give a number, 0 or more."
+        )
+    if found["scale"] not in ("log", "linear"):
+        raise OwnTaskError(
+            f'{path}: scale is {found["scale"]!r}; give "log", by which scores are '
+            'compared by their ratio, or "linear".'
+        )
+    found["evaluations"] = min(found["evaluations"], found["steps"])
+    return found
+
+
+def tensors(part: object) -> Tensors:
+    """Return a part of the data as tensors; anything but a tuple or list is refused."""
+    if not isinstance(part, tuple | list):
+        raise TypeError(f"a part is {type(part).__name__}")
+    return tuple(map(torch.as_tensor, part))
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A task file, executed."""
+
+    path: Path
+    module: ModuleType
+    settings: dict[str, Any]
+
+    @functools.cached_property
+    def parts(self) -> tuple[Tensors, Tensors]:
+        """The training part and the held-out part of the data."""
+        with seeded(), blamed(self.path):
+            given = self.module.data()
+        try:
+            kept, held = (tensors(part) for part in given)
+            lengths = [{len(tensor) for tensor in part} for part in (kept, held)]
+        except Exception as error:
+            raise OwnTaskError(
+                f"{self.path}: data() returned {type(given).__name__}, not {SHAPE} "
+                f"as tensors or arrays ({error})."
+            ) from error
+        if any(len(each) != 1 or 0 in each for each in lengths):
+            raise OwnTaskError(
+                f"{self.path}: data() returned parts of {sorted(*lengths[:1])} and "
+                f"{sorted(*lengths[1:])} rows; inputs and targets of a part have "
+                "equally many rows, at least one."
+            )
+        return kept, held
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of the file and of its data."""
+        digest = hashlib.sha256(self.path.read_bytes())
+        for part in self.parts:
+            for tensor in part:
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def score(self, model: torch.nn.Module, part: Tensors) -> float:
+        """Return the metric on a part of the data, the loss where there is none."""
+        metric = getattr(self.module, "metric", self.module.loss)
+        return float(metric(model, *part))
+
+
+@contextmanager
+def seeded() -> Generator[None, None, None]:
+    """Let the global random states begin alike in every process, and give them back.
+
+    Data that is drawn from them is the same for all runs then.
+    """
+    plain, array = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(plain)
+            np.random.set_state(array)  # noqa: NPY002
+
+
+class Own:
+    """A model of the user's file, its batches drawn by the seed.
+
+    What the model draws from torch's global state, in its making as in dropout, is a
+    function of the seed and the step; the state itself is left as it was.
+    """
+
+    def __init__(self, seed: int, *, file: OwnFile) -> None:
+        self.file, self.seed = file, seed
+        self.kept, self.held = file.parts
+        settings = file.settings
+        self.batch = batches(
+            stream(seed, "own/order"),
+            len(self.kept[0]),
+            settings["steps"],
+            settings["batch"],
+        )
+        with self.drawing("own/init"):
+            self.model = file.module.model()
+        if not isinstance(self.model, torch.nn.Module):
+            kind = type(self.model).__name__
+            raise OwnTaskError(f"{file.path}: model() returned {kind}, no module.")
+
+    @contextmanager
+    def drawing(self, name: str) -> Generator[None, None, None]:
+        """Give torch's global state to a stream of the seed, and then back."""
+        with torch.random.fork_rng(devices=[]), blamed(self.file.path):
+            torch.manual_seed(int(stream(self.seed, name).integers(2**62)))
+            yield
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return [each for each in self.model.parameters() if each.requires_grad]
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return [*self.model.parameters(), *self.model.buffers()]
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss on the batch of this step."""
+        rows = self.batch[step]
+        self.model.train()
+        with self.drawing(f"own/step {step}"):
+            loss = self.file.module.loss(self.model, *(t[rows] for t in self.kept))
+            if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+                kind = type(loss).__name__
+                raise OwnTaskError(
+                    f"{self.file.path}: loss() returned {kind}; return a tensor of one "
+                    "number."
+                )
+            return loss.reshape(())
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the loss on the training part, and the metric on the held-out part."""
+        self.model.eval()
+        with self.drawing("own/evaluate"):
+            train = float(self.file.module.loss(self.model, *self.kept))
+            return train, self.file.score(self.model, self.held)
+
+
+@functools.cache
+def load(path: Path) -> Task:
+    """Return the task of a file, after executing it."""
+    if not path.is_file():
+        raise OwnTaskError(f"--task is {path}, and there is no such file.")
+    linecache.checkcache(str(path))
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(f"mementum_task_{name}", path)
+    if spec is None or spec.loader is None:
+        raise OwnTaskError(f"--task is {path}; give a Python file, its name in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        with seeded(), blamed(path):
+            spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    settings = settled(path, module)
+    file = OwnFile(path, module, settings)
+    return Task(
+        name=name,
+        version=1,
+        title=getattr(module, "title", f"the task of {path.name}"),
+        metric=getattr(module, "unit", "metric on the held-out part"),
+        steps=settings["steps"],
+        evaluations=settings["evaluations"],
+        deterministic=False,
+        scale=settings["scale"],
+        margin=settings["margin"],
+        seconds=1.0,
+        start=functools.partial(Own, file=file),
+        data=file.fingerprint,
+    )
+
+
+def rehearsed(task: Task, path: Path) -> Task:
+    """Return the task with its measured cost, after a step and an evaluation.
+
+    What is wrong in the file shows here, before hundreds of runs fail of it.
+    """
+    problem = task.start(0)
+    parameters = problem.parameters()
+    if not parameters:
+        raise OwnTaskError(f"{path}: the model has no parameter to train.")
+    began = time.perf_counter()
+    loss = problem.loss(0)
+    with blamed(path):
+        loss.backward()  # type: ignore[no-untyped-call]
+    step = time.perf_counter() - began
+    with torch.no_grad():
+        objective, score = problem.evaluate()
+    whole = time.perf_counter() - began - step
+    if not (math.isfinite(objective) and math.isfinite(score)):
+        raise OwnTaskError(
+            f"{path}: before training the loss is {objective:g} and the metric "
+            f"{score:g}; both are to be finite."
+        )
+    if task.scale == "log" and score <= 0:
+        raise OwnTaskError(
+            f"{path}: the metric is {score:g} before training, and scores are compared "
+            'by their ratio. Say scale = "linear" to compare by their difference.'
+        )
+    cost = task.steps * step + (task.evaluations + 1) * whole
+    return replace(task, seconds=max(0.01, float(f"{cost:.2g}")))
+
+
+def register(paths: Sequence[str], taken: Callable[[str], bool]) -> tuple[Task, ...]:
+    """Return the tasks of these files, and let worker processes know of them."""
+    found: list[Task] = []
+    for text in paths:
+        path = Path(text).resolve()
+        task = load(path)
+        if taken(task.name) or task.name in [other.name for other in found]:
+            raise OwnTaskError(
+                f"{path}: there is a task named {task.name} already; rename the file."
+            )
+        found.append(rehearsed(task, path))
+    if found:
+        listed = [str(Path(text).resolve()) for text in paths]
+        os.environ[VARIABLE] = os.pathsep.join(listed)
+    return tuple(found)
+
+
+def registered() -> tuple[Task, ...]:
+    """Return the tasks of the files that the environment lists."""
+    listed = os.environ.get(VARIABLE, "")
+    return tuple(load(Path(each)) for each in listed.split(os.pathsep) if each)
