@@ -10,12 +10,12 @@ from tests.lab.runs import instant, record
 
 from mementum import lab
 from mementum.cli import main
-from mementum.lab import experiment
 from mementum.lab.errors import LabError
 from mementum.lab.experiment import Comparison
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
+from mementum.lab.running.executors import in_process
 
 SVG, PNG = b"<?xml", b"\x89PNG"
 
@@ -34,7 +34,7 @@ def instantly(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
         asked.append(spec)
         return instant(spec)
 
-    monkeypatch.setattr(experiment, "execute", execute)
+    monkeypatch.setattr(in_process, "execute", execute)
     return asked
 
 
@@ -48,7 +48,7 @@ def test_a_plan_is_the_command_lines(
 
 def test_every_task_and_contender_takes_part_unless_told() -> None:
     everything = lab.plan(seeds=1, rates=1)
-    known = {spec.contender for spec in everything.specs()}
+    known = {spec.contender_label for spec in everything.specs()}
     assert {"SGD", "AdamW", "AdaXW", "AdaXW-matched"} <= known
     assert everything.reference == "AdamW"
 
@@ -61,7 +61,7 @@ def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
     standard = lab.plan(tier="standard", seeds=1, **chosen)
     assert standard.factor == 10**0.25
     assert {spec.task for spec in smoke.specs()} == {"logreg-cancer"}
-    assert {spec.task for spec in standard.specs()} == {
+    assert {spec.task_label for spec in standard.specs()} == {
         "logreg-cancer",
         "logreg-cancer+cosine",
     }

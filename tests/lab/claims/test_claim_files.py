@@ -12,8 +12,10 @@ from mementum.lab.claims import claim as claims
 from mementum.lab.claims import claim_file
 from mementum.lab.claims.claim import ClaimError, Relation
 from mementum.lab.claims.select import FILES, own, select
+from mementum.lab.claims.setting import MATCHED
 from mementum.lab.cli import reproduce
-from mementum.lab.running.modifiers import MODIFIERS
+from mementum.lab.planning.schedule import FACTORS
+from mementum.lab.running.probes import PROBES
 from mementum.lab.tasks.claimed import PROBLEMS
 
 GOOD = """
@@ -115,7 +117,7 @@ OWN = {
         "mlp-digits+up",
         "check 1: mlp-digits+up: 'up' is no",
     ),
-    "no such probe": ("mlp-digits", "two-basins+change+sharpness", "sharpness is meas"),
+    "no such probe": ("mlp-digits", "two-basins+sharpness", "sharpness is meas"),
     "no contender": (
         'r = "Adam"',
         'r = "Yogi"',
@@ -185,7 +187,7 @@ def test_the_documentation_lists_every_claim_and_key_and_its_example_can_be_run(
     keys = (claim_file.PAPER, claim_file.CLAIM, claim_file.ARM, claim_file.CHECK)
     named = {key for table in keys for key in table} - {"arms", "check"}
     problems = {problem.name for problem in PROBLEMS}
-    for name in named | problems | MODIFIERS.keys():
+    for name in named | problems | {*FACTORS, MATCHED, *PROBES}:
         assert f"`{name}`" in text
     file = tmp_path / "own.toml"
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)

@@ -73,7 +73,7 @@ def test_kappa_is_the_steps_times_the_log_of_the_memory_ratio(
         log_ratio = -(1 - options["betas"][1]) * math.log(options["betas"][1])
     else:
         log_ratio = math.log1p(options["betas"][1])
-    assert log_ratio * settled.task.steps == pytest.approx(kappa)
+    assert log_ratio * settled.setting.task.steps == pytest.approx(kappa)
 
 
 def test_a_run_that_several_claims_need_is_planned_once() -> None:

@@ -16,7 +16,7 @@ from tests.lab.claims.test_claim_files import refused
 from tests.lab.claims.test_claims import claiming, factor, holding, recorded
 from tests.lab.cli.test_cli import lines, results, wait_for_lines
 from tests.lab.processes import needs_proc, wait_for_end
-from tests.lab.records import SyntheticPlan
+from tests.lab.synthetic import SyntheticPlan
 
 from mementum.cli import main
 from mementum.lab.claims.claim import Arm, ClaimError, Relation
@@ -249,4 +249,4 @@ def test_a_dry_run_counts_the_runs_and_writes_nothing(
 def test_the_whole_quick_tier_is_planned_within_twelve_minutes_on_two_cores() -> None:
     plan = planned(ledger(), Tier.QUICK)
     cost = {task.name: task.seconds for task in plan.tasks}
-    assert sum(cost[run.task] for run in plan.runs) / 2 < 12 * 60
+    assert sum(cost[run.task_label] for run in plan.runs) / 2 < 12 * 60

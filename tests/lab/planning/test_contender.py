@@ -8,7 +8,7 @@ import torch
 import mementum
 from mementum import Memory
 from mementum.lab.planning import search_spaces
-from mementum.lab.planning.contender import CONTENDERS, MATCHED, Contender, find
+from mementum.lab.planning.contender import CONTENDERS, Contender, find
 from mementum.lab.planning.search_spaces import KAPPA
 
 every_contender = pytest.mark.parametrize("contender", CONTENDERS, ids=lambda c: c.name)
@@ -56,7 +56,7 @@ def test_a_matched_memory_has_the_published_horizon_over_any_run(
 
 @matched
 def test_a_matched_contender_is_its_original_in_all_else(contender: Contender) -> None:
-    original = find(contender.name.removesuffix(MATCHED))
+    original = find(contender.optimizer_name)
     assert (contender.lr, contender.factory) == (original.lr, original.factory)
     ours, theirs = contender.options_over(300), original.options_over(300)
     assert ours["betas"][0] == theirs["betas"][0]

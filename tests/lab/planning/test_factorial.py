@@ -45,7 +45,7 @@ def test_every_contender_gets_the_same_number_of_rates_and_the_same_seeds() -> N
             name: [
                 (spec.seed, rate.index(spec.lr))
                 for spec in plan().specs()
-                if (spec.task, spec.contender) == (task.name, name)
+                if spec.labels == (task.name, name)
             ]
             for name in (each.name for each in contender.CONTENDERS)
             for rate in [Grid().around(contender.find(name).lr)]

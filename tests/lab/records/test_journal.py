@@ -1,6 +1,7 @@
 """Laws of the store: what was written is there, whatever happened since."""
 
 import errno
+import json
 import os
 from itertools import permutations
 from pathlib import Path
@@ -137,9 +138,38 @@ def test_a_folder_in_a_files_place_is_named(tmp_path: Path, name: str) -> None:
 def test_another_format_is_refused_by_its_number(tmp_path: Path) -> None:
     keep(tmp_path, RECORDS[:1])
     text = (tmp_path / JOURNAL).read_text()
-    (tmp_path / JOURNAL).write_text(text.replace('"format":1', '"format":2'))
-    with pytest.raises(StoreError, match="line 1, is written in format 2"):
+    (tmp_path / JOURNAL).write_text(text.replace('"format":2', '"format":3'))
+    with pytest.raises(StoreError, match="line 1, is written in format 3"):
         Store(tmp_path).records()
+
+
+FIRST_FORM = (
+    ("logreg-cancer", "AdamW", {}),
+    ("logreg-cancer+cosine", "AdaXW-matched", {"schedule": "cosine"}),
+    ("residual-digits+drops", "AdaX", {"schedule": "drops"}),
+    ("mlp-digits+sharpness", "Adam", {"probe": "sharpness"}),
+    ("two-basins+matched", "AdamNX", {"match_updates": True}),
+    ("mine+yours", "SGD", {}),
+)
+
+
+@pytest.mark.parametrize(("task", "contender", "fields"), FIRST_FORM)
+def test_the_first_form_had_in_names_what_are_fields_now(
+    task: str, contender: str, fields: dict[str, object], tmp_path: Path
+) -> None:
+    keep(tmp_path, RECORDS[:1])
+    plain = json.loads((tmp_path / JOURNAL).read_text())
+    spec = plain["spec"] | {"task": task, "contender": contender}
+    for name in ("schedule", "match_updates", "probe", "matched_memory"):
+        del spec[name]
+    line = json.dumps({**plain, "format": 1, "spec": spec})
+    (tmp_path / JOURNAL).write_text(line + "\n")
+    (found,) = Store(tmp_path).records()
+    assert found.spec.labels == (task, contender)
+    for name, value in fields.items():
+        assert getattr(found.spec, name) == value
+    assert found.spec.matched_memory is (contender == "AdaXW-matched")
+    assert RunRecord.from_json(found.to_json()) == found
 
 
 @pytest.mark.parametrize("result", [Status.FINISHED, Status.DIVERGED])

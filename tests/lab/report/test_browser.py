@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, record, run
 from tests.lab.report.browser import Tab, browser, chromium
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, record, run
 
 from mementum.lab.claims.ledger import files
 from mementum.lab.claims.plan import Tier, planned

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
 from rich.console import Console
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.planning import contender
 from mementum.lab.report import methods, number_words, page
@@ -399,7 +399,10 @@ def test_the_methods_say_what_was_set_beforehand(full):
 
 def test_the_methods_say_what_was_set_otherwise():
     plan = SyntheticPlan(
-        tasks=(TASKS[1], replace(TASKS[1], name="logreg-cancer+cosine")),
+        tasks=(
+            TASKS[1],
+            replace(TASKS[1], name="logreg-cancer+cosine", schedule="cosine"),
+        ),
         contenders=("SGD", "AdamW"),
         widen=2,
         weight_decay=0.05,

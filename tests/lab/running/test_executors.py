@@ -99,7 +99,7 @@ def test_ctrl_c_does_not_reach_the_workers(tmp_path: Path) -> None:
 @needs_proc
 def test_a_worker_in_mid_run_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
     script = (
-        "from mementum.lab.executor.local import LocalExecutor\n"
+        "from mementum.lab.running.executors.local import LocalExecutor\n"
         "from tests.lab.runs import endless_on_odd_seeds, spec, unprepared\n"
         f"run = spec(seed=1, data={str(tmp_path)!r})\n"
         "executor = LocalExecutor(1, endless_on_odd_seeds, unprepared)\n"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from tests.lab.running.test_run import planned
 from mementum.lab.planning import contender
 from mementum.lab.planning.schedule import cosine
 from mementum.lab.records.run import Status
-from mementum.lab.running import modifiers, probes
+from mementum.lab.running import probes
 from mementum.lab.running.loop import execute
-from mementum.lab.running.modifiers import MODIFIERS, begin, find, split
+from mementum.lab.running.modifiers import begin
 from mementum.lab.running.run_state import Making
 from mementum.lab.running.sharpness import Hessian
 from mementum.lab.tasks.networks.mlp_digits import DIGITS
@@ -62,12 +63,12 @@ SLOPE = Task(
 )
 
 
-def made(words: str, name: str = "SGD", lr: float = 0.5, **options: object) -> Making:
+def made(
+    conditions: dict[str, Any], name: str = "SGD", lr: float = 0.5, **options: object
+) -> Making:
     known = contender.find(name)
     given = {**known.options, **options}
-    return begin(
-        f"slope+{words}", SLOPE, 0, lambda each: known.optimizer(each, lr, given)
-    )
+    return begin(SLOPE, 0, lambda each: known.optimizer(each, lr, given), **conditions)
 
 
 def step(making: Making, number: int) -> torch.Tensor:
@@ -81,7 +82,7 @@ def step(making: Making, number: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("word", SCHEDULES)
 def test_a_schedule_scales_the_planned_rate(word: str) -> None:
-    making = made(word, momentum=0.0)
+    making = made({"schedule": word}, momentum=0.0)
     way = torch.stack([step(making, number) for number in range(100)])
     slope = torch.tensor([1.0, -2.0, 0.5]).double()
     for place, share in zip(PLACES, SCHEDULES[word], strict=True):
@@ -92,7 +93,7 @@ def test_a_schedule_scales_the_planned_rate(word: str) -> None:
 def test_matched_updates_have_the_size_of_the_rate(
     each: contender.Contender,
 ) -> None:
-    making = made("drops+matched", each.name, 0.01)
+    making = made({"schedule": "drops", "match_updates": True}, each.name, 0.01)
     for number in range(100):
         size = step(making, number).square().mean().sqrt().item()
         if number in PLACES:
@@ -114,8 +115,9 @@ def test_a_cosine_rises_to_the_rate_once_and_falls_without_a_lost_step(
 
 def test_a_schedule_changes_nothing_before_it_begins() -> None:
     plain = execute(replace(planned("mlp-digits", "Adam", 1e-3), seed=1))
-    name = "mlp-digits+drops"
-    dropped = execute(replace(planned("mlp-digits", "Adam", 1e-3), seed=1, task=name))
+    dropped = execute(
+        replace(planned("mlp-digits", "Adam", 1e-3), seed=1, schedule="drops")
+    )
     assert dropped.status is Status.FINISHED
     begun = sum(step <= 0.55 * DIGITS.steps for step in plain.curve.steps)
     assert dropped.curve.train[:begun] == plain.curve.train[:begun]
@@ -124,7 +126,7 @@ def test_a_schedule_changes_nothing_before_it_begins() -> None:
 
 @pytest.mark.parametrize("word", ["change", "turn"])
 def test_a_second_moment_that_stands_still_neither_changes_nor_turns(word: str) -> None:
-    making = made(word, "Adam")
+    making = made({"probe": word}, "Adam")
     for number in range(100):
         step(making, number)
     # Every square is the same, so their mean moves by rounding alone.
@@ -132,7 +134,7 @@ def test_a_second_moment_that_stands_still_neither_changes_nor_turns(word: str) 
 
 
 def test_change_is_what_the_second_moment_moves_in_a_step() -> None:
-    making = made("change", "AdamNC")
+    making = made({"probe": "change"}, "AdamNC")
     step(making, 0)
     making.problem.parameters()[0].grad = torch.zeros(3, dtype=torch.float64)
     making.stepper.step()
@@ -166,34 +168,12 @@ def test_sharpness_is_measured_when_the_loss_is_down_at_the_level(
 
 
 def test_a_run_that_never_comes_down_has_no_sharpness() -> None:
-    slow = replace(planned("mlp-digits", "Adam", 1e-8), task="mlp-digits+sharpness")
+    slow = replace(planned("mlp-digits", "Adam", 1e-8), probe="sharpness")
     ended = execute(slow)
     assert ended.status is Status.DIVERGED
     assert len(ended.curve.steps) == len(DIGITS.grid())
 
 
-def test_the_name_of_a_users_file_may_hold_the_separator(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    own = replace(DIGITS, name="mine+yours")
-    monkeypatch.setattr(modifiers.registry, "registered", lambda: (own,))
-    assert split("mine+yours+cosine") == ("mine+yours", ("cosine",))
-    assert find("mine+yours+cosine", own.steps) is own
-    assert find("mine+yours") is own
-
-
-@pytest.mark.parametrize("word", MODIFIERS)
-def test_every_modifier_is_found_by_its_name(word: str) -> None:
-    assert split(f"mlp-digits+{word}") == ("mlp-digits", (word,))
-    assert find(f"mlp-digits+{word}") is DIGITS
-
-
-@pytest.mark.parametrize("name", ["mlp-digits+jump", "mlp-digits+", "no-task+drops"])
-def test_an_unknown_word_is_named(name: str) -> None:
-    with pytest.raises(LookupError, match=r"jump|''|no-task"):
-        modifiers.find(name)
-
-
 def test_sharpness_is_refused_where_it_has_no_level() -> None:
     with pytest.raises(LookupError, match="measured on mlp-digits, not on slope"):
-        made("sharpness")
+        made({"probe": "sharpness"})

@@ -32,6 +32,10 @@ OTHER = {
     "seed": 1,
     "steps": 11,
     "versions": {"mementum": "1", "torch": "3"},
+    "schedule": "cosine",
+    "match_updates": True,
+    "probe": "sharpness",
+    "matched_memory": True,
 }
 
 
@@ -167,26 +171,61 @@ def test_a_run_leaves_the_number_of_threads_as_it_found_it() -> None:
         torch.set_num_threads(threads)
 
 
-def test_editing_an_optimizer_makes_its_runs_new_runs(tmp_path: Path) -> None:
+DECIDE = (
+    "family/rule.py",
+    "family/noise.py",
+    "torch/family_optimizer.py",
+    "torch/optimizers.py",
+    "torch/backends/loop.py",
+    "torch/groups/options.py",
+    "torch/state/formats.py",
+    "torch/step/coefficients.py",
+    "native/kernel.cpp",
+    "native/kernel.inc",
+)
+DECIDE_NOTHING = (
+    "cli.py",
+    "doctor/command.py",
+    "bench/clock.py",
+    "lab/experiment.py",
+    "lab/running/loop.py",
+    "torch/checkpoint/state_dict.py",
+    "torch/convert/adoption.py",
+    "torch/inspect/telemetry.py",
+    "torch/integrations/timm.py",
+)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the package, and the folder in which an install has its kernel."""
     compiled, package = tmp_path / "compiled", tmp_path / "package"
     (compiled / "native").mkdir(parents=True)
     (compiled / "native/kernel.so").write_bytes(b"0")
-    ours = [
-        Path(each) for each in mementum.__path__ if (Path(each) / "cli.py").exists()
-    ]
+    ours = [each for each in map(Path, mementum.__path__) if (each / "cli.py").exists()]
     shutil.copytree(ours[0], package, ignore=shutil.ignore_patterns("__pycache__"))
-    folders = [compiled, package]
-    before = source_digest(folders)
+    return compiled, package
+
+
+def test_editing_what_decides_numbers_makes_new_runs_and_nothing_else_does(
+    package: tuple[Path, Path],
+) -> None:
+    compiled, source = package
+    before = source_digest(package)
     assert before == versions()["source"]
-    assert source_digest([*folders, compiled]) == before
-    (package / "lab/experiment.py").write_text("1")
+    assert source_digest([*package, compiled]) == before
     (compiled / "native/kernel.so").write_bytes(b"1")
-    assert source_digest(folders) == before
+    (source / "torch/new.py").write_text("1")
+    for name in DECIDE_NOTHING:
+        with (source / name).open("a") as file:
+            file.write("# a comment\n")
+    assert source_digest(package) == before
     found = {before}
-    for name in ("family/rule.py", "torch/family_optimizer.py", "native/kernel.cpp"):
-        (package / name).write_text("1")
-        found.add(source_digest(folders))
-    assert len(found) == 4
+    for name in DECIDE:
+        with (source / name).open("a") as file:
+            file.write("// a comment\n")
+        found.add(source_digest(package))
+    assert len(found) == 1 + len(DECIDE)
 
 
 def test_a_package_without_sources_has_no_digest(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,12 +51,13 @@ def shortened(task: Task) -> Task:
     )
 
 
-def asked(task: Task, name: str, *, words: str = "") -> RunSpec:
+def asked(task: Task, name: str, **conditions: Any) -> RunSpec:
     chosen = contender.find(name)
     return replace(
-        spec(task=task.name + words, contender=name, lr=chosen.lr),
+        spec(task=task.name, contender=name, lr=chosen.lr),
         options=dict(chosen.options),
         steps=task.steps,
+        **conditions,
     )
 
 
@@ -69,8 +71,8 @@ def interrupted(run: RunSpec, task: Task, monkeypatch: pytest.MonkeyPatch) -> No
     """Train until the process would be killed, before the step HALF."""
     begin = modifiers.begin
 
-    def fragile(*arguments: object) -> object:
-        making = begin(*arguments)  # type: ignore[arg-type]
+    def fragile(*arguments: object, **conditions: object) -> object:
+        making = begin(*arguments, **conditions)  # type: ignore[arg-type]
         whole = making.problem.loss
 
         def loss(step: int) -> torch.Tensor:
@@ -98,13 +100,15 @@ def files() -> list[Path]:
 
 
 @pytest.mark.usefixtures("small_data")
-@pytest.mark.parametrize(("name", "words"), [("SGD", ""), ("AdaXW", "+drops")])
+@pytest.mark.parametrize(
+    ("name", "schedule"), [("SGD", "constant"), ("AdaXW", "drops")]
+)
 @pytest.mark.parametrize("task", of_tier(Tier.PAPER), ids=lambda task: task.name)
 def test_an_interrupted_run_ends_as_an_undisturbed_one(
-    task: Task, name: str, words: str, monkeypatch: pytest.MonkeyPatch
+    task: Task, name: str, schedule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = shortened(task)
-    run = asked(task, name, words=words)
+    run = asked(task, name, schedule=schedule)
     whole = trained(run, task)
     assert whole.status is Status.FINISHED
     interrupted(run, task, monkeypatch)
@@ -204,7 +208,7 @@ def test_what_cannot_go_on_is_not_kept() -> None:
 @pytest.mark.usefixtures("small_data")
 def test_a_run_measured_by_probes_is_not_kept() -> None:
     task = shortened(of_tier(Tier.PAPER)[0])
-    assert trained(asked(task, "AdamW", words="+matched"), task).steps[-1] == STEPS
+    assert trained(asked(task, "AdamW", match_updates=True), task).steps[-1] == STEPS
     assert not Path(os.environ[VARIABLE]).exists()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.statistics import analyse
 from mementum.lab.statistics.across_tasks import cross_fitted, left_out, profile

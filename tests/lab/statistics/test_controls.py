@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from rich.console import Console
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, run
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, run
 
 from mementum import Adam
 from mementum.lab.report import page

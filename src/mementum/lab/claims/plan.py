@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from scipy.optimize import brentq
 
 from mementum.lab.claims.claim import Arm, Check, Claim
+from mementum.lab.claims.setting import Setting, parse
 from mementum.lab.planning import contender
 from mementum.lab.planning.factorial import outline
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import Option, RunRecord, RunSpec
-from mementum.lab.running import modifiers
 from mementum.lab.running.versions import versions
-from mementum.lab.tasks.task import Task
 
 EDITION = 1
 """Rises when a problem or modifier changes in a way that changes results."""
@@ -44,37 +43,41 @@ class Tier(enum.StrEnum):
 class Settled:
     """An arm on a task: the options and seeds that its runs have."""
 
-    task: Task
-    name: str
+    setting: Setting
     arm: Arm
     options: dict[str, Option]
     seeds: tuple[int, ...]
 
     def specs(self) -> Iterator[RunSpec]:
         """Return the runs."""
+        task = self.setting.task
         for lr in self.arm.lrs:
             for seed in self.seeds:
                 yield RunSpec(
-                    task=self.name,
-                    task_version=self.task.version,
-                    data=self.task.data(),
+                    task=task.name,
+                    task_version=task.version,
+                    data=task.data(),
                     contender=self.arm.contender,
                     options=self.options,
                     lr=lr,
                     seed=seed,
-                    steps=self.task.steps,
+                    steps=task.steps,
                     versions={**versions(), "claims": str(EDITION)},
+                    schedule=self.setting.schedule,
+                    match_updates=self.setting.match_updates,
+                    probe=self.setting.probe,
                 )
 
 
 def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
     """Return an arm as this check runs it."""
-    task = modifiers.find(check.task)
+    setting = parse(check.task)
+    task = setting.task
     options = {**contender.find(arm.contender).options, **arm.options}
     if arm.kappa is not None:
         options |= memory(arm, options, arm.kappa / task.steps)
     seeds = range(1 if task.deterministic else tier.seeds)
-    return Settled(task, check.task, arm, options, tuple(seeds))
+    return Settled(setting, arm, options, tuple(seeds))
 
 
 def memory(arm: Arm, options: dict[str, Option], log_ratio: float) -> dict[str, Option]:
@@ -115,8 +118,9 @@ def planned(claims: Sequence[Claim], tier: Tier) -> Plan:
         for check in claim.checks:
             for name in dict.fromkeys(filter(None, (check.arm, check.against))):
                 settled = settle(check, claim.arms[name], tier)
-                about = outline(settled.task)
-                outlines[check.task] = replace(about, name=check.task)
+                label = settled.setting.label
+                about = outline(settled.setting.task)
+                outlines[label] = replace(about, name=label)
                 runs |= {spec.run_id: spec for spec in settled.specs()}
     return Plan(tasks=tuple(outlines.values()), reference="", runs=tuple(runs.values()))
 

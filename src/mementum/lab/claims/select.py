@@ -10,11 +10,11 @@ from mementum.family.limits import resolve
 from mementum.lab.claims.claim import Arm, Check, Claim, ClaimError
 from mementum.lab.claims.claim_file import read
 from mementum.lab.claims.plan import Tier, settle
+from mementum.lab.claims.setting import SEPARATOR, Setting, parse
 from mementum.lab.planning import contender
 from mementum.lab.running import modifiers
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.claimed import PROBLEMS
-from mementum.lab.tasks.task import Task
 
 FILES = ("amsgrad", "adax", "adamomentum", "adamnx")
 
@@ -75,20 +75,20 @@ def own(paths: Sequence[str]) -> tuple[Claim, ...]:
 def attempt(place: str, claim: Claim, check: Check) -> None:
     """Begin a run of each arm of a check, or say what stands in the way."""
     try:
-        task = modifiers.find(check.task)
+        setting = parse(check.task)
     except LookupError as error:
-        name = check.task.partition(modifiers.SEPARATOR)[0]
+        name = check.task.partition(SEPARATOR)[0]
         known = [each.name for each in (*registry.offered(), *PROBLEMS)]
         reason = error if name in known else unknown("task", name, known)
         raise ClaimError(f"{place}: {reason}") from error
     for name in filter(None, (check.arm, check.against)):
         try:
-            begin(check, claim.arms[name], task)
+            begin(check, claim.arms[name], setting)
         except Exception as error:
             raise ClaimError(f"{place}, arm {name}: {error}") from error
 
 
-def begin(check: Check, arm: Arm, task: Task) -> None:
+def begin(check: Check, arm: Arm, setting: Setting) -> None:
     """Begin a run of an arm, which raises whatever makes it impossible."""
     every = (*contender.CONTENDERS, *contender.OTHERS)
     known = {each.name: each for each in every if each.matched is None}
@@ -96,7 +96,14 @@ def begin(check: Check, arm: Arm, task: Task) -> None:
         raise ClaimError(unknown("contender", arm.contender, known))
     options = settle(check, arm, Tier.SMOKE).options
     build = known[arm.contender].optimizer
-    modifiers.begin(check.task, task, 0, lambda p: build(p, arm.lrs[0], options))
+    modifiers.begin(
+        setting.task,
+        0,
+        lambda p: build(p, arm.lrs[0], options),
+        schedule=setting.schedule,
+        match_updates=setting.match_updates,
+        probe=setting.probe,
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

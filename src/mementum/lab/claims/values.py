@@ -79,7 +79,7 @@ def read(check: Check, settled: Settled, found: Mapping[str, RunRecord]) -> Read
     if check.chosen is not None:
         chosen = check.chosen
         judged = values(lambda r: of_run(r, chosen, 1.0, check.scale))
-    choice = choose(settled.name, Grid(settled.arm.lrs, settled.seeds, judged))
+    choice = choose(settled.setting.label, Grid(settled.arm.lrs, settled.seeds, judged))
     kept = {
         scored.seed: own[scored.lr, scored.seed]
         for scored in choice.scored

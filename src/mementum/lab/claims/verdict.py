@@ -24,7 +24,6 @@ from mementum.lab.claims.claim import Check, Claim
 from mementum.lab.claims.plan import Tier, by_identity, settle
 from mementum.lab.claims.values import Reading, read
 from mementum.lab.records.run import RunRecord
-from mementum.lab.running import modifiers
 from mementum.lab.statistics import Interval, Pairs
 from mementum.lab.statistics.grid import on_scale, scale_margin
 from mementum.lab.statistics.verdicts import detectable_errors
@@ -119,7 +118,7 @@ def finding(
         against = read(check, other, found)
     pairs = paired(arm, opponent(check, arm, against))
     level = 1 - ALPHA / len(claim.checks)
-    exact = modifiers.find(check.task).deterministic
+    exact = settled.setting.task.deterministic
     interval = between(check, arm, pairs, level, exact=exact)
     region = check.relation.region(scale_margin(check.margin, check.scale))
     diverged = pairs.only_contender_diverged + pairs.only_reference_diverged

@@ -109,12 +109,12 @@ def by_task(records: list[RunRecord], plan: Plan | None) -> dict[str, Counter[st
     specs = [r.spec for r in records] if plan is None else plan.specs()
     wanted = {spec.run_id for spec in specs}
     for spec in specs:
-        counts.setdefault(spec.task, Counter())["planned"] += 1
+        counts.setdefault(spec.task_label, Counter())["planned"] += 1
     for record in records:
         if record.spec.run_id in wanted:
-            counts[record.spec.task][record.status] += 1
+            counts[record.spec.task_label][record.status] += 1
     for spec in missing(plan, records) if plan else ():
-        counts[spec.task]["missing"] += 1
+        counts[spec.task_label]["missing"] += 1
     return counts
 
 

@@ -174,8 +174,8 @@ def show(
         spec = record.spec
         say.print(
             f"{len(failed)} of {len(plan.specs())} runs failed, the first of them "
-            f"{spec.contender} on {spec.task} (lr {spec.lr:g}, seed {spec.seed}): "
-            f"{record.error}. The same command tries them again.",
+            f"{spec.contender_label} on {spec.task_label} (lr {spec.lr:g}, seed "
+            f"{spec.seed}): {record.error}. The same command tries them again.",
             markup=False,
         )
     say.print(f"Report: {path}", markup=False)

@@ -114,10 +114,11 @@ def show(
         ) from error
     failed = [record for record in records if record.status is Status.FAILED]
     for record in failed[:1]:
+        spec = record.spec
         say.print(
             f"{len(failed)} of {len(plan.runs)} runs failed, the first of them "
-            f"{record.spec.contender} on {record.spec.task} (lr {record.spec.lr:g}, "
-            f"seed {record.spec.seed}): {record.error}. The same command tries them "
+            f"{spec.contender_label} on {spec.task_label} (lr {spec.lr:g}, "
+            f"seed {spec.seed}): {record.error}. The same command tries them "
             "again.",
             markup=False,
         )

@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar
 from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
 from mementum.lab.errors import LabError
-from mementum.lab.planning.schedule import CONSTANT, SCHEDULES
+from mementum.lab.planning.schedule import SCHEDULES
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Task, Tier
 
 

@@ -111,12 +111,12 @@ def hand_over(record: RunRecord, tracker: Tracker) -> None:
     spec = record.spec
     run = tracker.init(
         project=PROJECT,
-        name=f"{spec.task}-{spec.contender}-lr{spec.lr:g}-seed{spec.seed}"
+        name=f"{spec.task_label}-{spec.contender_label}-lr{spec.lr:g}-seed{spec.seed}"
         f"-{spec.run_id[:8]}",
-        group=f"{spec.task}-{spec.contender}",
+        group=f"{spec.task_label}-{spec.contender_label}",
         config={
-            "task": spec.task,
-            "contender": spec.contender,
+            "task": spec.task_label,
+            "contender": spec.contender_label,
             "lr": spec.lr,
             "seed": spec.seed,
             "status": record.status.value,

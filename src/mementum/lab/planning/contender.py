@@ -28,9 +28,6 @@ from mementum.lab.planning import search_spaces
 from mementum.lab.planning.search_spaces import KAPPA, SHORTEST, Dimension
 from mementum.lab.records.run import Option
 
-MATCHED = "-matched"
-"""Ends the name of a contender whose memory is matched to the length of the run."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
@@ -39,7 +36,7 @@ class Contender:
     The options are written out, so that a run stays what it was when a default changes.
     """
 
-    name: str
+    optimizer_name: str
     lr: float
     """The authors' default, and the centre of the grid of learning rates."""
     options: Mapping[str, Option]
@@ -52,6 +49,13 @@ class Contender:
     """What full tuning varies besides the learning rate."""
     matched: Callable[[float], float] | None = None
     """The second beta whose memory has this log ratio, if the run's length sets it."""
+
+    @property
+    def name(self) -> str:
+        """The name it has in a comparison: "AdaXW-matched" if its memory is matched."""
+        if self.matched is None:
+            return self.optimizer_name
+        return f"{self.optimizer_name}-matched"
 
     def decaying(self, weight_decay: float) -> Contender:
         """Return the contender with this weight decay, which full tuning leaves alone.
@@ -94,14 +98,14 @@ class Contender:
 DECOUPLED: Mapping[str, Option] = {"decoupled_weight_decay": True}
 CONTENDERS: tuple[Contender, ...] = (
     Contender(
-        name="SGD",
+        optimizer_name="SGD",
         lr=0.1,
         options={"momentum": 0.9, "weight_decay": 0.0},
         factory=torch.optim.SGD,
         space=search_spaces.MOMENTUM,
     ),
     Contender(
-        name="Adam",
+        optimizer_name="Adam",
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         factory=Adam,
@@ -109,14 +113,14 @@ CONTENDERS: tuple[Contender, ...] = (
         space=search_spaces.DECAYING,
     ),
     Contender(
-        name="AdamW",
+        optimizer_name="AdamW",
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 1e-2},
         factory=AdamW,
         space=search_spaces.DECAYING,
     ),
     Contender(
-        name="AMSGrad",
+        optimizer_name="AMSGrad",
         lr=1e-3,
         options={
             "betas": [0.9, 0.999],
@@ -129,7 +133,7 @@ CONTENDERS: tuple[Contender, ...] = (
         space=search_spaces.DECAYING,
     ),
     Contender(
-        name="AdamNC",
+        optimizer_name="AdamNC",
         lr=1e-3,
         options={"momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0},
         factory=AdamNC,
@@ -137,21 +141,21 @@ CONTENDERS: tuple[Contender, ...] = (
         space=search_spaces.MOMENTUM_EPS,
     ),
     Contender(
-        name="AdaMomentum",
+        optimizer_name="AdaMomentum",
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-16, "weight_decay": 0.0},
         factory=AdaMomentum,
         space=search_spaces.DECAYING,
     ),
     Contender(
-        name="AdaXW",
+        optimizer_name="AdaXW",
         lr=5e-3,
         options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
         factory=AdaXW,
         space=search_spaces.ADAX,
     ),
     Contender(
-        name="AdaXW" + MATCHED,
+        optimizer_name="AdaXW",
         lr=5e-3,
         options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-2},
         factory=AdaXW,
@@ -159,14 +163,14 @@ CONTENDERS: tuple[Contender, ...] = (
         matched=search_spaces.adax_beta,
     ),
     Contender(
-        name="AdamNX",
+        optimizer_name="AdamNX",
         lr=1e-3,
         options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
         factory=AdamNX,
         space=search_spaces.ADAMNX,
     ),
     Contender(
-        name="AdamNX" + MATCHED,
+        optimizer_name="AdamNX",
         lr=1e-3,
         options={"betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 1e-2},
         factory=AdamNX,
@@ -177,14 +181,14 @@ CONTENDERS: tuple[Contender, ...] = (
 
 OTHERS: tuple[Contender, ...] = (
     Contender(
-        name="AdaX",
+        optimizer_name="AdaX",
         lr=1.5e-3,
         options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-4},
         factory=AdaX,
         decoupling=DECOUPLED,
     ),
     Contender(
-        name="Mementum",
+        optimizer_name="Mementum",
         lr=1e-3,
         options={"momentum": 0.9, "memory": 1.0001, "eps": 1e-8, "weight_decay": 0.0},
         factory=Mementum,

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 
 from mementum.lab.planning.search_spaces import BREADTH, SEED, short
 from mementum.lab.records.plan import HALF_DECADE, Outline, Plan, rate
-from mementum.lab.records.run import RunSpec
+from mementum.lab.records.run import CONSTANT, RunSpec, label
 from mementum.lab.tasks.targets import family, goal
 
 if TYPE_CHECKING:
@@ -96,21 +96,26 @@ class Runs:
                     task=self.task.name,
                     task_version=self.task.version,
                     data=self.task.data(),
-                    contender=contender.name,
+                    contender=contender.optimizer_name,
                     options=dict(options),
                     lr=lr,
                     seed=seed,
                     steps=self.task.steps,
                     versions=dict(self.versions),
+                    schedule=self.task.schedule,
+                    matched_memory=contender.matched is not None,
                 )
 
 
 def outline(task: Task) -> Outline:
     """Return the outline of a task, with its frozen goal where it has one."""
     target, untrained, best = goal(task)
+    title = task.title
+    if task.schedule != CONSTANT:
+        title = f"{title}, {task.schedule} schedule"
     return Outline(
-        name=task.name,
-        title=task.title,
+        name=label(task.name, task.schedule),
+        title=title,
         metric=task.metric,
         steps=task.steps,
         deterministic=task.deterministic,
@@ -121,6 +126,7 @@ def outline(task: Task) -> Outline:
         untrained=untrained,
         best=best,
         family=family(task),
+        schedule=task.schedule,
     )
 
 

@@ -25,8 +25,8 @@ class Forecast:
         kept: Iterable[RunRecord] = (),
     ) -> None:
         self.planned = {task.name: task.seconds for task in plan.tasks}
-        self.total = Counter(spec.task for spec in plan.specs())
-        self.left = Counter(spec.task for spec in left)
+        self.total = Counter(spec.task_label for spec in plan.specs())
+        self.left = Counter(spec.task_label for spec in left)
         self.workers = max(1, min(workers, len(left)))
         self.clock = now
         self.began = self.moved = now()
@@ -38,16 +38,19 @@ class Forecast:
 
     def count(self, record: RunRecord) -> None:
         """Take in the record of a run that has just ended."""
-        self.left[record.spec.task] -= 1
+        self.left[record.spec.task_label] -= 1
         self.status[record.status] += 1
         self.measure(record)
         self.moved = self.clock()
 
     def measure(self, record: RunRecord) -> None:
         """Take in what a run of this or an earlier sitting cost."""
-        if record.status is not Status.FAILED and record.spec.task in self.planned:
-            self.ended[record.spec.task] += 1
-            self.spent[record.spec.task] += record.seconds
+        if (
+            record.status is not Status.FAILED
+            and record.spec.task_label in self.planned
+        ):
+            self.ended[record.spec.task_label] += 1
+            self.spent[record.spec.task_label] += record.seconds
 
     def elapsed(self) -> float:
         """Return the seconds since the start."""

@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from mementum.lab.tasks.targets import family
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Task
 
 Factor = Callable[[int, int], float]
 """The learning rate at a step of so many, as a share of the rate that is planned."""
 
-CONSTANT = "constant"
 WARM_UP = 0.05
 SCHEDULES = {
     CONSTANT: "constant learning rate",
@@ -50,17 +49,15 @@ def decline(step: int, steps: int) -> float:
     return max(0.01, 1 - 0.99 * step / (0.6 * steps))
 
 
-def under(task: Task, schedule: str) -> Task:
-    """Return the task as it is trained under a schedule, of one family with itself.
+FACTORS: dict[str, Factor] = {
+    "root": root,
+    "drops": drops,
+    "decline": decline,
+    "cosine": cosine,
+}
+"""Every schedule by its name, those of papers among them."""
 
-    Under a constant rate it is the task. Else its name ends in the schedule's, by which
-    a worker knows it, and its runs are others.
-    """
-    if schedule == CONSTANT:
-        return task
-    return replace(
-        task,
-        name=f"{task.name}+{schedule}",
-        title=f"{task.title}, {schedule} schedule",
-        family=family(task),
-    )
+
+def under(task: Task, schedule: str) -> Task:
+    """Return the task as it is trained under a schedule; its runs are others."""
+    return replace(task, schedule=schedule)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mementum.lab.planning.schedule import CONSTANT, SCHEDULES
+from mementum.lab.planning.schedule import SCHEDULES
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Tier
 
 

@@ -19,8 +19,8 @@ def widened(plan: Plan, records: Iterable[RunRecord]) -> Plan:
     found = {record.spec.run_id: record for record in records}
     scales = {task.name: task.scale for task in plan.tasks}
     wider = plan
-    for task, contender in dict.fromkeys((r.task, r.contender) for r in plan.runs):
-        own = [r for r in plan.runs if (r.task, r.contender) == (task, contender)]
+    for task, contender in dict.fromkeys(r.labels for r in plan.runs):
+        own = [r for r in plan.runs if r.labels == (task, contender)]
         tried = grid(own, found, scales[task], plan.centres.get(contender))
         low, high = choose(contender, tried).edges
         if low or high:

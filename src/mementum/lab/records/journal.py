@@ -231,7 +231,7 @@ def standing(record: RunRecord) -> tuple[bool, str]:
 def place(record: RunRecord) -> tuple[str, str, float, int, str]:
     """Return what decides the place of a record among those of other runs."""
     spec = record.spec
-    return spec.task, spec.contender, spec.lr, spec.seed, spec.run_id
+    return *spec.labels, spec.lr, spec.seed, spec.run_id
 
 
 def write(descriptor: int, line: bytes) -> None:

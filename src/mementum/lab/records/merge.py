@@ -168,6 +168,6 @@ def listed(lists: Iterable[Iterable[RunSpec]]) -> tuple[RunSpec, ...]:
     return tuple(
         sorted(
             found.values(),
-            key=lambda r: (r.task, r.contender, r.lr, r.seed, r.run_id),
+            key=lambda r: (*r.labels, r.lr, r.seed, r.run_id),
         )
     )

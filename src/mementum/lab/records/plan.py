@@ -7,7 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mementum.lab.records import codec
-from mementum.lab.records.run import FORMAT, SPEC, FormatError, RunSpec
+from mementum.lab.records.run import (
+    CONSTANT,
+    FORMAT,
+    SPEC,
+    FormatError,
+    RunSpec,
+    read_spec,
+)
 
 HALF_DECADE = 10**0.5
 
@@ -33,6 +40,7 @@ class Outline:
     untrained: float | None = None
     best: float | None = None
     family: str = ""
+    schedule: str = CONSTANT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +73,7 @@ class Plan:
 
     def beyond(self, task: str, contender: str, *, low: bool, high: bool) -> Plan:
         """Return the plan with two more learning rates beyond an end of a grid."""
-        own = [r for r in self.runs if (r.task, r.contender) == (task, contender)]
+        own = [r for r in self.runs if r.labels == (task, contender)]
         lrs = sorted({spec.lr for spec in own})
         centre = self.centres.get(contender, lrs[len(lrs) // 2])
         place = lrs.index(centre)
@@ -87,14 +95,17 @@ class Plan:
         Raises ``FormatError`` for another version of the form, and ``ValueError`` for
         data that is no plan.
         """
-        if plain.get("format") != FORMAT:
-            raise FormatError(plain.get("format"))
+        version = plain.get("format")
+        if version not in (1, FORMAT):
+            raise FormatError(version)
         try:
             plan = cls(
-                tasks=tuple(Outline(**task) for task in plain["tasks"]),
+                tasks=tuple(_read_outline(task, version) for task in plain["tasks"]),
                 reference=plain["reference"],
-                runs=tuple(RunSpec(**run) for run in plain["runs"]),
-                trials=tuple(RunSpec(**run) for run in plain.get("trials", ())),
+                runs=tuple(read_spec(run, version) for run in plain["runs"]),
+                trials=tuple(
+                    read_spec(run, version) for run in plain.get("trials", ())
+                ),
                 centres=dict(plain.get("centres", {})),
                 factor=plain.get("factor", HALF_DECADE),
                 widen=plain.get("widen", 0),
@@ -134,4 +145,13 @@ OUTLINE = {
     "untrained": codec.NUMBER_OR_NONE,
     "best": codec.NUMBER_OR_NONE,
     "family": codec.TEXT,
+    "schedule": codec.TEXT,
 }
+
+
+def _read_outline(plain: Mapping[str, Any], version: int) -> Outline:
+    """Return the outline that was written in this version of the form."""
+    outline = Outline(**plain)
+    if version == 1 and outline.name.endswith("+cosine"):
+        return replace(outline, schedule="cosine")
+    return outline

@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 
 from mementum.lab.records import codec
 
-FORMAT = 1
-"""Version of the records' JSON form; a reader refuses any other."""
+FORMAT = 2
+"""Version of the records' JSON form. Version 1 is read too; any other is refused."""
+CONSTANT = "constant"
+"""The schedule that leaves the learning rate alone."""
 
 
 class Status(enum.StrEnum):
@@ -41,11 +43,51 @@ class RunSpec:
     seed: int
     steps: int
     versions: dict[str, str]
+    schedule: str = CONSTANT
+    """How the learning rate goes over the run."""
+    match_updates: bool = False
+    """Whether every update has the root mean square of the learning rate."""
+    probe: str | None = None
+    """What is measured in the place of the task's metric."""
+    matched_memory: bool = False
+    """Whether the options are those of a memory matched to the length of the run."""
+
+    @property
+    def task_label(self) -> str:
+        """The task under all that its training changes: "mlp-digits+cosine"."""
+        return label(self.task, self.schedule, self.match_updates, self.probe)
+
+    @property
+    def contender_label(self) -> str:
+        """The contender as a comparison lists it: "AdaXW-matched"."""
+        return f"{self.contender}-matched" if self.matched_memory else self.contender
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The labels of task and contender: whose grid of learning rates it is on."""
+        return self.task_label, self.contender_label
 
     @property
     def run_id(self) -> str:
         """The sha256, in hex, of the spec's canonical JSON."""
         return hashlib.sha256(compact(asdict(self)).encode()).hexdigest()
+
+
+def label(
+    task: str,
+    schedule: str = CONSTANT,
+    match_updates: bool = False,
+    probe: str | None = None,
+) -> str:
+    """Return the words by which a task and the conditions of its training are shown."""
+    words = [task]
+    if schedule != CONSTANT:
+        words.append(schedule)
+    if match_updates:
+        words.append("matched")
+    if probe is not None:
+        words.append(probe)
+    return "+".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +135,13 @@ class RunRecord:
         plain = json.loads(line)
         if not isinstance(plain, dict) or "format" not in plain:
             raise ValueError("the line holds no record of a run")
-        if (version := plain.pop("format")) != FORMAT:
+        version = plain.pop("format")
+        if version not in (1, FORMAT):
             raise FormatError(version)
         try:
             curve = plain.pop("curve")
             record = cls(
-                spec=RunSpec(**plain.pop("spec")),
+                spec=read_spec(plain.pop("spec"), version),
                 status=Status(plain.pop("status")),
                 curve=Curve(
                     steps=tuple(curve["steps"]),
@@ -111,6 +154,33 @@ class RunRecord:
             raise ValueError(f"the record is incomplete: {error}") from error
         check(record)
         return record
+
+
+SCHEDULES_1 = ("root", "drops", "decline", "cosine")
+PROBES_1 = ("sharpness", "adaptive", "change", "turn")
+
+
+def read_spec(plain: dict[str, Any], version: int) -> RunSpec:
+    """Return the spec that was written in this version of the form.
+
+    Version 1 had in names what are fields now: schedule, probe, matched updates and
+    matched memory.
+    """
+    fields = dict(plain)
+    if version == 1:
+        task, *words = fields["task"].split("+")
+        while words and words[-1] in (*SCHEDULES_1, *PROBES_1, "matched"):
+            word = words.pop()
+            if word in SCHEDULES_1:
+                fields["schedule"] = word
+            elif word in PROBES_1:
+                fields["probe"] = word
+            else:
+                fields["match_updates"] = True
+        fields["task"] = "+".join([task, *words])
+        fields["matched_memory"] = fields["contender"].endswith("-matched")
+        fields["contender"] = fields["contender"].removesuffix("-matched")
+    return RunSpec(**fields)
 
 
 class FormatError(ValueError):
@@ -130,6 +200,10 @@ SPEC = {
     "seed": codec.WHOLE,
     "steps": codec.WHOLE,
     "versions": codec.TEXTS,
+    "schedule": codec.TEXT,
+    "match_updates": codec.FLAG,
+    "probe": codec.TEXT_OR_NONE,
+    "matched_memory": codec.FLAG,
 }
 CURVE = {"steps": codec.WHOLES, "train": codec.NUMBERS, "validation": codec.NUMBERS}
 RECORD = {

@@ -43,6 +43,8 @@ def tables(
             "place": ("BIGINT", range(len(ids))),
             "run_id": ("VARCHAR", ids),
             "planned": ("BOOLEAN", [run_id in planned for run_id in ids]),
+            "task_label": ("VARCHAR", [r.spec.task_label for r in records]),
+            "contender_label": ("VARCHAR", [r.spec.contender_label for r in records]),
             "record": ("JSON", [record.to_json() for record in records]),
         },
     )
@@ -78,7 +80,9 @@ def columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
 
 
 def column(name: str, hint: object, where: str) -> str:
-    """Return the SQL for one field."""
+    """Return the SQL for one field; a task and a contender go by their labels."""
+    if f"{name}_label" in vars(RunSpec):
+        return f'{name}_label AS "{name}"'
     if kind := type_of(hint):
         return f"CAST(record ->> '{where}{name}' AS {kind}) AS \"{name}\""
     return f"record -> '{where}{name}' AS \"{name}\""

@@ -1,12 +1,12 @@
 """The methods paragraph: what was done, in sentences to paste into a paper."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from mementum import Memory
-from mementum.lab.planning.contender import MATCHED
 from mementum.lab.planning.schedule import SCHEDULES
 from mementum.lab.planning.search_spaces import KAPPA, SHORTEST
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.report import number_words, sentences
 from mementum.lab.report.number_words import listed
 from mementum.lab.statistics import Analysis, Result, TaskResult
@@ -64,7 +64,7 @@ def schedules(analysis: Analysis) -> str:
     words = {
         name: words
         for name, words in SCHEDULES.items()
-        if any(task.name.endswith(f"+{name}") for task in analysis.tasks)
+        if name != CONSTANT and any(t.schedule == name for t in analysis.tasks)
     }
     if not words:
         return "Learning rates were constant over a run."
@@ -289,7 +289,9 @@ def software(analysis: Analysis) -> str:
 
 def memory(analysis: Analysis) -> str:
     """How long the memories are in these runs; empty without a growing memory."""
-    found = [words for task in analysis.tasks if (words := kappas(task))]
+    found = [
+        words for task in analysis.tasks if (words := kappas(task, analysis.matched))
+    ]
     matched = matching(analysis)
     if not found and not matched:
         return ""
@@ -306,7 +308,7 @@ def memory(analysis: Analysis) -> str:
 
 def matching(analysis: Analysis) -> str:
     """What a matched memory is; empty where nobody has one."""
-    names = [name for name in analysis.contenders if name.endswith(MATCHED)]
+    names = [name for name in analysis.contenders if name in analysis.matched]
     if not names:
         return ""
     return (
@@ -316,12 +318,12 @@ def matching(analysis: Analysis) -> str:
     )
 
 
-def kappas(task: TaskResult) -> str:
+def kappas(task: TaskResult, matched: Container[str]) -> str:
     """The published horizons on one task: "on lm-bytes AdaXW 0.03"; empty if none."""
     found = [
         f"{result.contender} {task.steps * log_ratio:.2g}"
         for result in task.results
-        if not result.contender.endswith(MATCHED)
+        if result.contender not in matched
         and (log_ratio := log_ratio_of(result)) is not None
     ]
     return f"on {task.name} {', '.join(found)}" if found else ""

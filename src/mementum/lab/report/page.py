@@ -76,7 +76,7 @@ def render(
         drawn=drawn,
         figures_json=embedded([asdict(figure) for figure in drawn.all()]),
         plotly=Markup(get_plotlyjs()),  # noqa: S704, the library's own script
-        looks=looks(analysis.contenders, analysis.reference),
+        looks=looks(analysis.contenders, analysis.reference, analysis.matched),
         methods=methods.paragraphs(analysis),
         troubles=grouped(analysis.troubles),
         costs=costs(analysis),

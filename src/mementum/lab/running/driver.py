@@ -30,7 +30,7 @@ def missing(plan: Plan, records: Iterable[RunRecord]) -> list[RunSpec]:
     done = {r.spec.run_id for r in records if r.status is not Status.FAILED}
     cost = {task.name: task.seconds for task in plan.tasks}
     left = [spec for spec in plan.specs() if spec.run_id not in done]
-    return sorted(left, key=lambda spec: -cost[spec.task])
+    return sorted(left, key=lambda spec: -cost[spec.task_label])
 
 
 def complete(

@@ -13,6 +13,7 @@ from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Making, Progress
 from mementum.lab.running.snapshot import Snapshots
+from mementum.lab.tasks import registry
 from mementum.lab.tasks.task import Task
 
 
@@ -40,7 +41,7 @@ def execute(spec: RunSpec) -> RunRecord:
 
 def checked(spec: RunSpec) -> Task:
     """Return the spec's task, after comparing version, steps and data."""
-    task = modifiers.find(spec.task, spec.steps)
+    task = registry.find_any(spec.task, spec.steps)
     asked = spec.task_version, spec.steps, spec.data
     if asked != (task.version, task.steps, task.data()):
         raise ValueError(
@@ -57,12 +58,14 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
     A run of which there are snapshots goes on from the last.
     """
     made = modifiers.begin(
-        spec.task,
         task,
         spec.seed,
         lambda parameters: contender.find(spec.contender).optimizer(
             parameters, spec.lr, spec.options
         ),
+        schedule=spec.schedule,
+        match_updates=spec.match_updates,
+        probe=spec.probe,
     )
     run.parameters = sum(each.numel() for each in made.problem.parameters())
     snapshots = Snapshots(spec, made)

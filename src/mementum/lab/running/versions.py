@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,8 @@ from mementum.machine import processor
 def versions() -> dict[str, str]:
     """Return the versions that a run's result depends on.
 
-    ``source`` is a digest of the optimizers' code: editing an optimizer makes its runs
-    new runs, even where the version number stays.
+    ``source`` is a digest of what decides the numbers of a step: editing an optimizer
+    makes its runs new runs, even where the version number stays.
     """
     return {
         "mementum": mementum.__version__,
@@ -31,21 +31,26 @@ def versions() -> dict[str, str]:
     }
 
 
-SOURCES = ("**/*.py", "native/*.cpp", "native/*.inc", "native/*.h")
+SOURCES = (
+    "family/*.py",
+    "torch/optimizers.py",
+    "torch/family_optimizer.py",
+    *(f"torch/{room}/*.py" for room in ("backends", "groups", "state", "step")),
+    *(f"native/*.{kind}" for kind in ("cpp", "inc", "h")),
+)
+"""What decides the numbers of a step, and so the identity of a run."""
 
 
-def source_digest(folders: Iterable[Path]) -> str:
-    """Return a digest of the package without the lab, wherever its folders lie.
+def source_digest(folders: Iterable[Path], sources: Collection[str] = SOURCES) -> str:
+    """Return a digest of the sources of the package, wherever its folders lie.
 
     An editable install spreads the package over two folders. A file that is in both
     counts as Python finds it: the first folder wins.
     """
     found: dict[str, Path] = {}
     for folder in folders:
-        for path in (path for each in SOURCES for path in folder.glob(each)):
-            name = path.relative_to(folder).as_posix()
-            if not name.startswith("lab/"):
-                found.setdefault(name, path)
+        for path in (path for each in sources for path in folder.glob(each)):
+            found.setdefault(path.relative_to(folder).as_posix(), path)
     if not found:
         raise LabError(
             "no source of mementum is found, so results could not be told from those "

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mementum.lab.records.plan import Outline, Plan
@@ -47,6 +47,8 @@ class Analysis:
     """Everyone's weight decay; None where each has its published one."""
     arms: tuple[Arm, ...] = ()
     """The other ways of tuning; `tasks` has tuned learning rates."""
+    matched: Mapping[str, str] = field(default_factory=dict)
+    """The optimizer of each contender whose memory is matched to the run's length."""
     checks: tuple[Control, ...] = ()
     """Controls that need the optimizers themselves, carried out by who has them."""
 
@@ -89,7 +91,7 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
     on_grid = [spec for spec in specs if spec.run_id not in varied]
     return Analysis(
         reference=plan.reference,
-        contenders=tuple(dict.fromkeys(spec.contender for spec in specs)),
+        contenders=tuple(dict.fromkeys(spec.contender_label for spec in specs)),
         tasks=of_arm("lr", on_grid, found, plan),
         arms=tuple(
             Arm(name=name, tasks=of_arm(name, own, found, plan))
@@ -105,6 +107,7 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
         environments=distinct(r.environment for r in found.values()),
         seconds=math.fsum(r.seconds for r in found.values()),
         widen=plan.widen,
+        matched={s.contender_label: s.contender for s in specs if s.matched_memory},
         weight_decay=plan.weight_decay,
     )
 
@@ -112,17 +115,16 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
 def arms(plan: Plan, on_grid: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
     """The runs that the other ways of tuning choose from: none, and all there are."""
     published = [spec for spec in on_grid if spec.lr == centre(plan, spec, on_grid)]
-    tuned = {(spec.task, spec.contender) for spec in plan.trials}
-    among = [spec for spec in published if (spec.task, spec.contender) in tuned]
+    tuned = {spec.labels for spec in plan.trials}
+    among = [spec for spec in published if spec.labels in tuned]
     return {"default": published, "full": [*among, *plan.trials]}
 
 
 def centre(plan: Plan, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
     """The published learning rate of a run's contender: the middle of an old grid."""
-    if spec.contender in plan.centres:
-        return plan.centres[spec.contender]
-    own = (spec.task, spec.contender)
-    lrs = sorted({each.lr for each in specs if (each.task, each.contender) == own})
+    if spec.contender_label in plan.centres:
+        return plan.centres[spec.contender_label]
+    lrs = sorted({each.lr for each in specs if each.labels == spec.labels})
     return lrs[len(lrs) // 2]
 
 
@@ -133,7 +135,7 @@ def of_arm(
     return tuple(
         of_task(
             task,
-            [spec for spec in specs if spec.task == task.name],
+            [spec for spec in specs if spec.task_label == task.name],
             found,
             plan,
             gridded=arm == "lr",
@@ -179,6 +181,7 @@ def of_task(
         target=task.target,
         untrained=task.untrained,
         best=task.best,
+        schedule=task.schedule,
         start=starts(specs, found, task.scale),
     )
 
@@ -187,7 +190,7 @@ def by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
     """The runs of each contender, in the order of the plan."""
     found: dict[str, list[RunSpec]] = {}
     for spec in specs:
-        found.setdefault(spec.contender, []).append(spec)
+        found.setdefault(spec.contender_label, []).append(spec)
     return found
 
 
@@ -212,8 +215,8 @@ def of_run(spec: RunSpec, found: Records) -> tuple[Trouble, ...]:
         return ()
     return (
         Trouble(
-            task=spec.task,
-            contender=spec.contender,
+            task=spec.task_label,
+            contender=spec.contender_label,
             lr=spec.lr,
             seed=spec.seed,
             kind="missing" if record is None else record.status.value,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mementum.lab.records.plan import Outline
-from mementum.lab.records.run import RunRecord, RunSpec, Status
+from mementum.lab.records.run import CONSTANT, RunRecord, RunSpec, Status
 from mementum.lab.statistics import budget
 from mementum.lab.statistics.choice import Choice, Records, scored_records
 from mementum.lab.statistics.grid import Grid, on_scale, scale_margin, shown_score
@@ -90,6 +90,7 @@ class TaskResult:
     """Whose weight the task shares where tasks are put together."""
     untrained: float | None
     best: float | None
+    schedule: str = CONSTANT
 
     @property
     def ends_on_scale(self) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ from mementum.lab.tasks.analytic.bistable import BISTABLE
 from mementum.lab.tasks.analytic.quad import QUAD, QUAD_TURNED
 from mementum.lab.tasks.analytic.reddi_periodic import REDDI
 from mementum.lab.tasks.analytic.reddi_stochastic import STOCHASTIC
+from mementum.lab.tasks.claimed import PROBLEMS
 from mementum.lab.tasks.entry_points import plugged
 from mementum.lab.tasks.linear.linear_ae import AUTOENCODER
 from mementum.lab.tasks.linear.logreg_cancer import LOGREG
@@ -73,6 +74,17 @@ def find(name: str, steps: int | None = None) -> Task:
             if task.name == name:
                 return task if steps in (None, task.steps) else sized(task, steps)
     raise LookupError(f"the lab knows no task named {name!r}")
+
+
+def find_any(name: str, steps: int | None = None) -> Task:
+    """Return the task of this name, those that only claims are about among them."""
+    try:
+        return find(name, steps)
+    except LookupError:
+        for problem in PROBLEMS:
+            if problem.name == name:
+                return problem
+        raise
 
 
 def sized(task: Task, steps: int | None) -> Task:

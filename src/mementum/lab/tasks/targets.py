@@ -48,8 +48,7 @@ def goal(task: Task) -> Goal:
     A frozen goal holds for one version, one number of steps and one set of data, under
     any schedule of the learning rate.
     """
-    own, _, _ = task.name.partition("+")
-    kept = frozen()["tasks"].get(own)
+    kept = frozen()["tasks"].get(task.name)
     if kept is None or (kept["version"], kept["steps"]) != (task.version, task.steps):
         return Goal(task.target, task.untrained, task.best)
     if kept["data"] != task.data():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from mementum.lab.records.run import CONSTANT
+
 if TYPE_CHECKING:
     import torch
 
@@ -84,6 +86,8 @@ class Task:
     family: str = ""
     """Tasks of one family count as one task where tasks are put together. The lab's own
     have theirs in `mementum.lab.tasks.targets`; any other is a family of its own."""
+    schedule: str = CONSTANT
+    """How the learning rate goes over a run."""
     limit: float = math.inf
     """A training loss above this ends the run as diverged."""
     seconds: float

@@ -67,7 +67,7 @@ def described(verdict: Verdict, tier: Tier) -> list[dict[str, str]]:
 def troubles(records: Sequence[RunRecord]) -> list[tuple[str, str, str, int, str]]:
     """Runs that diverged or failed: task, optimizer, kind, how many, and the error."""
     counted = Counter(
-        (r.spec.task, r.spec.contender, r.status.value, r.error or "")
+        (*r.spec.labels, r.status.value, r.error or "")
         for r in records
         if r.status is not Status.FINISHED
     )

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from mementum.lab.claims.claim import Check
+from mementum.lab.claims.setting import parse
 from mementum.lab.claims.verdict import Answer, Finding, Outcome, Verdict
 from mementum.lab.report import number_words
-from mementum.lab.running import modifiers
 
 SIGNS = {
     Outcome.REPRODUCED: "✓",
@@ -121,8 +121,8 @@ def value(finding: Finding) -> str:
 
 def metric(name: str) -> str:
     """What the metric of a task is, under all that modifies it."""
-    probed = [PROBED[word] for word in modifiers.split(name)[1] if word in PROBED]
-    return probed[-1] if probed else modifiers.find(name).metric
+    setting = parse(name)
+    return setting.task.metric if setting.probe is None else PROBED[setting.probe]
 
 
 def remarks(finding: Finding) -> str:

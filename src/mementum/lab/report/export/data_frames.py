@@ -141,8 +141,8 @@ def run_row(record: RunRecord) -> RunRow:
     spec = record.spec
     return RunRow(
         run=spec.run_id,
-        task=spec.task,
-        contender=spec.contender,
+        task=spec.task_label,
+        contender=spec.contender_label,
         lr=spec.lr,
         seed=spec.seed,
         steps=spec.steps,

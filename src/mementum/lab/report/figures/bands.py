@@ -33,9 +33,9 @@ def bands(
     of a band shows the very scores that the verdicts compare.
     """
     runs = {
-        (r.spec.contender, r.spec.lr, r.spec.seed): r
+        (r.spec.contender_label, r.spec.lr, r.spec.seed): r
         for r in records
-        if r.spec.task == task.name and r.status is Status.FINISHED
+        if r.spec.task_label == task.name and r.status is Status.FINISHED
     }
     found = []
     for result in task.results:

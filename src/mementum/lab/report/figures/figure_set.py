@@ -45,7 +45,7 @@ class Drawn:
     @classmethod
     def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> "Drawn":
         """Draw everything there is to draw."""
-        style = looks(analysis.contenders, analysis.reference)
+        style = looks(analysis.contenders, analysis.reference, analysis.matched)
         numbered = list(enumerate(analysis.tasks))
         forests = [[task_figures.forest(f"forest-{i}", task)] for i, task in numbered]
         return cls(
@@ -71,7 +71,7 @@ def curves_of(
     number: int, task: TaskResult, analysis: Analysis, records: Sequence[RunRecord]
 ) -> list[Figure | None]:
     """Training objective and metric of a task, at most eight contenders a panel."""
-    style = looks(analysis.contenders, analysis.reference)
+    style = looks(analysis.contenders, analysis.reference, analysis.matched)
 
     def behind(band: Band) -> bool:
         """Sort the reference first: what coincides with it is drawn over it."""
@@ -101,7 +101,7 @@ def sensitivities_of(
     number: int, task: TaskResult, analysis: Analysis
 ) -> list[Figure | None]:
     """Score against learning rate, in panels of at most eight contenders."""
-    style = looks(analysis.contenders, analysis.reference)
+    style = looks(analysis.contenders, analysis.reference, analysis.matched)
     results = sorted(task.results, key=lambda r: r.contender != analysis.reference)
     return [
         task_figures.sensitivity(

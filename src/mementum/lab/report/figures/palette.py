@@ -6,10 +6,8 @@ Dash and symbol change with the colour.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-
-from mementum.lab.planning.contender import MATCHED
 
 INK = "#1d1d1f"
 MUTED = "#5c5f66"
@@ -54,20 +52,23 @@ MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
 MATCHED_SYMBOLS = ("hexagon", "pentagon")
 
 
-def looks(contenders: Sequence[str], reference: str) -> dict[str, Look]:
+def looks(
+    contenders: Sequence[str], reference: str, matched: Mapping[str, str] | None = None
+) -> dict[str, Look]:
     """A look for every contender; the reference is black and dashed.
 
-    A matched contender has the colour of its original, dashed and dotted.
+    `matched` names the optimizer of each contender with a matched memory: it has the
+    optimizer's colour, dashed and dotted.
     """
+    originals = matched or {}
     rivals = [name for name in contenders if name != reference]
-    plain = [name for name in rivals if not name.endswith(MATCHED)]
+    plain = [name for name in rivals if name not in originals]
     found = {
         reference: REFERENCE,
         **{name: look(i) for i, name in enumerate(plain)},
     }
-    matched = [name for name in rivals if name.endswith(MATCHED)]
-    for i, name in enumerate(matched):
-        original = found.get(name.removesuffix(MATCHED), look(i))
+    for i, name in enumerate(each for each in rivals if each in originals):
+        original = found.get(originals[name], look(i))
         symbol = MATCHED_SYMBOLS[i % len(MATCHED_SYMBOLS)]
         found[name] = Look(original.colour, MATCHED_DASH, symbol)
     return found

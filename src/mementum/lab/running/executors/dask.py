@@ -121,7 +121,7 @@ class Sweep:
                 self.software,
                 self.expected,
                 spec,
-                key=f"{spec.task}-{spec.run_id}-{self.submitted[spec.run_id]}",
+                key=f"{spec.task_label}-{spec.run_id}-{self.submitted[spec.run_id]}",
                 pure=False,
                 workers=welcome if self.refused else None,
                 allow_other_workers=bool(self.refused),

@@ -63,7 +63,7 @@ def software() -> dict[str, str]:
 
     return {
         **versions(),
-        "lab": source_digest(Path(folder) / "lab" for folder in mementum.__path__),
+        "lab": source_digest(map(Path, mementum.__path__), ["lab/**/*.py"]),
     }
 
 

@@ -49,6 +49,7 @@ class SyntheticTask:
     untrained: float | None = None
     best: float | None = None
     family: str = ""
+    schedule: str = "constant"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,8 @@ class SyntheticPlan:
                 task=task.name,
                 task_version=1,
                 data="0123456789abcdef" * 4,
-                contender=contender,
+                contender=contender.removesuffix("-matched"),
+                matched_memory=contender.endswith("-matched"),
                 options=OPTIONS.get(contender, {"weight_decay": 0.0}),
                 lr=lr,
                 seed=seed,
