@@ -13,8 +13,8 @@ from torch import Tensor
 from mementum.family.noise import key
 from mementum.torch import MEMBERS, AdamNX, AdamW, AdaX, AdaXW, AMSGrad
 from mementum.torch.backends import native
-from mementum.torch.state import formats
-from mementum.torch.state.formats import Float8
+from mementum.torch.state import rounding
+from mementum.torch.state.rounding import Float8
 
 CPU = torch.device("cpu")
 DRAWS = 10**6
@@ -33,7 +33,7 @@ def floats(patterns) -> Tensor:
 
 
 def words(shape, step: int = 1) -> Tensor:
-    return formats.words(key(0, "a test", step), torch.Size(shape), CPU)
+    return rounding.words(key(0, "a test", step), torch.Size(shape), CPU)
 
 
 def every_code(octaves: int, signs: int) -> Float8:
@@ -55,15 +55,15 @@ def every_code(octaves: int, signs: int) -> Float8:
 @pytest.mark.parametrize("step", range(4))
 def test_a_float8_code_is_encoded_as_itself_whatever_the_noise(step):
     squares, momenta = every_code(31, 1), every_code(15, 2)
-    encoded = formats.encoded_square(
-        formats.decoded_square(squares), words(squares.codes.shape, step)
+    encoded = rounding.encoded_square(
+        rounding.decoded_square(squares), words(squares.codes.shape, step)
     )
     assert torch.equal(encoded.codes, squares.codes)
     assert torch.equal(encoded.scale, squares.scale)
-    nearest = formats.encoded_square(formats.decoded_square(squares), None)
+    nearest = rounding.encoded_square(rounding.decoded_square(squares), None)
     assert torch.equal(nearest.codes, squares.codes)
-    encoded = formats.encoded_momentum(
-        formats.decoded_momentum(momenta), words(momenta.codes.shape, step)
+    encoded = rounding.encoded_momentum(
+        rounding.decoded_momentum(momenta), words(momenta.codes.shape, step)
     )
     assert torch.equal(encoded.codes, momenta.codes)
     assert torch.equal(encoded.scale, momenta.scale)
@@ -76,26 +76,26 @@ def test_every_bfloat16_and_float16_is_rounded_to_itself(step):
     for dtype in (torch.bfloat16, torch.float16):
         every = patterns.view(dtype)
         number = ~every.isnan()
-        rounded = formats.parameter(every.to(torch.float32), noise, dtype)
+        rounded = rounding.parameter(every.to(torch.float32), noise, dtype)
         assert torch.equal(rounded[number].view(torch.int16), patterns[number])
         assert rounded[~number].isnan().all()
     every = patterns.view(torch.bfloat16)
     number = ~every.isnan()
-    rounded = formats.bfloat16_momentum(every.to(torch.float32), noise)
+    rounded = rounding.bfloat16_momentum(every.to(torch.float32), noise)
     assert torch.equal(rounded[number], every[number])
-    rounded = formats.bfloat16_square(every.to(torch.float32), noise)
+    rounded = rounding.bfloat16_square(every.to(torch.float32), noise)
     assert torch.equal(rounded[number], every[number])
 
 
 def test_codes_stand_for_rising_numbers_and_none_is_denormal():
     for decoded, stored in (
-        (formats.decoded_square, every_code(31, 1)),
-        (formats.decoded_momentum, every_code(15, 2)),
+        (rounding.decoded_square, every_code(31, 1)),
+        (rounding.decoded_momentum, every_code(15, 2)),
     ):
         numbers = decoded(stored)
         assert numbers.isfinite().all()
         assert ((numbers == 0) | (numbers.abs() >= 2.0**-126)).all()
-    rising = formats.decoded_square(every_code(31, 1))[200]
+    rising = rounding.decoded_square(every_code(31, 1))[200]
     assert (rising.diff() > 0)[:-1].all()
 
 
@@ -131,8 +131,8 @@ def test_no_float8_element_is_off_by_a_spacing(seed):
     x = spread_out((400, 700), seed)
     noise = words(x.shape, seed)
     for number, octaves, encode, decode in (
-        (x.abs(), 31, formats.encoded_square, formats.decoded_square),
-        (x, 15, formats.encoded_momentum, formats.decoded_momentum),
+        (x.abs(), 31, rounding.encoded_square, rounding.decoded_square),
+        (x, 15, rounding.encoded_momentum, rounding.decoded_momentum),
     ):
         stored = encode(number, noise)
         floor = floors(stored, octaves)
@@ -148,9 +148,9 @@ def test_no_bfloat16_element_is_off_by_a_spacing(seed):
     x = spread_out((400, 700), seed)
     noise = words(x.shape, seed)
     for rounded, exact in (
-        (formats.bfloat16_square(x.abs(), noise), x.abs()),
-        (formats.bfloat16_momentum(x, noise), x),
-        (formats.parameter(x, noise, torch.bfloat16), x),
+        (rounding.bfloat16_square(x.abs(), noise), x.abs()),
+        (rounding.bfloat16_momentum(x, noise), x),
+        (rounding.parameter(x, noise, torch.bfloat16), x),
     ):
         off = (rounded.to(torch.float64) - exact.to(torch.float64)).abs()
         assert (off < spacing(exact, 7).clamp(min=2.0**-133)).all()
@@ -163,10 +163,10 @@ def test_a_square_is_stored_as_zero_only_if_it_is_zero():
     x[2, 5] = 1e-45
     for step in range(20):
         noise = words(x.shape, step)
-        stored = formats.encoded_square(x, noise)
+        stored = rounding.encoded_square(x, noise)
         assert torch.equal(stored.codes != 0, x != 0)
-        assert torch.equal(formats.decoded_square(stored) != 0, x != 0)
-        assert torch.equal(formats.bfloat16_square(x, noise) != 0, x != 0)
+        assert torch.equal(rounding.decoded_square(stored) != 0, x != 0)
+        assert torch.equal(rounding.bfloat16_square(x, noise) != 0, x != 0)
 
 
 def test_no_finite_number_becomes_infinite_and_what_is_not_finite_stays():
@@ -175,14 +175,14 @@ def test_no_finite_number_becomes_infinite_and_what_is_not_finite_stays():
     x[1, :3] = torch.tensor([math.inf, math.nan, 1.0])
     for step in range(20):
         noise = words(x.shape, step)
-        square = formats.decoded_square(formats.encoded_square(x, noise))
-        momentum = formats.decoded_momentum(formats.encoded_momentum(-x, noise))
+        square = rounding.decoded_square(rounding.encoded_square(x, noise))
+        momentum = rounding.decoded_momentum(rounding.encoded_momentum(-x, noise))
         for stored in (
             square,
             -momentum,
-            formats.bfloat16_square(x, noise),
-            -formats.bfloat16_momentum(-x, noise),
-            formats.parameter(x, noise, torch.bfloat16),
+            rounding.bfloat16_square(x, noise),
+            -rounding.bfloat16_momentum(-x, noise),
+            rounding.parameter(x, noise, torch.bfloat16),
         ):
             assert stored[0].isfinite().all()
             assert stored[1, 0] == math.inf
@@ -203,20 +203,20 @@ def test_the_mean_of_what_is_stored_is_the_number(x, kind):
     noise = words(number.shape)
     stored = {
         "square": [
-            formats.bfloat16_square(number, noise),
-            formats.decoded_square(formats.encoded_square(number, noise)),
+            rounding.bfloat16_square(number, noise),
+            rounding.decoded_square(rounding.encoded_square(number, noise)),
         ],
         "momentum": [
-            formats.bfloat16_momentum(number, noise),
-            formats.decoded_momentum(formats.encoded_momentum(number, noise)),
+            rounding.bfloat16_momentum(number, noise),
+            rounding.decoded_momentum(rounding.encoded_momentum(number, noise)),
         ],
         "negative": [
-            -formats.bfloat16_momentum(-number, noise),
-            -formats.decoded_momentum(formats.encoded_momentum(-number, noise)),
+            -rounding.bfloat16_momentum(-number, noise),
+            -rounding.decoded_momentum(rounding.encoded_momentum(-number, noise)),
         ],
         "parameter": [
-            formats.parameter(number, noise, torch.bfloat16),
-            formats.parameter(number, noise, torch.float16),
+            rounding.parameter(number, noise, torch.bfloat16),
+            rounding.parameter(number, noise, torch.float16),
         ],
     }[kind]
     for rounded in stored:
@@ -395,7 +395,7 @@ def test_a_peak_never_falls_and_rests_when_squares_are_smaller(state_dtype):
         kept = optimizer.state[param]
         if state_dtype == "bfloat16":
             return kept["peak"].to(torch.float32)
-        return formats.decoded_square(Float8(kept["peak"], kept["peak_scale"]))
+        return rounding.decoded_square(Float8(kept["peak"], kept["peak_scale"]))
 
     generator = torch.Generator().manual_seed(0)
     before = torch.zeros_like(param)
@@ -465,15 +465,13 @@ def test_another_seed_rounds_otherwise():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_small_updates_of_a_low_parameter_are_lost_only_without_noise(dtype):
     moved = {}
-    for rounding in (False, True):
+    for noisy in (False, True):
         param = torch.nn.Parameter(torch.ones(64, 64, dtype=dtype))
-        optimizer = AdamW(
-            [param], lr=1e-4, weight_decay=0.0, stochastic_rounding=rounding
-        )
+        optimizer = AdamW([param], lr=1e-4, weight_decay=0.0, stochastic_rounding=noisy)
         for _ in range(500):
             param.grad = torch.ones_like(param)
             optimizer.step()
-        moved[rounding] = 1 - param.to(torch.float64).mean().item()
+        moved[noisy] = 1 - param.to(torch.float64).mean().item()
     assert moved[False] == 0
     # 500 steps of 1e-4, each to a multiple of d = 2**-8 (2**-11 in float16) up with a
     # chance of about 1e-4 / d: the variance of a step is at most d * 1e-4.
@@ -579,7 +577,7 @@ def fallen(state_dtype) -> tuple[Tensor, Tensor]:
     kept = optimizer.state[param]
     square = kept["square"]
     if state_dtype == "float8":
-        square = formats.decoded_square(Float8(square, kept["square_scale"]))
+        square = rounding.decoded_square(Float8(square, kept["square_scale"]))
     return square.to(torch.float64), torch.from_numpy(exact)
 
 
@@ -603,7 +601,7 @@ def test_rounded_to_nearest_the_square_would_freeze():
         weight = rule.square.weight(t)
         exact += weight * (sample - exact)
         noisy += weight * (sample - noisy)
-        noisy.copy_(formats.bfloat16_square(noisy, words(noisy.shape, t)))
+        noisy.copy_(rounding.bfloat16_square(noisy, words(noisy.shape, t)))
         nearest += weight * (sample - nearest)
         nearest.copy_(nearest.to(torch.bfloat16))
     assert noisy.mean().item() == pytest.approx(exact.mean().item(), rel=0.05)

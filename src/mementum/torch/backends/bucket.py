@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mementum.family import noise
 from mementum.torch.backends.tensor_guard import Guard
-from mementum.torch.state import formats, sharding
-from mementum.torch.state.formats import Float8, Numbering
+from mementum.torch.state import rounding, sharding
 from mementum.torch.state.moments import LOW, MOMENTS, SCALE
+from mementum.torch.state.rounding import Float8, Numbering
 
 Purpose = Literal["state", "parameter"]
 
@@ -100,7 +100,7 @@ class Bucket:
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
         key = noise.key(self.seed, self.places[i], self.step, purpose)
-        return formats.words(key, param.shape, param.device, numbering)
+        return rounding.words(key, param.shape, param.device, numbering)
 
     def float8(self, i: int, moment: str) -> Float8:
         """Return a float8 moment of the i-th parameter."""

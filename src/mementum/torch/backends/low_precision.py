@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.state import formats
+from mementum.torch.state import rounding
 
 
 def widened(bucket: Bucket) -> Iterator[Bucket]:
@@ -29,14 +29,16 @@ def widened(bucket: Bucket) -> Iterator[Bucket]:
         if bucket.rounds_params:
             words = bucket.words(i, "parameter")
             computed = wide.params[0].to(torch.float32)
-            param.copy_(formats.parameter(computed, words, param.dtype))
+            param.copy_(rounding.parameter(computed, words, param.dtype))
 
 
 def _opened(bucket: Bucket, i: int, moment: str) -> Tensor:
     """Return a moment to compute with: itself, or a float32 copy."""
     if bucket.low == "float8":
         decoded = (
-            formats.decoded_momentum if moment == "momentum" else formats.decoded_square
+            rounding.decoded_momentum
+            if moment == "momentum"
+            else rounding.decoded_square
         )
         return decoded(bucket.float8(i, moment))
     stored: Tensor = getattr(bucket, moment)[i]
@@ -47,17 +49,17 @@ def _close(bucket: Bucket, i: int, wide: Bucket) -> None:
     m, v = wide.momentum[0], wide.square[0]
     words = bucket.words(i, "state")
     if bucket.low == "bfloat16":
-        bucket.momentum[i].copy_(formats.bfloat16_momentum(m, words))
-        bucket.square[i].copy_(formats.bfloat16_square(v, words))
+        bucket.momentum[i].copy_(rounding.bfloat16_momentum(m, words))
+        bucket.square[i].copy_(rounding.bfloat16_square(v, words))
         if bucket.peak:
             bucket.peak[i].copy_(wide.peak[0])
         return
     computed = {
-        "momentum": formats.encoded_momentum(m, words),
-        "square": formats.encoded_square(v, words),
+        "momentum": rounding.encoded_momentum(m, words),
+        "square": rounding.encoded_square(v, words),
     }
     if bucket.peak:
-        computed["peak"] = formats.encoded_square(wide.peak[0], None)
+        computed["peak"] = rounding.encoded_square(wide.peak[0], None)
     for moment, encoded in computed.items():
         kept = bucket.float8(i, moment)
         kept.codes.copy_(encoded.codes)

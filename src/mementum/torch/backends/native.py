@@ -23,8 +23,8 @@ from torch import Tensor
 from mementum.family.rule import Coefficients
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.parameter_checks import repeats
-from mementum.torch.state import formats
-from mementum.torch.state.formats import Float8
+from mementum.torch.state import rounding
+from mementum.torch.state.rounding import Float8
 
 name = "native"
 Array: TypeAlias = "array[int] | NDArray[Any]"
@@ -279,7 +279,7 @@ def _strides(
         moments = (p, p, p)
     numbers = p.stride()
     if bucket.noisy:
-        own = bucket.numberings[i] if bucket.numberings else formats.whole(p.shape)
+        own = bucket.numberings[i] if bucket.numberings else rounding.whole(p.shape)
         numbers = own.strides
     operands = (p, g, *moments)
     return tuple(p.shape), (*(x.stride() for x in operands), numbers)
@@ -316,7 +316,7 @@ def _described(
     ]
     if float8:
         dims = [dims[0], *_merged(dims[1:])]
-        dense = formats.whole(torch.Size(dim.size for dim in dims)).strides
+        dense = rounding.whole(torch.Size(dim.size for dim in dims)).strides
         if all(dim.steps == (step,) * 6 for dim, step in zip(dims, dense, strict=True)):
             return ()
     else:

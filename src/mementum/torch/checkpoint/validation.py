@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mementum.family import limits
-from mementum.torch.state import formats
+from mementum.torch.state import rounding
 from mementum.torch.state.moments import LOW, MOMENTS, OWN, RAW, SCALE, misfit, storage
 
 # Steps are counted exactly up to here in the float64 that the numbers are computed in.
@@ -120,7 +120,7 @@ def _check_scale(what: str, moment: Tensor, scale: Any) -> None:
         if scale is not None:
             raise ValueError(f"{what} of {moment.dtype} with a scale, and wants none.")
         return
-    wants = formats.blocks(moment.shape) if moment.dim() > 1 else ()
+    wants = rounding.blocks(moment.shape) if moment.dim() > 1 else ()
     if not isinstance(scale, Tensor) or scale.dtype != torch.uint8:
         raise ValueError(
             f"{what} of float8 codes, and no scale of uint8 for them; save the whole "

@@ -26,7 +26,7 @@ from mementum.torch.convert.report import Report, reported
 from mementum.torch.convert.source import Holding, Moments
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.groups.options import EXECUTION
-from mementum.torch.state import formats
+from mementum.torch.state import rounding
 from mementum.torch.state.moments import RAW, SCALE, storage
 
 __all__ = ["Report", "adopt", "renamed"]
@@ -254,20 +254,20 @@ def _stored(
     if dtype not in (torch.bfloat16, torch.uint8):
         state |= {"momentum": momentum.to(dtype), "square": square.to(dtype)}
         return state if peak is None else state | {"peak": peak.to(dtype)}
-    words = formats.words(
+    words = rounding.words(
         key(group["seed"], place, moments.step), param.shape, momentum.device
     )
     momentum, square = momentum.to(torch.float32), square.to(torch.float32)
     if dtype == torch.bfloat16:
-        state["momentum"] = formats.bfloat16_momentum(momentum, words)
-        state["square"] = formats.bfloat16_square(square, words)
+        state["momentum"] = rounding.bfloat16_momentum(momentum, words)
+        state["square"] = rounding.bfloat16_square(square, words)
         return state if peak is None else state | {"peak": peak.to(dtype)}
     encoded = {
-        "momentum": formats.encoded_momentum(momentum, words),
-        "square": formats.encoded_square(square, words),
+        "momentum": rounding.encoded_momentum(momentum, words),
+        "square": rounding.encoded_square(square, words),
     }
     if peak is not None:
-        encoded["peak"] = formats.encoded_square(peak.to(torch.float32), None)
+        encoded["peak"] = rounding.encoded_square(peak.to(torch.float32), None)
     for name, each in encoded.items():
         state |= {name: each.codes, name + SCALE: each.scale}
     return state

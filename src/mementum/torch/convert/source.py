@@ -17,7 +17,7 @@ from mementum.torch.checkpoint import matching, validation
 from mementum.torch.checkpoint import state_dict as checkpoint
 from mementum.torch.checkpoint.matching import Entry
 from mementum.torch.family_optimizer import FamilyOptimizer
-from mementum.torch.state import formats
+from mementum.torch.state import rounding
 from mementum.torch.state.moments import LOW, MOMENTS, RAW, SCALE
 
 TORCHS = (torch.optim.Adam, torch.optim.AdamW)
@@ -191,9 +191,9 @@ def _wide(name: str, kept: Mapping[str, Any]) -> Tensor | None:
     if stored is None:
         return None
     if LOW.get(stored.dtype) == "float8":
-        codes = formats.Float8(stored, kept[name + SCALE])
+        codes = rounding.Float8(stored, kept[name + SCALE])
         if name == "momentum":
-            return formats.decoded_momentum(codes)
-        return formats.decoded_square(codes)
+            return rounding.decoded_momentum(codes)
+        return rounding.decoded_square(codes)
     widest = torch.complex64 if stored.is_complex() else torch.float32
     return stored.to(torch.promote_types(stored.dtype, widest))

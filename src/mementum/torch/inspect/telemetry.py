@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients, Rule
-from mementum.torch.state import formats, sharding
+from mementum.torch.state import rounding, sharding
 from mementum.torch.state.moments import LOW, SCALE
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _unmoved_in_format(square: Tensor, weight: float, dtype: torch.dtype) -> Ten
 
 def _nearest(square: Tensor, dtype: torch.dtype) -> Tensor:
     if LOW[dtype] == "float8":
-        return formats.decoded_square(formats.encoded_square(square, None))
+        return rounding.decoded_square(rounding.encoded_square(square, None))
     return square.to(dtype).to(square.dtype)
 
 
@@ -198,9 +198,9 @@ def _moment(kept: Mapping[str, Any], name: str) -> Tensor:
     """Return a moment as the numbers that it stands for, float32 at least."""
     stored = sharding.local(kept[name])
     if LOW.get(stored.dtype) == "float8":
-        codes = formats.Float8(stored, sharding.local(kept[name + SCALE]))
+        codes = rounding.Float8(stored, sharding.local(kept[name + SCALE]))
         momentum = name == "momentum"
-        decoded = formats.decoded_momentum if momentum else formats.decoded_square
+        decoded = rounding.decoded_momentum if momentum else rounding.decoded_square
         return decoded(codes)
     return stored.float() if stored.dtype in LOW else _real(stored)
 

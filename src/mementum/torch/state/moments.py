@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mementum.torch.state import formats, sharding
+from mementum.torch.state import rounding, sharding
 
 # What a parameter's moments are computed in, and kept in unless a group's
 # `state_dtype` says otherwise: float32 at least.
@@ -68,7 +68,7 @@ def _zeros(name: str, param: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
         requires_grad=False,
         memory_format=torch.contiguous_format,
     )
-    count = formats.blocks(sharding.local(param).shape)
+    count = rounding.blocks(sharding.local(param).shape)
     scale = torch.zeros(count, dtype=dtype, device=param.device)
     if sharding.is_sharded(param):
         scale = sharding.scale(param, scale)

@@ -1,12 +1,9 @@
-"""How moments are stored below float32, and numbers rounded with noise.
+"""Numbers rounded with noise: `mementum.family.rounding` in torch's operations.
 
-The definition that the compiled kernel keeps to, bit for bit, in torch's integer
-operations: on any device, and in the words of `mementum.family.noise`.
-
-A number is rounded by adding random bits below those that are kept, and cutting. The
-patterns of floats of one sign rise with their values, so a carry is a step to the next
-number of the format, and a number that the format holds stays as it is. No finite
-number becomes infinite, and what is infinite or NaN gets no random bits.
+Each function gives the bits of the definition of the same name, on any device, from and
+to tensors of numbers; `parameter` those of `bfloat16` and `float16`, and `words` those
+of `mementum.family.noise`. torch has no arithmetic on uint32, so patterns and words are
+int64 here. Of a NaN that becomes a bfloat16, torch chooses the payload.
 """
 
 from __future__ import annotations
@@ -17,19 +14,19 @@ import torch
 from torch import Tensor
 
 from mementum.family.noise import MULTIPLIERS, STRIDE, Key
+from mementum.family.rounding import (
+    BLOCK,
+    CUT,
+    LARGEST_BFLOAT16,
+    LARGEST_SHORT,
+    MAGNITUDE,
+    MOMENTUM_OCTAVES,
+    SHORT_INFINITE,
+    SHORT_NAN,
+    SQUARE_OCTAVES,
+)
 
 WORD = 0xFFFFFFFF
-MAGNITUDE = 0x7FFFFFFF
-LARGEST_BFLOAT16 = 0x7F7F0000
-
-# float8: how many elements a block has at most, how many bits are cut from a float32 to
-# leave three of its mantissa, and how many octaves below the top one of a block the
-# codes of a square and of a momentum reach.
-BLOCK = 256
-CUT = 20
-LARGEST_SHORT = 0x7F700000
-INFINITE, NAN = 0x7F8, 0x7FC
-SQUARE_OCTAVES, MOMENTUM_OCTAVES = 31, 15
 
 
 class Numbering(NamedTuple):
@@ -136,15 +133,7 @@ def _float16(x: Tensor, random: Tensor) -> Tensor:
 class Float8(NamedTuple):
     """Codes of the shape of what they stand for, and the exponents of their blocks.
 
-    A number is first rounded to a float32 with three bits of mantissa, a short: the
-    upper 12 bits of its pattern. A block is up to 256 elements of one row of dimension
-    0, and `scale` holds the exponent of its largest short. Codes count shorts upwards
-    from just above a base: they reach 31 octaves below the top one for a square, and 15
-    for a momentum, which has a sign. Code 0 is zero. Both tensors are uint8.
-
-    A number in range is off by less than one step of three bits; below the range, by
-    less than the smallest code. A block that holds an infinity or NaN keeps it, and
-    its other elements are below its range.
+    Both are uint8; `scale` is [row, block]. See `mementum.family.rounding.Float8`.
     """
 
     codes: Tensor
@@ -168,15 +157,11 @@ def decoded_momentum(stored: Float8) -> Tensor:
 
 
 def encoded_square(x: Tensor, words: Tensor | None) -> Float8:
-    """Round a float32 square with the low 20 bits of its words, or to the nearest.
-
-    Only zero becomes zero: below the range of its block, a square takes the smallest
-    code. A negative square has no root, and counts as NaN.
-    """
+    """Round a float32 square with the low 20 bits of its words, or to the nearest."""
     bits = _pattern(x)
     random = 1 << (CUT - 1) if words is None else words & 0xFFFFF
     short = _shaken(bits, random, LARGEST_SHORT) >> CUT
-    short = torch.maximum(short, bits.clamp(max=1)).clamp(max=NAN)
+    short = torch.maximum(short, bits.clamp(max=1)).clamp(max=SHORT_NAN)
     short = _rows(short)
     top = short.amax(2, keepdim=True) >> 3
     code = torch.maximum(short - _base(top, SQUARE_OCTAVES), short.clamp(max=1))
@@ -184,15 +169,14 @@ def encoded_square(x: Tensor, words: Tensor | None) -> Float8:
 
 
 def encoded_momentum(x: Tensor, words: Tensor) -> Float8:
-    """Round a float32 momentum with the high 12 bits of its words.
+    """Round a float32 momentum with the high 12 bits of its words, or the low ones.
 
-    Below the range of its block the choice is between zero and the smallest code, in
-    proportion, and made by the low 12 bits.
+    The share of the smallest code that is drawn is exact in float32.
     """
     short = _rows(_shaken(_pattern(x), _for_momentum(words), LARGEST_SHORT) >> CUT)
-    size = (short & 0x7FF).clamp(max=NAN)
+    size = (short & 0x7FF).clamp(max=SHORT_NAN)
     # The sign of a NaN is the processor's choice, and not kept.
-    sign = torch.where(size > INFINITE, 0, (short >> 4) & 0x80)
+    sign = torch.where(size > SHORT_INFINITE, 0, (short >> 4) & 0x80)
     top = size.amax(2, keepdim=True) >> 3
     base = _base(top, MOMENTUM_OCTAVES)
     share = _number((base + 1) << CUT) * 2.0**-12
