@@ -26,8 +26,8 @@ from mementum.torch.convert.report import Report, reported
 from mementum.torch.convert.source import Holding, Moments
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.groups.options import EXECUTION
-from mementum.torch.state import rounding
-from mementum.torch.state.moments import RAW, SCALE, storage
+from mementum.torch.state import formats, rounding
+from mementum.torch.state.moments import MOMENTS, RAW
 
 __all__ = ["Report", "adopt", "renamed"]
 
@@ -248,26 +248,14 @@ def _stored(
     moments: Moments, param: Tensor, group: Mapping[str, Any], place: str | int
 ) -> dict[str, Any]:
     """Return moments as we keep them, rounded with their step's own noise."""
-    dtype = storage(param, group["state_dtype"])
+    form = formats.choose(param, group["state_dtype"])
+    words = None
+    if form.noisy:
+        own = key(group["seed"], place, moments.step)
+        words = rounding.words(own, param.shape, moments.momentum.device)
     state: dict[str, Any] = {"step": moments.step}
-    momentum, square, peak = moments[1:]
-    if dtype not in (torch.bfloat16, torch.uint8):
-        state |= {"momentum": momentum.to(dtype), "square": square.to(dtype)}
-        return state if peak is None else state | {"peak": peak.to(dtype)}
-    words = rounding.words(
-        key(group["seed"], place, moments.step), param.shape, momentum.device
-    )
-    momentum, square = momentum.to(torch.float32), square.to(torch.float32)
-    if dtype == torch.bfloat16:
-        state["momentum"] = rounding.bfloat16_momentum(momentum, words)
-        state["square"] = rounding.bfloat16_square(square, words)
-        return state if peak is None else state | {"peak": peak.to(dtype)}
-    encoded = {
-        "momentum": rounding.encoded_momentum(momentum, words),
-        "square": rounding.encoded_square(square, words),
-    }
-    if peak is not None:
-        encoded["peak"] = rounding.encoded_square(peak.to(torch.float32), None)
-    for name, each in encoded.items():
-        state |= {name: each.codes, name + SCALE: each.scale}
+    for name in MOMENTS:
+        number: Tensor | None = getattr(moments, name)
+        if number is not None:
+            state |= formats.entries(form, name, form.encode(name, number, words))
     return state

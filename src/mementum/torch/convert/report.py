@@ -13,7 +13,7 @@ from torch import Tensor
 from mementum.family.memory import Fixed
 from mementum.family.rule import Rule
 from mementum.torch.convert.source import Holding
-from mementum.torch.state.moments import LOW, storage
+from mementum.torch.state import formats
 
 SHOWN, WIDTH = 3, 80
 
@@ -159,19 +159,14 @@ def _storage(
     found: dict[str, None] = {}
     for mine, theirs in begun:
         entry, kept = target.entries[mine], origin.states[theirs]
-        before = _name(kept["exp_avg" if origin.raw else "momentum"].dtype)
-        if target.raw:
-            after = _name(entry.key.dtype)
-        else:
+        before = formats.recognize(kept["exp_avg" if origin.raw else "momentum"])
+        after = formats.recognize(entry.key)
+        if not target.raw:
             stored = target.groups[entry.group]["state_dtype"]
-            after = _name(storage(entry.key, stored))
+            after = formats.choose(entry.key, stored)
         if before != after:
-            found[f"in {after}, from {before}"] = None
+            found[f"in {after.name}, from {before.name}"] = None
     return {"stored": "; ".join(found)} if found else {}
-
-
-def _name(dtype: Any) -> str:
-    return LOW.get(dtype, str(dtype).removeprefix("torch."))
 
 
 def _options(group: Mapping[str, Any], rule: Rule) -> dict[str, str]:

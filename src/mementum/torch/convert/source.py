@@ -17,8 +17,8 @@ from mementum.torch.checkpoint import matching, validation
 from mementum.torch.checkpoint import state_dict as checkpoint
 from mementum.torch.checkpoint.matching import Entry
 from mementum.torch.family_optimizer import FamilyOptimizer
-from mementum.torch.state import rounding
-from mementum.torch.state.moments import LOW, MOMENTS, RAW, SCALE
+from mementum.torch.state import formats
+from mementum.torch.state.moments import MOMENTS, RAW
 
 TORCHS = (torch.optim.Adam, torch.optim.AdamW)
 
@@ -62,14 +62,13 @@ class Holding:
 
         A peak that its rule no longer looks at is left out.
         """
-        kept = self.states[i]
+        state = self.states[i]
         if self.raw:
-            kept = {name: kept.get(RAW[name]) for name in MOMENTS}
-        momentum, square, peak = (_wide(name, kept) for name in MOMENTS)
-        if not self.rules[self.entries[i].group].peak:
-            peak = None
-        assert momentum is not None
-        assert square is not None
+            state = {name: state[RAW[name]] for name in MOMENTS if RAW[name] in state}
+        peak = None
+        if self.rules[self.entries[i].group].peak and "peak" in state:
+            peak = formats.decode("peak", state)
+        momentum, square = (formats.decode(name, state) for name in MOMENTS[:2])
         return Moments(self.step(i), momentum, square, peak)
 
     def check(self, i: int, param: Tensor) -> None:
@@ -179,21 +178,7 @@ def _check_raw(where: str, param: Tensor, kept: Mapping[str, Any], rule: Rule) -
         validation.check_shape(what, param, kept[name])
         if not (kept[name].is_floating_point() or kept[name].is_complex()):
             raise ValueError(f"{what} of {kept[name].dtype}, which is no number's.")
-        if name != RAW["momentum"] and validation.negative(kept[name]):
+        if name != RAW["momentum"] and formats.negative(kept[name]):
             raise ValueError(
                 f"{what} below zero, which no mean of squares is; the file is damaged."
             )
-
-
-def _wide(name: str, kept: Mapping[str, Any]) -> Tensor | None:
-    """Return a moment in float32 or wider."""
-    stored: Tensor | None = kept.get(name)
-    if stored is None:
-        return None
-    if LOW.get(stored.dtype) == "float8":
-        codes = rounding.Float8(stored, kept[name + SCALE])
-        if name == "momentum":
-            return rounding.decoded_momentum(codes)
-        return rounding.decoded_square(codes)
-    widest = torch.complex64 if stored.is_complex() else torch.float32
-    return stored.to(torch.promote_types(stored.dtype, widest))
