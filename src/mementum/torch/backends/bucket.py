@@ -78,7 +78,8 @@ class Bucket:
     @property
     def noisy(self) -> bool:
         """Whether anything is rounded with noise."""
-        return self.rounds_params or self.format.noisy
+        moments = bool(self.momentum) and self.format.noisy
+        return self.rounds_params or moments
 
     def keys(self, purpose: Purpose) -> NDArray[np.uint64]:
         """Return the keys of the noise that rounds the parameters, or their states."""
