@@ -21,9 +21,9 @@ from mementum.family.noise import key
 from mementum.family.rule import Rule
 from mementum.torch.checkpoint import matching
 from mementum.torch.checkpoint.state_dict import check_form, same
-from mementum.torch.convert import source as holding
-from mementum.torch.convert.report import Report, reported
-from mementum.torch.convert.source import Holding, Moments
+from mementum.torch.convert import optimizer_state
+from mementum.torch.convert.optimizer_state import Moments, OptimizerState
+from mementum.torch.convert.report import Report, build_report
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.groups.options import EXECUTION
 from mementum.torch.state import formats, rounding
@@ -68,13 +68,13 @@ def adopt(
             f"as [{carry!r}]."
         )
     try:
-        target, origin = holding.of(optimizer), holding.of(source)
+        target, origin = map(optimizer_state.read, (optimizer, source))
         pairs, how = _paired(target, origin)
         for mine, theirs in pairs:
             origin.check(theirs, target.entries[mine].key)
         _refuse_loss(target, origin, pairs)
         groups = _groups(optimizer, target, origin, pairs, tuple(carry))
-        report = reported(target, origin, pairs, how, groups, dry_run=dry_run)
+        report = build_report(target, origin, pairs, how, groups, dry_run=dry_run)
         if not dry_run:
             state = _state(target, origin, pairs)
             optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -112,7 +112,7 @@ def renamed(
     return {**state_dict, "state": state, "param_groups": groups}
 
 
-def _paired(target: Holding, origin: Holding) -> tuple[Pairs, str]:
+def _paired(target: OptimizerState, origin: OptimizerState) -> tuple[Pairs, str]:
     """Return the places of parameters that are the same, and how that was known."""
     own, other = target.entries, origin.entries
     if origin.live:
@@ -133,7 +133,7 @@ def _paired(target: Holding, origin: Holding) -> tuple[Pairs, str]:
     return pairs, "by name" if named else "by place"
 
 
-def _refuse_loss(target: Holding, origin: Holding, pairs: Pairs) -> None:
+def _refuse_loss(target: OptimizerState, origin: OptimizerState, pairs: Pairs) -> None:
     """Refuse to put nothing in the place of moments that there are."""
     if any(origin.step(theirs) for _, theirs in pairs):
         return
@@ -146,8 +146,8 @@ def _refuse_loss(target: Holding, origin: Holding, pairs: Pairs) -> None:
 
 def _groups(
     optimizer: torch.optim.Optimizer,
-    target: Holding,
-    origin: Holding,
+    target: OptimizerState,
+    origin: OptimizerState,
     pairs: Pairs,
     carry: tuple[str, ...],
 ) -> list[dict[str, Any]]:
@@ -180,7 +180,9 @@ def _groups(
 _OURS = ("params", "param_names", "param_shapes", "format_version", "rule")
 
 
-def _state(target: Holding, origin: Holding, pairs: Pairs) -> dict[int, Any]:
+def _state(
+    target: OptimizerState, origin: OptimizerState, pairs: Pairs
+) -> dict[int, Any]:
     """Return the state of a state dict for the target."""
     state: dict[int, Any] = {}
     for mine, theirs in pairs:
