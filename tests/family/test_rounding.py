@@ -15,13 +15,13 @@ from tests.native import kernel
 from torch import Tensor
 
 from mementum.family import noise, rounding
+from mementum.family.rounding import INFINITE, Bits
 from mementum.torch.backends import loop, native
 from mementum.torch.state import rounding as rendering
 
-Bits = NDArray[np.uint32]
 Rounded = tuple[NDArray[np.generic], ...]
 
-NAN, INFINITE, SIGN = 0x7FC00000, 0x7F800000, 0x80000000
+NAN, SIGN = 0x7FC00000, 0x80000000
 # Zero, the ends of the denormal numbers, of float16's range and steps, of what noise
 # is added to, and of float32; with the neighbours and the other sign of each.
 _MARKS = (

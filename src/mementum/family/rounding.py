@@ -22,9 +22,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-# Arrays of uint32, whose type NumPy's annotations do not follow through integers.
+# Arrays of uint32, patterns or words, whose type NumPy's annotations lose in integers.
 Bits: TypeAlias = NDArray[Any]
-Words: TypeAlias = NDArray[Any]
 
 MAGNITUDE = 0x7FFFFFFF
 INFINITE = 0x7F800000
@@ -41,7 +40,7 @@ SHORT_INFINITE, SHORT_NAN = 0x7F8, 0x7FC
 SQUARE_OCTAVES, MOMENTUM_OCTAVES = 31, 15
 
 
-def _shaken(bits: Bits, random: Words | int, limit: int) -> Bits:
+def _shaken(bits: Bits, random: Bits | int, limit: int) -> Bits:
     """Return ``bits + random`` below the limit of a format, and other bits as they are.
 
     The limit is the format's largest number: what rises to it or above stays finite.
@@ -49,7 +48,7 @@ def _shaken(bits: Bits, random: Words | int, limit: int) -> Bits:
     return np.where((bits & MAGNITUDE) < limit, bits + random, bits).astype(np.uint32)
 
 
-def _for_momentum(words: Words) -> Words:
+def _for_momentum(words: Bits) -> Bits:
     """Return the high 12 bits of words, above 8 zeros: 20 bits to add."""
     return (words >> 12) & 0xFFF00
 
@@ -57,7 +56,7 @@ def _for_momentum(words: Words) -> Words:
 # --- bfloat16 and float16 -------------------------------------------------------------
 
 
-def bfloat16(bits: Bits, words: Words | None) -> NDArray[np.uint16]:
+def bfloat16(bits: Bits, words: Bits | None) -> NDArray[np.uint16]:
     """Round to bfloat16, the upper 16 bits of a float32, with the low bits of words.
 
     Without words it rounds to the nearest, and to the even one of two:
@@ -72,12 +71,12 @@ def bfloat16(bits: Bits, words: Words | None) -> NDArray[np.uint16]:
     return np.where(not_a_number, 0x7FC0, nearest).astype(np.uint16)
 
 
-def bfloat16_momentum(bits: Bits, words: Words) -> NDArray[np.uint16]:
+def bfloat16_momentum(bits: Bits, words: Bits) -> NDArray[np.uint16]:
     """Round a momentum to bfloat16 with the high 12 bits of its words."""
     return bfloat16(bits, _for_momentum(words) >> 4)
 
 
-def bfloat16_square(bits: Bits, words: Words) -> NDArray[np.uint16]:
+def bfloat16_square(bits: Bits, words: Bits) -> NDArray[np.uint16]:
     """Round a square to bfloat16 with the low 16 bits; only zero becomes zero.
 
     A square that is not zero is stored as the smallest number at least: it divides.
@@ -85,7 +84,7 @@ def bfloat16_square(bits: Bits, words: Words) -> NDArray[np.uint16]:
     return np.maximum(bfloat16(bits, words), np.minimum(bits, 1)).astype(np.uint16)
 
 
-def float16(bits: Bits, words: Words | None) -> NDArray[np.uint16]:
+def float16(bits: Bits, words: Bits | None) -> NDArray[np.uint16]:
     """Round to float16 with the low 16 bits of words, or to the nearest, ties to even.
 
     From 2**-14 up, it cuts 13 bits, moves the exponent's bias from 127 to 15, and ends
@@ -152,7 +151,7 @@ def decoded_momentum(stored: Float8) -> Bits:
     return bits
 
 
-def encoded_square(bits: Bits, words: Words | None) -> Float8:
+def encoded_square(bits: Bits, words: Bits | None) -> Float8:
     """Round rows of squares with the low 20 bits of their words, or to the nearest.
 
     Only zero becomes zero: below the range of its block, a square takes the smallest
@@ -169,7 +168,7 @@ def encoded_square(bits: Bits, words: Words | None) -> Float8:
     return _packed(code, exponent, bits.shape)
 
 
-def encoded_momentum(bits: Bits, words: Words) -> Float8:
+def encoded_momentum(bits: Bits, words: Bits) -> Float8:
     """Round rows of momenta with the high 12 bits of their words.
 
     Below the range of its block the choice is between zero and the smallest code, in
@@ -188,7 +187,7 @@ def encoded_momentum(bits: Bits, words: Words) -> Float8:
     return _packed(code | sign, exponent, bits.shape)
 
 
-def _exceeds(size: Bits, draw: Words, smallest: Bits) -> Bits:
+def _exceeds(size: Bits, draw: Bits, smallest: Bits) -> Bits:
     """Return where ``size > draw / 2**12 * smallest``, for sizes below the smallest.
 
     With ``x = significand(x) * 2**octave(x)`` that is

@@ -19,7 +19,7 @@ from mementum.torch.state import rounding, sharding
 Moment: TypeAlias = Literal["momentum", "square", "peak"]
 # The tensors of a moment; a format's `suffixes` name them.
 Stored: TypeAlias = tuple[Tensor, ...]
-State: TypeAlias = Mapping[str, Any]
+_State: TypeAlias = Mapping[str, Any]
 
 # What a parameter's moments are computed in, and stored in unless a group's
 # `state_dtype` says otherwise: float32 at least.
@@ -82,7 +82,7 @@ class MomentFormat(Protocol):
         """Return a copy of one of a moment's tensors, placed as the parameter is."""
 
     def check(
-        self, what: str, moment: Moment, state: State, state_dtype: str | None
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
     ) -> None:
         """Refuse a moment of the parameter's shape that no step leaves behind.
 
@@ -139,7 +139,7 @@ class AsComputed:
         return torch.empty_like(param, dtype=dtype, requires_grad=False).copy_(tensor)
 
     def check(
-        self, what: str, moment: Moment, state: State, state_dtype: str | None
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
     ) -> None:
         """Refuse a cast, a scale, and a negative square."""
         # Without a state_dtype, moments keep the width of another model's parameters.
@@ -155,7 +155,7 @@ class AsComputed:
 
 
 @dataclass(frozen=True, slots=True)
-class BFloat16:
+class _BFloat16:
     """Moments of two bytes, rounded with noise as `mementum.family.rounding` says."""
 
     name: str = "bfloat16"
@@ -197,14 +197,14 @@ class BFloat16:
         return fresh.copy_(tensor)
 
     def check(
-        self, what: str, moment: Moment, state: State, state_dtype: str | None
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
     ) -> None:
         """Refuse a scale, and a negative square."""
         _check_plain(what, moment, state)
 
 
 @dataclass(frozen=True, slots=True)
-class Float8:
+class _Float8:
     """Moments of one byte, with an exponent for each block of 256 of a row.
 
     Codes and exponents are contiguous, and rows are those of dimension 0; the codes
@@ -259,7 +259,7 @@ class Float8:
         return tensor.to(param.device, copy=True).contiguous()
 
     def check(
-        self, what: str, moment: Moment, state: State, state_dtype: str | None
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
     ) -> None:
         """Refuse codes without an exponent for each block."""
         wants, scale = rounding.blocks(state[moment].shape), state.get(moment + SCALE)
@@ -275,7 +275,7 @@ class Float8:
             )
 
 
-BFLOAT16, FLOAT8 = BFloat16(), Float8()
+BFLOAT16, FLOAT8 = _BFloat16(), _Float8()
 LOW: dict[str | None, MomentFormat] = {form.name: form for form in (BFLOAT16, FLOAT8)}
 _FORMATS: tuple[MomentFormat, ...] = (
     BFLOAT16,
@@ -304,7 +304,7 @@ def recognize(tensor: Tensor) -> MomentFormat:
     return _BY_DTYPE.get(tensor.dtype) or AsComputed(tensor.dtype)
 
 
-def tensors(form: MomentFormat, moment: Moment, state: State) -> Stored:
+def tensors(form: MomentFormat, moment: Moment, state: _State) -> Stored:
     """Return the tensors of a moment. Errors: `KeyError` if one is missing."""
     return tuple(state[moment + suffix] for suffix in form.suffixes)
 
@@ -315,7 +315,7 @@ def entries(form: MomentFormat, moment: Moment, stored: Stored) -> dict[str, Ten
     return dict(zip(names, stored, strict=True))
 
 
-def decode(moment: Moment, state: State) -> Tensor:
+def decode(moment: Moment, state: _State) -> Tensor:
     """Return the numbers of a moment in a state, in float32 or wider."""
     form = recognize(state[moment])
     return form.decode(moment, tensors(form, moment, state))
@@ -344,7 +344,7 @@ def negative(square: Tensor) -> bool:
     return bool((mine < 0).any())
 
 
-def _check_plain(what: str, moment: Moment, state: State) -> None:
+def _check_plain(what: str, moment: Moment, state: _State) -> None:
     """Refuse a moment of numbers that has a scale, or is a square below zero."""
     stored = state[moment]
     if state.get(moment + SCALE) is not None:

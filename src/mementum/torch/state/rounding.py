@@ -26,7 +26,7 @@ from mementum.family.rounding import (
     SQUARE_OCTAVES,
 )
 
-WORD = 0xFFFFFFFF
+_WORD = 0xFFFFFFFF
 
 
 class Numbering(NamedTuple):
@@ -59,20 +59,20 @@ def words(
     index = torch.full((), first, dtype=torch.int64, device=device)
     for size, stride in zip(shape, strides, strict=True):
         index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
-    x = (index & WORD) ^ ((key.first + (index >> 32) * STRIDE) & WORD)
-    x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & WORD
-    x = ((x ^ (x >> 15) ^ key.second) * MULTIPLIERS[1]) & WORD
+    x = (index & _WORD) ^ ((key.first + (index >> 32) * STRIDE) & _WORD)
+    x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & _WORD
+    x = ((x ^ (x >> 15) ^ key.second) * MULTIPLIERS[1]) & _WORD
     return x ^ (x >> 16)
 
 
 def _pattern(x: Tensor) -> Tensor:
     """Return the bits of float32 numbers, in int64."""
-    return x.contiguous().view(torch.int32).to(torch.int64) & WORD
+    return x.contiguous().view(torch.int32).to(torch.int64) & _WORD
 
 
 def _number(bits: Tensor) -> Tensor:
     """Return the float32 numbers with these bits."""
-    signed = torch.where(bits > MAGNITUDE, bits - WORD - 1, bits)
+    signed = torch.where(bits > MAGNITUDE, bits - _WORD - 1, bits)
     return signed.to(torch.int32).view(torch.float32)
 
 
