@@ -8,7 +8,7 @@ import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.native import kernel
@@ -166,12 +166,14 @@ def check_float8(name: str, bits: Bits, words: Bits) -> None:
 
 
 @pytest.mark.parametrize("name", SHORT)
+@settings(deadline=None)
 @given(table=tables())
 def test_torch_rounds_to_short_numbers_as_defined(name, table):
     check_short(name, *table)
 
 
 @pytest.mark.parametrize("name", FLOAT8)
+@settings(deadline=None)
 @given(table=tables())
 def test_torch_encodes_float8_as_defined(name, table):
     check_float8(name, *table)
