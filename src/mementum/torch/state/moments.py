@@ -35,7 +35,7 @@ def prepare(
     for moments that do not fit the parameter.
     """
     if not state:
-        _begin(param, state, MOMENTS if peak else MOMENTS[:2], state_dtype)
+        state |= _zeros(param, MOMENTS if peak else MOMENTS[:2], state_dtype)
     elif peak and "peak" not in state:
         form = formats.recognize(state["square"])
         square = formats.tensors(form, "square", state)
@@ -45,18 +45,16 @@ def prepare(
         state["step"] = counter(state["step"], param, capturable=capturable)
 
 
-def _begin(
-    param: Tensor,
-    state: dict[str, Any],
-    names: tuple[Moment, ...],
-    state_dtype: str | None,
-) -> None:
+def _zeros(
+    param: Tensor, names: tuple[Moment, ...], state_dtype: str | None
+) -> dict[str, Any]:
     if (reason := formats.refuses(param, state_dtype)) is not None:
         raise ValueError(reason)
     form = formats.choose(param, state_dtype)
+    state: dict[str, Any] = {"step": 0}
     for name in names:
         state |= formats.entries(form, name, form.zeros(param))
-    state["step"] = 0
+    return state
 
 
 def _settle(param: Tensor, state: dict[str, Any]) -> None:
