@@ -134,13 +134,17 @@ def like(param: Tensor, whole: Tensor) -> Tensor:
 
 
 def differing(
-    layout: str, dtype: torch.dtype, options: Options, plain_every: int = 0
+    layout: str,
+    dtype: torch.dtype,
+    options: Options,
+    plain_every: int = 0,
+    shapes: tuple[tuple[int, ...], ...] = (),
 ) -> list[str]:
     """Return the members whose sharded steps give other bits than whole ones.
 
     Every `plain_every`-th parameter is no DTensor.
     """
-    params = parameters(dtype, shapes_for(layout))
+    params = parameters(dtype, shapes or shapes_for(layout))
     grads = gradients(params, 3)
     bad = []
     for member in MEMBERS:

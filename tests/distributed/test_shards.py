@@ -21,3 +21,11 @@ def test_shards_are_stepped_as_the_whole_is(pool: Pool, layout: str, form: str) 
         pool.run(programs.differing, layout, dtype, options, ranks=ranks)
         == [[]] * ranks
     )
+
+
+@formats
+def test_a_process_without_elements_steps_nothing(pool: Pool, form: str) -> None:
+    dtype, options = FORMATS[form]
+    # Of one row sharded over two processes, the second has nothing.
+    arguments = ("rows over 2", dtype, options, 0, ((1, 40), (1,)))
+    assert pool.run(programs.differing, *arguments, ranks=2) == [[], []]

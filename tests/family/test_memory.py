@@ -14,6 +14,8 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mementum.family.memory
 from mementum.family.memory import Average, Fixed, Memory, ratio_for_horizon
@@ -364,3 +366,37 @@ def test_the_length_counts_the_weights(average: Average, steps: int) -> None:
 def test_a_growing_memory_stops_growing() -> None:
     assert Memory.adax(1e-4).length(10**9) == pytest.approx(20_000, rel=1e-3)
     assert Memory.adamnc().length(10**9) == 10**9
+
+
+@given(exponent=st.floats(-30, 2))
+def test_adamnx_gets_the_beta_nearest_to_its_log_ratio(exponent: float) -> None:
+    log_ratio = 10**exponent
+    beta = mementum.family.memory.adamnx_beta(log_ratio)
+    below, above = (math.nextafter(beta, end) for end in (0.0, 1.0))
+    with mpmath.workdps(60):
+
+        def log_ratio_of(number: mpmath.mpf) -> mpmath.mpf:
+            return -(1 - number) * mpmath.log(number)
+
+        # The log ratio falls as beta grows: halfway to its neighbours lie the limits.
+        assert log_ratio_of((mpmath.mpf(below) + beta) / 2) >= log_ratio
+        assert log_ratio_of((mpmath.mpf(above) + beta) / 2) <= log_ratio
+
+
+@pytest.mark.parametrize("beta", [0.01, 0.5, 0.9, 0.99, 0.999, 0.999999])
+def test_adamnx_gets_the_beta_that_it_is_published_with(beta: float) -> None:
+    log_ratio = Memory.adamnx(beta).log_ratio
+    # A relative error of ULP in the log ratio is less than one in beta, or in its gap.
+    solved = mementum.family.memory.adamnx_beta(log_ratio)
+    assert solved == pytest.approx(beta, rel=2 * ULP)
+
+
+@pytest.mark.parametrize("log_ratio", [0.0, -1.0, math.inf, math.nan])
+def test_adamnx_has_no_beta_for_a_memory_that_does_not_grow(log_ratio: float) -> None:
+    with pytest.raises(ValueError, match=f"log_ratio is {log_ratio}"):
+        mementum.family.memory.adamnx_beta(log_ratio)
+
+
+@pytest.mark.parametrize("log_ratio", [5e-324, 1e-300, 1e-33])
+def test_a_memory_too_long_for_a_beta_below_1_gets_1(log_ratio: float) -> None:
+    assert mementum.family.memory.adamnx_beta(log_ratio) == 1

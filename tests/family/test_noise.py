@@ -11,7 +11,7 @@ import torch
 
 from mementum.family.noise import Key, key, words
 from mementum.torch.backends import native
-from mementum.torch.state import formats
+from mementum.torch.state import rounding
 
 DRAWS = 10**6
 HALF = 2.0**31
@@ -117,7 +117,7 @@ def test_the_words_of_a_key_are_settled():
 
 
 def test_torch_computes_the_same_words():
-    mine = formats.words(key(3, "w", 8), torch.Size((123, 457)), torch.device("cpu"))
+    mine = rounding.words(key(3, "w", 8), torch.Size((123, 457)), torch.device("cpu"))
     expected = words(key(3, "w", 8), 0, 123 * 457).reshape(123, 457)
     np.testing.assert_array_equal(mine.numpy(), expected)
 

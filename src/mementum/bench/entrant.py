@@ -15,10 +15,10 @@ from torch.nn import Parameter
 from mementum.bench.case import Case, Layout
 from mementum.torch import MEMBERS
 from mementum.torch.backends import native
-from mementum.torch.state import moments as state
+from mementum.torch.state import formats
 
 # How moments can be kept; the first is the default.
-FORMATS = tuple(state.FORMATS)
+FORMATS = tuple(formats.FORMATS)
 CLASSES = {member.recipe.name: member for member in MEMBERS}
 FLOOR = "floor"
 FUSED = "torch fused"

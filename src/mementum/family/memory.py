@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from typing import Any, Protocol
 
 # Too small to change any number it is added to, and larger than zero, so that the
@@ -230,6 +231,36 @@ def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
             f"kappa is {kappa} over {steps} steps; the ratio leaves the floats. "
             "The published runs have a kappa of 7."
         ) from None
+
+
+def adamnx_beta(log_ratio: float) -> float:
+    """Return the beta2 of AdamNX whose memory ratio has this logarithm.
+
+    It is the float nearest to the solution of
+
+        -(1 - beta2) log(beta2) = log_ratio,   which is y (exp(y) - 1), y = log(beta2),
+
+    by Newton's method in decimals, whose arithmetic is the same on every machine.
+    Errors: `ValueError` unless `log_ratio` is finite and above 0.
+
+    >>> adamnx_beta(-0.01 * math.log(0.99))
+    0.99
+    """
+    if not 0 < log_ratio < math.inf:
+        raise ValueError(
+            f"log_ratio is {log_ratio}; AdamNX's memory grows, and wants the logarithm "
+            "of a ratio above 1."
+        )
+    exact = Decimal(log_ratio)
+    # A float has 17 digits; exp(y) - 1 takes away as many as y has zeros.
+    with localcontext(prec=60 - min(exact.adjusted(), 0)):
+        # Left of the root, from where each step comes closer.
+        y, step = -(exact + exact.sqrt()), Decimal(1)
+        while abs(step) > abs(y) * Decimal("1e-30"):
+            beta = y.exp()
+            step = (y * (beta - 1) - exact) / (beta - 1 + y * beta)
+            y -= step
+        return float(y.exp())
 
 
 def _length(decay: float, t: int) -> float:

@@ -21,7 +21,7 @@ from mementum.torch.optimizers import (
     AMSGrad,
     Mementum,
 )
-from mementum.torch.state.moments import FORMATS
+from mementum.torch.state.formats import FORMATS
 
 __all__ = [
     "FORMATS",

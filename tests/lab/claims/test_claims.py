@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from mementum.family.memory import Memory
 from mementum.lab.claims.claim import Arm, Check, Claim, Relation
 from mementum.lab.claims.plan import Tier, planned, settle
 from mementum.lab.claims.select import ledger, papers, select
 from mementum.lab.claims.verdict import Answer, Outcome, Verdict, judge
 from mementum.lab.planning import contender
+from mementum.lab.planning.search_spaces import KAPPA
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 
 NAMES = [
@@ -68,12 +70,23 @@ def test_kappa_is_the_steps_times_the_log_of_the_memory_ratio(
     settled = settle(check, Arm(contender=name, lrs=(0.1,), kappa=kappa), Tier.SMOKE)
     options = settled.options
     if name == "Mementum":
-        log_ratio = math.log(options["memory"])
-    elif name == "AdamNX":
-        log_ratio = -(1 - options["betas"][1]) * math.log(options["betas"][1])
+        log_ratio, off = math.log(options["memory"]), 1e-12
     else:
-        log_ratio = math.log1p(options["betas"][1])
-    assert log_ratio * settled.setting.task.steps == pytest.approx(kappa)
+        # Rounded to six digits: what that is of AdamNX's gap to 1, twice, as it counts
+        # squared.
+        beta = options["betas"][1]
+        memory = Memory.adamnx(beta) if name == "AdamNX" else Memory.adax(beta)
+        log_ratio = memory.log_ratio
+        off = 2 * 5e-7 / (1 - beta) if name == "AdamNX" else 5e-6
+    assert log_ratio * settled.setting.task.steps == pytest.approx(kappa, rel=off)
+
+
+@pytest.mark.parametrize("name", ["AdaXW", "AdamNX"])
+def test_a_claim_and_a_comparison_give_one_kappa_one_beta(name: str) -> None:
+    check = replace(holding(Relation.BELOW), task="mlp-digits")
+    settled = settle(check, Arm(contender=name, lrs=(0.1,), kappa=KAPPA), Tier.SMOKE)
+    matched = contender.find(f"{name}-matched").options_over(settled.setting.task.steps)
+    assert settled.options["betas"] == matched["betas"]
 
 
 def test_a_run_that_several_claims_need_is_planned_once() -> None:

@@ -7,11 +7,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scipy.optimize import brentq
-
 from mementum.lab.claims.claim import Arm, Check, Claim
 from mementum.lab.claims.setting import Setting, parse
-from mementum.lab.planning import contender
+from mementum.lab.planning import contender, search_spaces
 from mementum.lab.planning.factorial import outline
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import Option, RunRecord, RunSpec
@@ -83,6 +81,8 @@ def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
 def memory(arm: Arm, options: dict[str, Option], log_ratio: float) -> dict[str, Option]:
     """Return the option that gives the second moment this log of the memory ratio.
 
+    A beta is the one that a comparison gives for it.
+
     Raises:
         ValueError: The memory of the contender does not grow, or not by so much.
     """
@@ -100,14 +100,8 @@ def memory(arm: Arm, options: dict[str, Option], log_ratio: float) -> dict[str, 
             raise ValueError(
                 f"kappa is {arm.kappa:g}, more than AdamNX can hold in so few steps."
             )
-        found = brentq(
-            lambda beta2: -(1 - beta2) * math.log(beta2) - log_ratio,
-            0.4,
-            1 - 1e-9,
-            xtol=1e-15,
-        )
-        return {"betas": [betas[0], float(found)]}
-    return {"betas": [betas[0], math.expm1(log_ratio)]}
+        return {"betas": [betas[0], search_spaces.adamnx_beta(log_ratio)]}
+    return {"betas": [betas[0], search_spaces.adax_beta(log_ratio)]}
 
 
 def planned(claims: Sequence[Claim], tier: Tier) -> Plan:

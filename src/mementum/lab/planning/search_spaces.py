@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mementum.family import memory
+
 if TYPE_CHECKING:
     from mementum.lab.records.run import Option
 
@@ -46,7 +48,11 @@ class Dimension:
 
 
 def short(value: float) -> float:
-    """Return the value to six digits: the same number on every machine."""
+    """Return the value to six digits: the same number on every machine.
+
+    `math.expm1` and its like may differ there in the last digit, and a run is known by
+    its options. Every beta that a kappa gives is rounded so, in comparisons and claims.
+    """
     return float(f"{value:.6g}")
 
 
@@ -56,19 +62,8 @@ def adax_beta(log_ratio: float) -> float:
 
 
 def adamnx_beta(log_ratio: float) -> float:
-    """Return the beta2 of AdamNX whose memory ratio has this logarithm.
-
-    It solves ``-(1 - beta2) log(beta2) = log_ratio``, whose left side falls from
-    infinity to 0 as beta2 goes from 0 to 1.
-    """
-    low, high = 0.0, 1.0
-    for _ in range(64):
-        middle = (low + high) / 2
-        if -(1 - middle) * math.log(middle) > log_ratio:
-            low = middle
-        else:
-            high = middle
-    return short(low)
+    """Return the beta2 of AdamNX whose memory ratio has this logarithm."""
+    return short(memory.adamnx_beta(log_ratio))
 
 
 def set_betas(options: dict[str, Option], place: int, value: float) -> None:

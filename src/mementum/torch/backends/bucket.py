@@ -13,9 +13,10 @@ from torch import Tensor
 
 from mementum.family import noise
 from mementum.torch.backends.tensor_guard import Guard
-from mementum.torch.state import formats, sharding
-from mementum.torch.state.formats import Float8, Numbering
-from mementum.torch.state.moments import LOW, MOMENTS, SCALE
+from mementum.torch.state import formats, rounding, sharding
+from mementum.torch.state.formats import SCALE, Moment, MomentFormat, Stored
+from mementum.torch.state.moments import MOMENTS
+from mementum.torch.state.rounding import Numbering
 
 Purpose = Literal["state", "parameter"]
 
@@ -32,9 +33,10 @@ class Bucket:
     a parameter. Parameters without elements have nothing to update: their states only
     count, in `empty`.
 
-    Moments in bfloat16 or float8 are `low`, and rounded with noise; so are the
-    parameters where `rounds_params`. The noise is keyed by the `seed`, the step and the
+    Moments in a `format` that is noisy are rounded with noise; so are the parameters
+    where `rounds_params`. The noise is keyed by the `seed`, the step and the
     parameters' `places`: their names or, without, their places among all of them.
+    `scales` are the second tensors of moments, where their format has two.
 
     Of `sharded` parameters the lists hold the elements that are in this process, whose
     places in the whole parameters `numberings` tell.
@@ -66,23 +68,18 @@ class Bucket:
     @property
     def dtype(self) -> torch.dtype:
         """Return the dtype the step is computed in: the moments', float32 at least."""
-        stored = self.momentum[0].dtype
-        return torch.float32 if stored in LOW else stored
+        return self.format.computed
 
     @property
-    def low(self) -> str | None:
-        """Return the format of moments that are stored below float32, if they are."""
-        return LOW.get(self.momentum[0].dtype)
-
-    @property
-    def noise(self) -> tuple[bool, str | None]:
-        """Return what is rounded with noise: parameters, and moments of a format."""
-        return self.rounds_params, self.low
+    def format(self) -> MomentFormat:
+        """Return the format of the moments."""
+        return formats.recognize(self.momentum[0])
 
     @property
     def noisy(self) -> bool:
         """Whether anything is rounded with noise."""
-        return any(self.noise)
+        moments = bool(self.momentum) and self.format.noisy
+        return self.rounds_params or moments
 
     def keys(self, purpose: Purpose) -> NDArray[np.uint64]:
         """Return the keys of the noise that rounds the parameters, or their states."""
@@ -100,12 +97,12 @@ class Bucket:
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
         key = noise.key(self.seed, self.places[i], self.step, purpose)
-        return formats.words(key, param.shape, param.device, numbering)
+        return rounding.words(key, param.shape, param.device, numbering)
 
-    def float8(self, i: int, moment: str) -> Float8:
-        """Return a float8 moment of the i-th parameter."""
-        codes: list[Tensor] = getattr(self, moment)
-        return Float8(codes[i], self.scales[moment][i])
+    def stored(self, i: int, moment: Moment) -> Stored:
+        """Return the tensors of a moment of the i-th parameter."""
+        first: Tensor = getattr(self, moment)[i]
+        return (first, self.scales[moment][i]) if self.scales else (first,)
 
     def rows(self, *, peak: bool | None = None) -> tuple[list[Tensor], ...]:
         """Return the lists that run in parallel, with the peak's where there is one."""
@@ -125,7 +122,7 @@ class Bucket:
         if not peak:
             self.peak = []
         self.scales = {}
-        if self.momentum and self.momentum[0].dtype == torch.uint8:
+        if self.momentum and SCALE in self.format.suffixes:
             for name in MOMENTS if peak else MOMENTS[:2]:
                 self.scales[name] = list(map(itemgetter(name + SCALE), self.states))
         if self.sharded:

@@ -23,19 +23,20 @@ from torch import Tensor
 from mementum.family.rule import Coefficients
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.parameter_checks import repeats
-from mementum.torch.state import formats
-from mementum.torch.state.formats import Float8
+from mementum.torch.state import rounding
+from mementum.torch.state.formats import FLOAT8, MomentFormat, Stored
+from mementum.torch.state.moments import MOMENTS
 
 name = "native"
 Array: TypeAlias = "array[int] | NDArray[Any]"
 
-# As in native/kernel.h; uint8 holds the codes of float8 moments.
+# As in native/kernel.h.
 TYPES = {
     torch.float32: 0,
     torch.float64: 1,
     torch.bfloat16: 2,
     torch.float16: 3,
-    torch.uint8: 4,
+    FLOAT8.dtype: 4,
 }
 ISAS = ("baseline", "avx2", "avx512")
 COLUMN_OF = {"momentum": "m", "square": "v", "peak": "k"}
@@ -145,7 +146,7 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     kernel = library()
     assert kernel is not None
-    if bucket.plan is None or bucket.plan.noise != bucket.noise:
+    if bucket.plan is None or bucket.plan.stored != _storage(bucket):
         bucket.plan = _plan(bucket)
     plan: Plan = bucket.plan
     job = plan.job
@@ -155,7 +156,7 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     for moment, scales in bucket.scales.items():
         column = COLUMN_OF[moment] + "_scales"
         columns[column] = array("q", map(Tensor.data_ptr, scales))
-    if bucket.low:
+    if bucket.format.noisy:
         columns["state_keys"] = bucket.keys("state")
     if bucket.rounds_params:
         columns["param_keys"] = bucket.keys("parameter")
@@ -230,9 +231,14 @@ class Plan(NamedTuple):
     it points at.
     """
 
-    noise: tuple[bool, str | None]
+    stored: tuple[bool, MomentFormat]
     job: _Job
     kept: list[Array]
+
+
+def _storage(bucket: Bucket) -> tuple[bool, MomentFormat]:
+    """Return what a plan hangs on beside shapes: how numbers are rounded and stored."""
+    return bucket.rounds_params, bucket.format
 
 
 def _plan(bucket: Bucket) -> Plan:
@@ -243,24 +249,22 @@ def _plan(bucket: Bucket) -> Plan:
     kept: list[Array] = []
     layouts = array("q")
     for i in range(len(bucket.params)):
-        if described := _described(*_strides(bucket, i), float8=bucket.low == "float8"):
+        if described := _described(*_strides(bucket, i), blocked=bool(bucket.scales)):
             kept.append(array("q", described))
         layouts.append(_address(kept[-1]) if described else 0)
     if kept:
         columns["layouts"] = layouts
     if bucket.numberings:
         columns["first"] = array("q", [each.first for each in bucket.numberings])
-    if bucket.low == "float8":
+    if bucket.scales:
         columns["rows"] = array("q", [p.numel() // p.shape[0] for p in bucket.params])
-        for moment_name in bucket.scales:
-            _refuse_strides(
-                bucket.float8(i, moment_name) for i in range(len(bucket.params))
-            )
+        for name in MOMENTS[: len(bucket.scales)]:
+            _refuse_strides(bucket.stored(i, name) for i in range(len(bucket.params)))
     job = _Job(param=param, grad=grad, state=moment, count=len(bucket.params))
     job.rounds_param = bucket.rounds_params
     for column, values in columns.items():
         setattr(job, column, _address(values))
-    return Plan(bucket.noise, job, [*columns.values(), *kept])
+    return Plan(_storage(bucket), job, [*columns.values(), *kept])
 
 
 def _strides(
@@ -275,19 +279,19 @@ def _strides(
                 "several elements at one place in memory; replace it by its clone()."
             )
     moments = (m, v, k[0] if k else v)
-    if bucket.low == "float8":
+    if bucket.scales:
         moments = (p, p, p)
     numbers = p.stride()
     if bucket.noisy:
-        own = bucket.numberings[i] if bucket.numberings else formats.whole(p.shape)
+        own = bucket.numberings[i] if bucket.numberings else rounding.whole(p.shape)
         numbers = own.strides
     operands = (p, g, *moments)
     return tuple(p.shape), (*(x.stride() for x in operands), numbers)
 
 
-def _refuse_strides(moments: Iterable[Float8]) -> None:
-    for codes, scale in moments:
-        if not (codes.is_contiguous() and scale.is_contiguous()):
+def _refuse_strides(moments: Iterable[Stored]) -> None:
+    for stored in moments:
+        if not all(map(Tensor.is_contiguous, stored)):
             raise RuntimeError(
                 "a parameter's float8 moments are no longer contiguous, as their codes "
                 "and scales must be; make them so with contiguous()."
@@ -303,7 +307,7 @@ class Dim(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def _described(
-    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], *, float8: bool
+    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], *, blocked: bool
 ) -> tuple[int, ...]:
     """Return rank, sizes and strides for the kernel; nothing if all lie as numbered.
 
@@ -312,11 +316,11 @@ def _described(
     dims = [
         Dim(size, tuple(stride[d] for stride in strides))
         for d, size in enumerate(shape)
-        if size != 1 or (float8 and d == 0)
+        if size != 1 or (blocked and d == 0)
     ]
-    if float8:
+    if blocked:
         dims = [dims[0], *_merged(dims[1:])]
-        dense = formats.whole(torch.Size(dim.size for dim in dims)).strides
+        dense = rounding.whole(torch.Size(dim.size for dim in dims)).strides
         if all(dim.steps == (step,) * 6 for dim, step in zip(dims, dense, strict=True)):
             return ()
     else:

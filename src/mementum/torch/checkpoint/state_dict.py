@@ -14,7 +14,8 @@ from torch import Tensor
 from mementum.torch.checkpoint import matching, validation
 from mementum.torch.checkpoint.matching import Entry
 from mementum.torch.groups.options import COUNTS, plain
-from mementum.torch.state.moments import LOW, MOMENT_DTYPE, OWN, counter
+from mementum.torch.state import formats
+from mementum.torch.state.moments import OWN, counter
 
 if TYPE_CHECKING:
     from mementum.torch.family_optimizer import FamilyOptimizer
@@ -277,15 +278,8 @@ def _own(param: Tensor, kept: Mapping[str, Any], *, capturable: bool) -> dict[st
         elif key not in OWN:
             tensor = isinstance(value, Tensor)
             own[key] = value.to(param.device, copy=True) if tensor else deepcopy(value)
-        elif value.dtype == torch.uint8:
-            own[key] = value.to(param.device, copy=True).contiguous()
-        elif value.dtype in LOW:
-            own[key] = torch.empty_like(param, dtype=value.dtype, requires_grad=False)
-            own[key].copy_(value)
         else:
-            dtype = torch.promote_types(value.dtype, MOMENT_DTYPE[param.dtype])
-            own[key] = torch.empty_like(param, dtype=dtype, requires_grad=False)
-            own[key].copy_(value)
+            own[key] = formats.recognize(value).copy(param, value)
     return own
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mementum.family import limits
 from mementum.torch.state import formats
-from mementum.torch.state.moments import LOW, MOMENTS, OWN, RAW, SCALE, misfit, storage
+from mementum.torch.state.formats import SCALE, Moment, MomentFormat
+from mementum.torch.state.moments import MOMENTS, OWN, RAW
 
 # Steps are counted exactly up to here in the float64 that the numbers are computed in.
 LAST = 2**53
-WIDE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 def check(
@@ -37,21 +36,31 @@ def check(
         return
     _check_names(where, kept, peak)
     steps_taken(where, kept["step"])
-    for name in MOMENTS:
-        if name in kept:
-            check_shape(f"{where} has a {name}", param, kept[name])
-    if (reason := misfit(param, kept, state_dtype)) is not None:
-        raise ValueError(f"{where}: {reason}")
-    for name in MOMENTS:
-        if name in kept:
-            what, moment = f"{where} has a {name}", kept[name]
-            _check_dtype(what, param, moment, state_dtype)
-            _check_scale(what, moment, kept.get(name + SCALE))
-            if name != "momentum" and negative(moment):
-                raise ValueError(
-                    f"{what} below zero, which no mean of squares is; the file is "
-                    "damaged, or the moments are another optimizer's."
-                )
+    names = [name for name in MOMENTS if name in kept]
+    for name in names:
+        check_shape(f"{where} has a {name}", param, kept[name])
+    form = formats.choose(param, state_dtype)
+    for name in names:
+        _check_format(where, name, kept[name], form, state_dtype)
+    for name in names:
+        form.check(f"{where} has a {name}", name, kept, state_dtype)
+
+
+def _check_format(
+    where: str,
+    name: Moment,
+    moment: Tensor,
+    form: MomentFormat,
+    state_dtype: str | None,
+) -> None:
+    """Refuse a moment that is not stored as `state_dtype` says."""
+    stored = formats.recognize(moment)
+    if type(stored) is not type(form):
+        kind = stored.name if stored.noisy else moment.dtype
+        raise ValueError(
+            f"{where}: its {name} is stored in {kind}, and state_dtype is "
+            f"{state_dtype!r}; use the state_dtype it was saved with."
+        )
 
 
 def steps_taken(where: str, step: Any) -> int:
@@ -99,47 +108,3 @@ def check_shape(what: str, param: Tensor, moment: Any) -> None:
             f"{what} of {moment.dtype}, and the parameter is {param.dtype}; one is "
             "complex and the other not."
         )
-
-
-def _check_dtype(
-    what: str, param: Tensor, moment: Tensor, state_dtype: str | None
-) -> None:
-    # Without a state_dtype, moments keep the width of another model's parameters.
-    wants = WIDE if state_dtype is None else (storage(param, state_dtype),)
-    if moment.dtype not in wants:
-        raise ValueError(
-            f"{what} of {moment.dtype}, and with state_dtype={state_dtype!r} it wants "
-            f"{' or '.join(map(str, wants[:2]))}; some program has cast it since. Load "
-            "what state_dict() returned."
-        )
-
-
-def _check_scale(what: str, moment: Tensor, scale: Any) -> None:
-    """Refuse float8 codes without an exponent for each block, and one without them."""
-    if LOW.get(moment.dtype) != "float8":
-        if scale is not None:
-            raise ValueError(f"{what} of {moment.dtype} with a scale, and wants none.")
-        return
-    wants = formats.blocks(moment.shape) if moment.dim() > 1 else ()
-    if not isinstance(scale, Tensor) or scale.dtype != torch.uint8:
-        raise ValueError(
-            f"{what} of float8 codes, and no scale of uint8 for them; save the whole "
-            "of state_dict()."
-        )
-    if tuple(scale.shape) != wants:
-        raise ValueError(
-            f"{what} of float8 codes with a scale of shape {tuple(scale.shape)}; the "
-            f"blocks of the parameter want {wants}."
-        )
-
-
-def negative(moment: Tensor) -> bool:
-    """Whether a square is below zero anywhere; NaN is not."""
-    if moment.dtype == torch.uint8 or moment.device.type == "meta":
-        return False
-    # A rank looks at its own part alone: what one refuses, another need not wait for.
-    local = getattr(moment, "to_local", None)
-    mine: Tensor = moment if local is None else local()
-    if mine.is_complex():
-        mine = torch.view_as_real(mine.resolve_conj().resolve_neg())
-    return bool((mine < 0).any())

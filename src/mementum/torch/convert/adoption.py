@@ -21,13 +21,13 @@ from mementum.family.noise import key
 from mementum.family.rule import Rule
 from mementum.torch.checkpoint import matching
 from mementum.torch.checkpoint.state_dict import check_form, same
-from mementum.torch.convert import source as holding
-from mementum.torch.convert.report import Report, reported
-from mementum.torch.convert.source import Holding, Moments
+from mementum.torch.convert import optimizer_state
+from mementum.torch.convert.optimizer_state import Moments, OptimizerState
+from mementum.torch.convert.report import Report, build_report
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.groups.options import EXECUTION
-from mementum.torch.state import formats
-from mementum.torch.state.moments import RAW, SCALE, storage
+from mementum.torch.state import formats, rounding
+from mementum.torch.state.moments import MOMENTS, RAW
 
 __all__ = ["Report", "adopt", "renamed"]
 
@@ -68,13 +68,13 @@ def adopt(
             f"as [{carry!r}]."
         )
     try:
-        target, origin = holding.of(optimizer), holding.of(source)
+        target, origin = map(optimizer_state.read, (optimizer, source))
         pairs, how = _paired(target, origin)
         for mine, theirs in pairs:
             origin.check(theirs, target.entries[mine].key)
         _refuse_loss(target, origin, pairs)
         groups = _groups(optimizer, target, origin, pairs, tuple(carry))
-        report = reported(target, origin, pairs, how, groups, dry_run=dry_run)
+        report = build_report(target, origin, pairs, how, groups, dry_run=dry_run)
         if not dry_run:
             state = _state(target, origin, pairs)
             optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -112,7 +112,7 @@ def renamed(
     return {**state_dict, "state": state, "param_groups": groups}
 
 
-def _paired(target: Holding, origin: Holding) -> tuple[Pairs, str]:
+def _paired(target: OptimizerState, origin: OptimizerState) -> tuple[Pairs, str]:
     """Return the places of parameters that are the same, and how that was known."""
     own, other = target.entries, origin.entries
     if origin.live:
@@ -133,7 +133,7 @@ def _paired(target: Holding, origin: Holding) -> tuple[Pairs, str]:
     return pairs, "by name" if named else "by place"
 
 
-def _refuse_loss(target: Holding, origin: Holding, pairs: Pairs) -> None:
+def _refuse_loss(target: OptimizerState, origin: OptimizerState, pairs: Pairs) -> None:
     """Refuse to put nothing in the place of moments that there are."""
     if any(origin.step(theirs) for _, theirs in pairs):
         return
@@ -146,8 +146,8 @@ def _refuse_loss(target: Holding, origin: Holding, pairs: Pairs) -> None:
 
 def _groups(
     optimizer: torch.optim.Optimizer,
-    target: Holding,
-    origin: Holding,
+    target: OptimizerState,
+    origin: OptimizerState,
     pairs: Pairs,
     carry: tuple[str, ...],
 ) -> list[dict[str, Any]]:
@@ -180,7 +180,9 @@ def _groups(
 _OURS = ("params", "param_names", "param_shapes", "format_version", "rule")
 
 
-def _state(target: Holding, origin: Holding, pairs: Pairs) -> dict[int, Any]:
+def _state(
+    target: OptimizerState, origin: OptimizerState, pairs: Pairs
+) -> dict[int, Any]:
     """Return the state of a state dict for the target."""
     state: dict[int, Any] = {}
     for mine, theirs in pairs:
@@ -248,26 +250,14 @@ def _stored(
     moments: Moments, param: Tensor, group: Mapping[str, Any], place: str | int
 ) -> dict[str, Any]:
     """Return moments as we keep them, rounded with their step's own noise."""
-    dtype = storage(param, group["state_dtype"])
+    form = formats.choose(param, group["state_dtype"])
+    words = None
+    if form.noisy:
+        own = key(group["seed"], place, moments.step)
+        words = rounding.words(own, param.shape, moments.momentum.device)
     state: dict[str, Any] = {"step": moments.step}
-    momentum, square, peak = moments[1:]
-    if dtype not in (torch.bfloat16, torch.uint8):
-        state |= {"momentum": momentum.to(dtype), "square": square.to(dtype)}
-        return state if peak is None else state | {"peak": peak.to(dtype)}
-    words = formats.words(
-        key(group["seed"], place, moments.step), param.shape, momentum.device
-    )
-    momentum, square = momentum.to(torch.float32), square.to(torch.float32)
-    if dtype == torch.bfloat16:
-        state["momentum"] = formats.bfloat16_momentum(momentum, words)
-        state["square"] = formats.bfloat16_square(square, words)
-        return state if peak is None else state | {"peak": peak.to(dtype)}
-    encoded = {
-        "momentum": formats.encoded_momentum(momentum, words),
-        "square": formats.encoded_square(square, words),
-    }
-    if peak is not None:
-        encoded["peak"] = formats.encoded_square(peak.to(torch.float32), None)
-    for name, each in encoded.items():
-        state |= {name: each.codes, name + SCALE: each.scale}
+    for name in MOMENTS:
+        number: Tensor | None = getattr(moments, name)
+        if number is not None:
+            state |= formats.entries(form, name, form.encode(name, number, words))
     return state

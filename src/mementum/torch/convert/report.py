@@ -6,16 +6,16 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from mementum.family.memory import Fixed
 from mementum.family.rule import Rule
-from mementum.torch.convert.source import Holding
-from mementum.torch.state.moments import LOW, storage
+from mementum.torch.convert.optimizer_state import OptimizerState
+from mementum.torch.state import formats
 
-SHOWN, WIDTH = 3, 80
+_SHOWN, _WIDTH = 3, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Report:
         rows |= self.changes
         for name in dict.fromkeys(name for name, *_ in self.options):
             pairs = [pair for option, *pair in self.options if option == name]
-            found = [f"{mine} here, {theirs} in the source" for theirs, mine in pairs]
-            rest = [f"{len(found) - SHOWN} more"] * (len(found) > SHOWN)
-            rows[name] = "; ".join([*found[:SHOWN], *rest])
+            values = [f"{mine} here, {theirs} in the source" for theirs, mine in pairs]
+            rest = [f"{len(values) - _SHOWN} more"] * (len(values) > _SHOWN)
+            rows[name] = "; ".join([*values[:_SHOWN], *rest])
         if self.fresh:
-            more = len(self.fresh) - SHOWN
-            names = ", ".join(self.fresh[:SHOWN])
+            more = len(self.fresh) - _SHOWN
+            names = ", ".join(self.fresh[:_SHOWN])
             rows["anew"] = f"{names} and {more} more" if more > 0 else names
         width = max(map(len, rows))
         head = (
@@ -75,16 +75,25 @@ def _wrapped(line: str, indent: int) -> str:
     after = " " * indent
     return textwrap.fill(
         line,
-        WIDTH,
+        _WIDTH,
         subsequent_indent=after,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def reported(
-    target: Holding,
-    origin: Holding,
+class _Pairing(NamedTuple):
+    """A group and one of the source's that shares parameters: rules and options."""
+
+    rule: Rule
+    options: dict[str, str]
+    source_rule: Rule
+    source_options: dict[str, str]
+
+
+def build_report(
+    target: OptimizerState,
+    origin: OptimizerState,
     pairs: Sequence[tuple[int, int]],
     how: str,
     groups: Sequence[Mapping[str, Any]],
@@ -92,48 +101,39 @@ def reported(
     dry_run: bool,
 ) -> Report:
     """Return the report of a conversion whose groups will be these."""
-    steps = [origin.step(theirs) for _, theirs in pairs]
-    begun = [pair for pair, step in zip(pairs, steps, strict=True) if step]
-    met = {
+    steps = {pair: origin.step(pair[1]) for pair in pairs}
+    by_group = {
         (target.entries[mine].group, origin.entries[theirs].group)
         for mine, theirs in pairs
     }
-    rules = [(target.rules[mine], origin.rules[theirs]) for mine, theirs in sorted(met)]
-    changes = _changes(rules)
-    options: dict[tuple[str, str, str], None] = {}
-    for mine, theirs in sorted(met):
-        own = _options(groups[mine], target.rules[mine])
-        other = _options(origin.groups[theirs], origin.rules[theirs])
-        for name in own.keys() & other.keys():
-            if own[name] != other[name]:
-                options[name, other[name], own[name]] = None
-        if own["maximize"] != other["maximize"]:
-            text = "of the other sign, so steps go the other way until it has faded"
-            changes["momentum"] = "; ".join(
-                dict.fromkeys([*changes["momentum"].split("; "), text])
-            )
+    pairings = [
+        _Pairing(
+            target.rules[mine],
+            _options(groups[mine], target.rules[mine]),
+            origin.rules[theirs],
+            _options(origin.groups[theirs], origin.rules[theirs]),
+        )
+        for mine, theirs in sorted(by_group)
+    ]
+    begun = [pair for pair, step in steps.items() if step]
     return Report(
         optimizer=target.name,
         source=origin.name,
         matched=how,
         parameters=len(pairs),
         elements=sum(entry.key.numel() for entry in target.entries),
-        steps=(min(steps, default=0), max(steps, default=0)),
-        fresh=tuple(
-            str(target.entries[mine])
-            for (mine, _), step in zip(pairs, steps, strict=True)
-            if not step
-        ),
-        changes=changes | _storage(target, origin, begun),
-        options=tuple(sorted(options)),
+        steps=(min(steps.values(), default=0), max(steps.values(), default=0)),
+        fresh=tuple(str(target.entries[i]) for (i, _), n in steps.items() if not n),
+        changes=_changes(pairings) | _storage(target, origin, begun),
+        options=_differences(pairings),
         dry_run=dry_run,
     )
 
 
-def _changes(rules: Sequence[tuple[Rule, Rule]]) -> dict[str, str]:
-    """Return what becomes of each moment, the rules being ours and the source's."""
+def _changes(pairings: Sequence[_Pairing]) -> dict[str, str]:
+    """Return what becomes of each moment."""
     words: dict[str, dict[str, None]] = {"momentum": {}, "square": {}, "peak": {}}
-    for mine, theirs in rules:
+    for mine, _, theirs, _ in pairings:
         alike = mine.momentum == theirs.momentum
         words["momentum"]["as it is" if alike else "the same mean"] = None
         alike = mine.square == theirs.square
@@ -149,29 +149,38 @@ def _changes(rules: Sequence[tuple[Rule, Rule]]) -> dict[str, str]:
         elif mine.peak:
             text = "the source's" if theirs.peak else "begins at the square"
             words["peak"][text] = None
+    if any(own["maximize"] != other["maximize"] for _, own, _, other in pairings):
+        text = "of the other sign, so steps go the other way until it has faded"
+        words["momentum"][text] = None
     return {name: "; ".join(texts) for name, texts in words.items() if texts}
 
 
+def _differences(pairings: Sequence[_Pairing]) -> tuple[tuple[str, str, str], ...]:
+    """Return the options that differ, as the source and the optimizer have them."""
+    differences = {
+        (name, other[name], own[name])
+        for _, own, _, other in pairings
+        for name in own.keys() & other.keys()
+        if own[name] != other[name]
+    }
+    return tuple(sorted(differences))
+
+
 def _storage(
-    target: Holding, origin: Holding, begun: Sequence[tuple[int, int]]
+    target: OptimizerState, origin: OptimizerState, begun: Sequence[tuple[int, int]]
 ) -> dict[str, str]:
     """Return in what the moments are stored, where that changes."""
-    found: dict[str, None] = {}
+    changes: dict[str, None] = {}
     for mine, theirs in begun:
-        entry, kept = target.entries[mine], origin.states[theirs]
-        before = _name(kept["exp_avg" if origin.raw else "momentum"].dtype)
-        if target.raw:
-            after = _name(entry.key.dtype)
-        else:
+        entry, state = target.entries[mine], origin.states[theirs]
+        before = formats.recognize(state["exp_avg" if origin.raw else "momentum"])
+        after = formats.recognize(entry.key)
+        if not target.raw:
             stored = target.groups[entry.group]["state_dtype"]
-            after = _name(storage(entry.key, stored))
+            after = formats.choose(entry.key, stored)
         if before != after:
-            found[f"in {after}, from {before}"] = None
-    return {"stored": "; ".join(found)} if found else {}
-
-
-def _name(dtype: Any) -> str:
-    return LOW.get(dtype, str(dtype).removeprefix("torch."))
+            changes[f"in {after.name}, from {before.name}"] = None
+    return {"stored": "; ".join(changes)} if changes else {}
 
 
 def _options(group: Mapping[str, Any], rule: Rule) -> dict[str, str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mementum.family import limits
 from mementum.family.memory import Memory
-from mementum.torch.state.moments import LOW, STATE_DTYPES
+from mementum.torch.state.formats import LOW, STATE_DTYPES
 
 
 class Execution(TypedDict, total=False):
@@ -146,7 +146,7 @@ def _check_storage(group: Mapping[str, Any]) -> None:
     limits.switch("stochastic_rounding", rounding)
     if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
         raise TypeError(f"seed is {group['seed']!r}; it is a whole number.")
-    if state_dtype in LOW.values() or rounding:
+    if state_dtype in LOW or rounding:
         noisy = "stochastic_rounding" if rounding else "state_dtype"
         for flag in ("capturable", "differentiable"):
             if group[flag]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mementum.torch.state.moments import MOMENT_DTYPE, refuses
+from mementum.torch.state.formats import MOMENT_DTYPE, refuses
 
 
 class Extent(NamedTuple):

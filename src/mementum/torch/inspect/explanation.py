@@ -11,8 +11,7 @@ from torch import Tensor
 from mementum.family import explain
 from mementum.family.rule import Rule
 from mementum.torch.backends import choose
-from mementum.torch.state import sharding
-from mementum.torch.state.moments import LOW, storage
+from mementum.torch.state import formats, sharding
 
 if TYPE_CHECKING:
     from mementum.torch.family_optimizer import FamilyOptimizer
@@ -50,15 +49,15 @@ def _runs(optimizer: FamilyOptimizer, group: dict[str, Any]) -> Iterator[str]:
     alike: dict[tuple[Any, ...], list[Tensor]] = {}
     for param in group["params"]:
         step = int(optimizer.state[param]["step"]) if param in optimizer.state else 0
-        stored = storage(param, group["state_dtype"])
+        stored = formats.choose(param, group["state_dtype"])
         kind = (param.device, param.dtype, stored, type(param), step)
         alike.setdefault(kind, []).append(param)
     for (device, dtype, stored, _, step), params in alike.items():
         choice = choose(group, sharding.local(params[0]))
-        moments = LOW.get(stored, _short(stored))
         yield (
             f"{_plural(len(params), 'parameter')}, {_short(dtype)} on {device}, "
-            f"moments in {moments}, {step:,} steps taken: run by {choice.backend.name}"
+            f"moments in {stored.name}, {step:,} steps taken: "
+            f"run by {choice.backend.name}"
         )
         for name, reason in choice.refusals.items():
             yield f"    not by {name}: {reason}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mementum.family.rule import Coefficients, Rule
 from mementum.torch.state import formats, sharding
-from mementum.torch.state.moments import LOW, SCALE
+from mementum.torch.state.formats import MomentFormat
 
 if TYPE_CHECKING:
     from mementum.torch.family_optimizer import FamilyOptimizer
@@ -144,15 +144,19 @@ def of(optimizer: FamilyOptimizer, rules: list[Rule]) -> Telemetry:
 @torch.no_grad()
 def _read(param: Tensor, kept: Mapping[str, Any], rule: Rule, lr: float) -> _Sums:
     step = int(kept["step"])
-    square = _moment(kept, "square")
+    here = {k: sharding.local(v) for k, v in kept.items() if isinstance(v, Tensor)}
+    square = _real(formats.decode("square", here))
     count = square.numel()
     if not count:
         return _Sums()
-    used = _moment(kept, "peak") if rule.peak and "peak" in kept else square
-    update = _update(_moment(kept, "momentum"), used, rule.at(step, lr))
+    used = square
+    if rule.peak and "peak" in here:
+        used = _real(formats.decode("peak", here))
+    momentum = _real(formats.decode("momentum", here))
+    update = _update(momentum, used, rule.at(step, lr))
     weight = rule.at(step + 1, lr).take_v
     unmoved = _unmoved(square, weight)
-    by_format = _unmoved_in_format(square, weight, kept["square"].dtype)
+    by_format = _unmoved_in_format(square, weight, formats.recognize(here["square"]))
     return _Sums(
         coordinates=count,
         steps=step,
@@ -179,30 +183,18 @@ def _unmoved(square: Tensor, weight: float) -> Tensor:
     return alone if frozen else alone & (square != 0)
 
 
-def _unmoved_in_format(square: Tensor, weight: float, dtype: torch.dtype) -> Tensor:
+def _unmoved_in_format(square: Tensor, weight: float, form: MomentFormat) -> Tensor:
     """Return which squares the same samples would leave alone, rounded to nearest."""
-    if dtype not in LOW:
+    if not form.noisy:
         return _unmoved(square, weight)
+
+    def nearest(number: Tensor) -> Tensor:
+        # As a peak is stored.
+        return form.decode("peak", form.encode("peak", number, None))
+
     change = square * weight
-    alone = _nearest(square + change, dtype) == square
-    return alone & (_nearest(square - change, dtype) == square) & (square != 0)
-
-
-def _nearest(square: Tensor, dtype: torch.dtype) -> Tensor:
-    if LOW[dtype] == "float8":
-        return formats.decoded_square(formats.encoded_square(square, None))
-    return square.to(dtype).to(square.dtype)
-
-
-def _moment(kept: Mapping[str, Any], name: str) -> Tensor:
-    """Return a moment as the numbers that it stands for, float32 at least."""
-    stored = sharding.local(kept[name])
-    if LOW.get(stored.dtype) == "float8":
-        codes = formats.Float8(stored, sharding.local(kept[name + SCALE]))
-        momentum = name == "momentum"
-        decoded = formats.decoded_momentum if momentum else formats.decoded_square
-        return decoded(codes)
-    return stored.float() if stored.dtype in LOW else _real(stored)
+    alone = nearest(square + change) == square
+    return alone & (nearest(square - change) == square) & (square != 0)
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -1,226 +1,367 @@
-"""How moments are stored below float32, and numbers rounded with noise.
+"""How moments are stored: each format begins, decodes, encodes and checks a moment.
 
-The definition that the compiled kernel keeps to, bit for bit, in torch's integer
-operations: on any device, and in the words of `mementum.family.noise`.
-
-A number is rounded by adding random bits below those that are kept, and cutting. The
-patterns of floats of one sign rise with their values, so a carry is a step to the next
-number of the format, and a number that the format holds stays as it is. No finite
-number becomes infinite, and what is infinite or NaN gets no random bits.
+A moment is one tensor in a parameter's state, or more, whose names begin with its own.
+Nothing else asks a moment for its dtype to learn how it is stored.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from mementum.family.noise import MULTIPLIERS, STRIDE, Key
+from mementum.torch.state import rounding, sharding
 
-WORD = 0xFFFFFFFF
-MAGNITUDE = 0x7FFFFFFF
-LARGEST_BFLOAT16 = 0x7F7F0000
+Moment: TypeAlias = Literal["momentum", "square", "peak"]
+# The tensors of a moment; a format's `suffixes` name them.
+Stored: TypeAlias = tuple[Tensor, ...]
+_State: TypeAlias = Mapping[str, Any]
 
-# float8: how many elements a block has at most, how many bits are cut from a float32 to
-# leave three of its mantissa, and how many octaves below the top one of a block the
-# codes of a square and of a momentum reach.
-BLOCK = 256
-CUT = 20
-LARGEST_SHORT = 0x7F700000
-INFINITE, NAN = 0x7F8, 0x7FC
-SQUARE_OCTAVES, MOMENTUM_OCTAVES = 31, 15
+# What a parameter's moments are computed in, and stored in unless a group's
+# `state_dtype` says otherwise: float32 at least.
+MOMENT_DTYPE = {
+    torch.float64: torch.float64,
+    torch.float32: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float16: torch.float32,
+    torch.complex128: torch.complex128,
+    torch.complex64: torch.complex64,
+    torch.complex32: torch.complex64,
+}
+SCALE = "_scale"
+
+# Where fewer elements, or no rows to part into blocks, would save next to nothing,
+# float8 leaves the moments as they are computed.
+_FEWEST = 4096
+_WIDE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
-class Numbering(NamedTuple):
-    """Which of a whole parameter's elements a part of it holds.
+class MomentFormat(Protocol):
+    """How a moment is stored between steps."""
 
-    Elements are numbered in row-major order of the whole: the part's first has the
-    number `first`, and a step along a dimension adds one of `strides`.
+    @property
+    def name(self) -> str:
+        """Its word for people."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the tensor under the moment's own name."""
+
+    @property
+    def computed(self) -> torch.dtype:
+        """The dtype of the numbers that are decoded."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What follows the moment's name in those of its tensors."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether momentum and square are rounded with words of noise."""
+
+    def refuses(self, param: Tensor) -> str | None:
+        """Return why a parameter cannot have such moments, or None if it can."""
+
+    def nbytes(self, shape: torch.Size) -> int:
+        """Return how many bytes a moment of this shape takes."""
+
+    def zeros(self, param: Tensor) -> Stored:
+        """Return the moment before the first step: placed as the parameter is."""
+
+    def decode(self, moment: Moment, stored: Stored) -> Tensor:
+        """Return the numbers that are stored, not to be written to."""
+
+    def encode(self, moment: Moment, number: Tensor, words: Tensor | None) -> Stored:
+        """Return numbers stored: a peak rounded to the nearest, others with words."""
+
+    def copy(self, param: Tensor, tensor: Tensor) -> Tensor:
+        """Return a copy of one of a moment's tensors, placed as the parameter is."""
+
+    def check(
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
+    ) -> None:
+        """Refuse a moment of the parameter's shape that no step leaves behind.
+
+        `state` has the moment's tensors. Errors: `ValueError`, beginning with `what`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class AsComputed:
+    """Moments stored as they are computed: in float32, float64 or their complex twins.
+
+    Moments that another program has put there in short numbers are decoded in float32.
     """
 
-    first: int
-    strides: tuple[int, ...]
+    dtype: torch.dtype
+    suffixes: tuple[str, ...] = ("",)
+    noisy: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return the dtype's name."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def computed(self) -> torch.dtype:
+        """Return the dtype itself, float32 at least."""
+        least = torch.complex64 if self.dtype.is_complex else torch.float32
+        return torch.promote_types(self.dtype, least)
+
+    def refuses(self, param: Tensor) -> str | None:
+        """Return None: every parameter can have them."""
+        return None
+
+    def nbytes(self, shape: torch.Size) -> int:
+        """Return the bytes of the numbers."""
+        return shape.numel() * self.dtype.itemsize
+
+    def zeros(self, param: Tensor) -> Stored:
+        """Return zeros that lie as the parameter does."""
+        fresh = torch.empty_like(param, dtype=self.dtype, requires_grad=False)
+        return (_zeroed(fresh),)
+
+    def decode(self, moment: Moment, stored: Stored) -> Tensor:
+        """Return the numbers themselves."""
+        return stored[0].to(self.computed)
+
+    def encode(self, moment: Moment, number: Tensor, words: Tensor | None) -> Stored:
+        """Return the numbers in the dtype."""
+        return (number.to(self.dtype),)
+
+    def copy(self, param: Tensor, tensor: Tensor) -> Tensor:
+        """Return a copy in the parameter's strides, at least as wide as it wants."""
+        dtype = torch.promote_types(tensor.dtype, MOMENT_DTYPE[param.dtype])
+        return torch.empty_like(param, dtype=dtype, requires_grad=False).copy_(tensor)
+
+    def check(
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
+    ) -> None:
+        """Refuse a cast, a scale, and a negative square."""
+        # Without a state_dtype, moments keep the width of another model's parameters.
+        wants = _WIDE if state_dtype is None else (self.dtype,)
+        if state[moment].dtype not in wants:
+            raise ValueError(
+                f"{what} of {state[moment].dtype}, and with "
+                f"state_dtype={state_dtype!r} it wants "
+                f"{' or '.join(map(str, wants[:2]))}; some program has cast it since. "
+                "Load what state_dict() returned."
+            )
+        _check_plain(what, moment, state)
 
 
-def whole(shape: torch.Size) -> Numbering:
-    """Return the numbering of a parameter that is no part of another."""
-    strides = [1]
-    for size in reversed(shape[1:]):
-        strides.append(strides[-1] * size)
-    return Numbering(0, tuple(reversed(strides[: len(shape)])))
+@dataclass(frozen=True, slots=True)
+class _BFloat16:
+    """Moments of two bytes, rounded with noise as `mementum.family.rounding` says."""
+
+    name: str = "bfloat16"
+    dtype: torch.dtype = torch.bfloat16
+    computed: torch.dtype = torch.float32
+    suffixes: tuple[str, ...] = ("",)
+    noisy: bool = True
+
+    def refuses(self, param: Tensor) -> str | None:
+        """Return None: every parameter can have them."""
+        return None
+
+    def nbytes(self, shape: torch.Size) -> int:
+        """Return the bytes of the numbers."""
+        return shape.numel() * self.dtype.itemsize
+
+    def zeros(self, param: Tensor) -> Stored:
+        """Return zeros that lie as the parameter does."""
+        fresh = torch.empty_like(param, dtype=self.dtype, requires_grad=False)
+        return (_zeroed(fresh),)
+
+    def decode(self, moment: Moment, stored: Stored) -> Tensor:
+        """Return the numbers in float32."""
+        return stored[0].to(torch.float32)
+
+    def encode(self, moment: Moment, number: Tensor, words: Tensor | None) -> Stored:
+        """Return the numbers rounded."""
+        number = number.to(torch.float32)
+        if moment == "peak":
+            return (number.to(torch.bfloat16),)
+        assert words is not None
+        if moment == "momentum":
+            return (rounding.bfloat16_momentum(number, words),)
+        return (rounding.bfloat16_square(number, words),)
+
+    def copy(self, param: Tensor, tensor: Tensor) -> Tensor:
+        """Return a copy in the strides of the parameter."""
+        fresh = torch.empty_like(param, dtype=self.dtype, requires_grad=False)
+        return fresh.copy_(tensor)
+
+    def check(
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
+    ) -> None:
+        """Refuse a scale, and a negative square."""
+        _check_plain(what, moment, state)
 
 
-def words(
-    key: Key,
-    shape: torch.Size,
-    device: torch.device,
-    numbering: Numbering | None = None,
-) -> Tensor:
-    """Return `mementum.family.noise.words` for a part of a parameter, in int64."""
-    first, strides = numbering or whole(shape)
-    index = torch.full((), first, dtype=torch.int64, device=device)
-    for size, stride in zip(shape, strides, strict=True):
-        index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
-    x = (index & WORD) ^ ((key.first + (index >> 32) * STRIDE) & WORD)
-    x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & WORD
-    x = ((x ^ (x >> 15) ^ key.second) * MULTIPLIERS[1]) & WORD
-    return x ^ (x >> 16)
+@dataclass(frozen=True, slots=True)
+class _Float8:
+    """Moments of one byte, with an exponent for each block of 256 of a row.
 
-
-def _pattern(x: Tensor) -> Tensor:
-    """Return the bits of float32 numbers, in int64."""
-    return x.contiguous().view(torch.int32).to(torch.int64) & WORD
-
-
-def _number(bits: Tensor) -> Tensor:
-    """Return the float32 numbers with these bits."""
-    signed = torch.where(bits > MAGNITUDE, bits - WORD - 1, bits)
-    return signed.to(torch.int32).view(torch.float32)
-
-
-def _shaken(bits: Tensor, random: Tensor | int, limit: int) -> Tensor:
-    """Add random bits to patterns; those at `limit` or above stay as they are."""
-    return torch.where((bits & MAGNITUDE) < limit, bits + random, bits)
-
-
-def _for_momentum(words: Tensor) -> Tensor:
-    """Return the high 12 bits of words, above 8 zeros."""
-    return (words >> 12) & 0xFFF00
-
-
-# --- bfloat16 and float16 -------------------------------------------------------------
-
-
-def bfloat16_momentum(x: Tensor, words: Tensor) -> Tensor:
-    """Round a float32 momentum with the high 12 bits of its words."""
-    return _bfloat16(_pattern(x), _for_momentum(words) >> 4)
-
-
-def bfloat16_square(x: Tensor, words: Tensor) -> Tensor:
-    """Round a float32 square with the low 16 bits of its words; only 0 becomes 0."""
-    bits = _pattern(x)
-    return _bfloat16(bits, words & 0xFFFF, least=bits.clamp(max=1) << 16)
-
-
-def parameter(x: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
-    """Round float32 numbers to bfloat16 or float16 with the low bits of their words."""
-    random = words & 0xFFFF
-    if dtype == torch.float16:
-        return _float16(x, random)
-    return _bfloat16(_pattern(x), random)
-
-
-def _bfloat16(bits: Tensor, random: Tensor, least: Tensor | None = None) -> Tensor:
-    cut = _shaken(bits, random, LARGEST_BFLOAT16) >> 16 << 16
-    cut = cut if least is None else torch.maximum(cut, least)
-    return _number(cut).to(torch.bfloat16)
-
-
-def _float16(x: Tensor, random: Tensor) -> Tensor:
-    """Below its smallest normal number, 2**-14, float16 counts in steps of 2**-24."""
-    smallest, infinite, not_a_number = 0x38800000, 0x7C00, 0x7E00
-    bits = _pattern(x) & MAGNITUDE
-    normal = ((bits + (random >> 3)) >> 13) - (112 << 10)
-    tiny = _number(bits.clamp(max=smallest)) * 2.0**40
-    steps = (tiny.to(torch.int64) + random) >> 16
-    rounded = torch.where(bits < smallest, steps, normal.clamp(max=infinite))
-    rounded = torch.where(x.isnan(), not_a_number, rounded)
-    half = rounded.to(torch.int16).view(torch.float16)
-    return torch.where(_pattern(x) > MAGNITUDE, -half, half)
-
-
-# --- float8 ---------------------------------------------------------------------------
-
-
-class Float8(NamedTuple):
-    """Codes of the shape of what they stand for, and the exponents of their blocks.
-
-    A number is first rounded to a float32 with three bits of mantissa, a short: the
-    upper 12 bits of its pattern. A block is up to 256 elements of one row of dimension
-    0, and `scale` holds the exponent of its largest short. Codes count shorts upwards
-    from just above a base: they reach 31 octaves below the top one for a square, and 15
-    for a momentum, which has a sign. Code 0 is zero. Both tensors are uint8.
-
-    A number in range is off by less than one step of three bits; below the range, by
-    less than the smallest code. A block that holds an infinity or NaN keeps it, and
-    its other elements are below its range.
+    Codes and exponents are contiguous, and rows are those of dimension 0; the codes
+    are what `mementum.family.rounding.Float8` says.
     """
 
-    codes: Tensor
-    scale: Tensor
+    name: str = "float8"
+    dtype: torch.dtype = torch.uint8
+    computed: torch.dtype = torch.float32
+    suffixes: tuple[str, ...] = ("", SCALE)
+    noisy: bool = True
+
+    def refuses(self, param: Tensor) -> str | None:
+        """Return why the parameter's shards would split blocks, or None."""
+        return sharding.refuses_blocks(param)
+
+    def nbytes(self, shape: torch.Size) -> int:
+        """Return the bytes of the codes and the exponents."""
+        rows, count = rounding.blocks(shape)
+        return shape.numel() + rows * count
+
+    def zeros(self, param: Tensor) -> Stored:
+        """Return zero codes and exponents, placed as the parameter is."""
+        codes = torch.empty_like(
+            param,
+            dtype=self.dtype,
+            requires_grad=False,
+            memory_format=torch.contiguous_format,
+        )
+        count = rounding.blocks(sharding.local(param).shape)
+        scale = torch.zeros(count, dtype=self.dtype, device=param.device)
+        if sharding.is_sharded(param):
+            scale = sharding.scale(param, scale)
+        return _zeroed(codes), scale
+
+    def decode(self, moment: Moment, stored: Stored) -> Tensor:
+        """Return the numbers in float32."""
+        if moment == "momentum":
+            return rounding.decoded_momentum(rounding.Float8(*stored))
+        return rounding.decoded_square(rounding.Float8(*stored))
+
+    def encode(self, moment: Moment, number: Tensor, words: Tensor | None) -> Stored:
+        """Return the codes and exponents of the numbers."""
+        number = number.to(torch.float32)
+        if moment == "momentum":
+            assert words is not None
+            return rounding.encoded_momentum(number, words)
+        return rounding.encoded_square(number, None if moment == "peak" else words)
+
+    def copy(self, param: Tensor, tensor: Tensor) -> Tensor:
+        """Return a copy, contiguous."""
+        return tensor.to(param.device, copy=True).contiguous()
+
+    def check(
+        self, what: str, moment: Moment, state: _State, state_dtype: str | None
+    ) -> None:
+        """Refuse codes without an exponent for each block."""
+        wants, scale = rounding.blocks(state[moment].shape), state.get(moment + SCALE)
+        if not isinstance(scale, Tensor) or scale.dtype != self.dtype:
+            raise ValueError(
+                f"{what} of float8 codes, and no scale of uint8 for them; save the "
+                "whole of state_dict()."
+            )
+        if tuple(scale.shape) != wants:
+            raise ValueError(
+                f"{what} of float8 codes with a scale of shape {tuple(scale.shape)}; "
+                f"the blocks of the parameter want {wants}."
+            )
 
 
-def blocks(shape: torch.Size) -> tuple[int, int]:
-    """Return how many rows a tensor has, and how many blocks each of them."""
-    return shape[0], -(-shape[1:].numel() // BLOCK)
+BFLOAT16, FLOAT8 = _BFloat16(), _Float8()
+LOW: dict[str | None, MomentFormat] = {form.name: form for form in (BFLOAT16, FLOAT8)}
+_FORMATS: tuple[MomentFormat, ...] = (
+    BFLOAT16,
+    FLOAT8,
+    *map(AsComputed, dict.fromkeys(MOMENT_DTYPE.values())),
+)
+_BY_DTYPE = {form.dtype: form for form in _FORMATS}
+
+# What moments can be stored in, and what `state_dtype` may be beside None.
+FORMATS = ("float32", BFLOAT16.name, FLOAT8.name)
+STATE_DTYPES = (*FORMATS, "float64")
 
 
-def decoded_square(stored: Float8) -> Tensor:
-    """Return the float32 numbers that codes of a square stand for."""
-    return _decoded(stored.codes.to(torch.int64), stored, SQUARE_OCTAVES)
+def choose(param: Tensor, state_dtype: str | None) -> MomentFormat:
+    """Return the format of a parameter's moments in a group with this `state_dtype`."""
+    if state_dtype == BFLOAT16.name:
+        return BFLOAT16
+    if state_dtype == FLOAT8.name and param.dim() > 1 and param.numel() >= _FEWEST:
+        return FLOAT8
+    wide = state_dtype == "float64"
+    return _BY_DTYPE[torch.float64 if wide else MOMENT_DTYPE[param.dtype]]
 
 
-def decoded_momentum(stored: Float8) -> Tensor:
-    """Return the float32 numbers that codes of a momentum stand for."""
-    size = _decoded(stored.codes.to(torch.int64) & 0x7F, stored, MOMENTUM_OCTAVES)
-    return torch.where(stored.codes < 0x80, size, -size)
+def recognize(tensor: Tensor) -> MomentFormat:
+    """Return the format of a moment, given the tensor under its own name."""
+    return _BY_DTYPE.get(tensor.dtype) or AsComputed(tensor.dtype)
 
 
-def encoded_square(x: Tensor, words: Tensor | None) -> Float8:
-    """Round a float32 square with the low 20 bits of its words, or to the nearest.
+def tensors(form: MomentFormat, moment: Moment, state: _State) -> Stored:
+    """Return the tensors of a moment. Errors: `KeyError` if one is missing."""
+    return tuple(state[moment + suffix] for suffix in form.suffixes)
 
-    Only zero becomes zero: below the range of its block, a square takes the smallest
-    code. A negative square has no root, and counts as NaN.
+
+def entries(form: MomentFormat, moment: Moment, stored: Stored) -> dict[str, Tensor]:
+    """Return the tensors of a moment by their names in a state."""
+    names = (moment + suffix for suffix in form.suffixes)
+    return dict(zip(names, stored, strict=True))
+
+
+def decode(moment: Moment, state: _State) -> Tensor:
+    """Return the numbers of a moment in a state, in float32 or wider."""
+    form = recognize(state[moment])
+    return form.decode(moment, tensors(form, moment, state))
+
+
+def refuses(param: Tensor, state_dtype: str | None) -> str | None:
+    """Return why a parameter cannot have moments in `state_dtype`, or None."""
+    narrower = param.dtype == torch.float64 and state_dtype != "float64"
+    if state_dtype is None or not (narrower or param.is_complex()):
+        return choose(param, state_dtype).refuses(param)
+    return (
+        f"state_dtype is {state_dtype!r}, and the parameter is {param.dtype}, whose "
+        "moments are kept as wide as itself; leave state_dtype None in its group."
+    )
+
+
+def negative(square: Tensor) -> bool:
+    """Whether a square is below zero anywhere; NaN is not."""
+    if square.device.type == "meta":
+        return False
+    # A rank looks at its own part alone: what one refuses, another need not wait for.
+    local = getattr(square, "to_local", None)
+    mine: Tensor = square if local is None else local()
+    if mine.is_complex():
+        mine = torch.view_as_real(mine.resolve_conj().resolve_neg())
+    return bool((mine < 0).any())
+
+
+def _check_plain(what: str, moment: Moment, state: _State) -> None:
+    """Refuse a moment of numbers that has a scale, or is a square below zero."""
+    stored = state[moment]
+    if state.get(moment + SCALE) is not None:
+        raise ValueError(f"{what} of {stored.dtype} with a scale, and wants none.")
+    if moment != "momentum" and negative(stored):
+        raise ValueError(
+            f"{what} below zero, which no mean of squares is; the file is "
+            "damaged, or the moments are another optimizer's."
+        )
+
+
+def _zeroed(fresh: Tensor) -> Tensor:
+    """Fill a new and dense tensor with zeros.
+
+    On a CPU not by torch, whose pool of threads is missing in a forked process.
     """
-    bits = _pattern(x)
-    random = 1 << (CUT - 1) if words is None else words & 0xFFFFF
-    short = _shaken(bits, random, LARGEST_SHORT) >> CUT
-    short = torch.maximum(short, bits.clamp(max=1)).clamp(max=NAN)
-    short = _rows(short)
-    top = short.amax(2, keepdim=True) >> 3
-    code = torch.maximum(short - _base(top, SQUARE_OCTAVES), short.clamp(max=1))
-    return _packed(code, top, x.shape)
-
-
-def encoded_momentum(x: Tensor, words: Tensor) -> Float8:
-    """Round a float32 momentum with the high 12 bits of its words.
-
-    Below the range of its block the choice is between zero and the smallest code, in
-    proportion, and made by the low 12 bits.
-    """
-    short = _rows(_shaken(_pattern(x), _for_momentum(words), LARGEST_SHORT) >> CUT)
-    size = (short & 0x7FF).clamp(max=NAN)
-    # The sign of a NaN is the processor's choice, and not kept.
-    sign = torch.where(size > INFINITE, 0, (short >> 4) & 0x80)
-    top = size.amax(2, keepdim=True) >> 3
-    base = _base(top, MOMENTUM_OCTAVES)
-    share = _number((base + 1) << CUT) * 2.0**-12
-    drawn = _rows(words & 0xFFF).to(torch.float32) * share
-    chosen = (_number(size << CUT) > drawn).to(torch.int64)
-    return _packed(torch.where(size > base, size - base, chosen) | sign, top, x.shape)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """Return a tensor as rows of blocks, the last of each row filled up with zeros."""
-    rows, count = blocks(x.shape)
-    x = x.reshape(rows, -1)
-    missing = count * BLOCK - x.shape[1]
-    return torch.nn.functional.pad(x, (0, missing)).view(rows, count, BLOCK)
-
-
-def _base(top: Tensor, octaves: int) -> Tensor:
-    """Return the short that is code 0 of blocks; no denormal lies above it."""
-    return ((top - octaves) * 8).clamp(min=7)
-
-
-def _packed(code: Tensor, top: Tensor, shape: torch.Size) -> Float8:
-    codes = code.flatten(1)[:, : shape[1:].numel()].to(torch.uint8)
-    return Float8(codes.reshape(shape), top.squeeze(2).to(torch.uint8))
-
-
-def _decoded(codes: Tensor, stored: Float8, octaves: int) -> Tensor:
-    code = _rows(codes)
-    base = _base(stored.scale.to(torch.int64).unsqueeze(2), octaves)
-    number = _number(torch.where(code == 0, 0, code + base) << CUT)
-    return number.flatten(1)[:, : codes.shape[1:].numel()].reshape(codes.shape)
+    if type(fresh) is not Tensor or fresh.device.type != "cpu":
+        return fresh.zero_()
+    ctypes.memset(fresh.data_ptr(), 0, fresh.nbytes)
+    return fresh

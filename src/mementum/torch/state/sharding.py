@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeGuard
 import torch
 from torch import Tensor
 
-from mementum.torch.state.formats import BLOCK, Numbering, blocks, whole
+from mementum.family.rounding import BLOCK
+from mementum.torch.state.rounding import Numbering, blocks, whole
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh

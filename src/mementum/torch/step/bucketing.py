@@ -13,7 +13,7 @@ from torch import Tensor
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.errors import named_after
 from mementum.torch.state import sharding
-from mementum.torch.state.moments import LOW, MOMENT_DTYPE, SCALE, counter, start
+from mementum.torch.state.moments import prepare
 
 State = MutableMapping[Tensor, dict[str, Any]]
 Names = Mapping[Tensor, str]
@@ -89,7 +89,13 @@ class Roster:
         self.state_dtype = group["state_dtype"]
         for param in live:
             sharding.refuse_gradient(param)
-            self._begin(param, state[param], call)
+            prepare(
+                param,
+                state[param],
+                peak=peak,
+                capturable=group["capturable"],
+                state_dtype=self.state_dtype,
+            )
         # A set of parameters that changes at every step is not worth remembering.
         again = _identical(live, self.params)
         self.params = list(live)
@@ -124,20 +130,6 @@ class Roster:
         """Let go of the gradients."""
         for bucket in self.buckets:
             bucket.release()
-
-    def _begin(self, param: Tensor, kept: dict[str, Any], call: Call) -> None:
-        """Bring what is kept for a parameter into the form a step wants."""
-        capturable, peak = call.group["capturable"], call.peak
-        if not kept:
-            dtype = self.state_dtype
-            kept |= start(param, peak=peak, capturable=capturable, state_dtype=dtype)
-        elif peak and "peak" not in kept:
-            kept["peak"] = kept["square"].clone()
-            if "square" + SCALE in kept:
-                kept["peak" + SCALE] = kept["square" + SCALE].clone()
-        _settle(param, kept)
-        if capturable or type(kept["step"]) is not int:
-            kept["step"] = counter(kept["step"], param, capturable=capturable)
 
 
 class Rosters:
@@ -222,42 +214,3 @@ def _places(group: dict[str, Any], first: int) -> dict[Tensor, str | int]:
     params = group["params"]
     names = group.get("param_names") or range(first, first + len(params))
     return dict(zip(params, names, strict=True))
-
-
-def _settle(param: Tensor, kept: dict[str, Any]) -> None:
-    """Bring moments that were replaced to one dtype, or refuse what does not fit.
-
-    Errors: `ValueError` for a moment of another shape or on another device.
-    """
-    moments = [name for name in ("momentum", "square", "peak") if name in kept]
-    dtype = MOMENT_DTYPE[param.dtype]
-    for name in moments:
-        moment = kept[name]
-        if moment.layout != param.layout:
-            raise ValueError(
-                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
-                f"{moment.layout}, and moments are dense; call to_dense() on it."
-            )
-        if not sharding.alike(param, moment):
-            raise ValueError(
-                f"the {name} kept for a parameter of shape {tuple(param.shape)} is "
-                "spread over processes in another way than the parameter; load the "
-                "state with torch.distributed.checkpoint, or begin it anew."
-            )
-        if moment.shape != param.shape or moment.device != param.device:
-            raise ValueError(
-                f"the {name} kept for a parameter of shape {tuple(param.shape)} on "
-                f"{param.device} has shape {tuple(moment.shape)} on {moment.device}; "
-                "move the optimizer's state with its parameters, or begin it anew."
-            )
-        dtype = torch.promote_types(dtype, moment.dtype)
-    low = {kept[name].dtype for name in moments} & set(LOW)
-    for name in moments:
-        if not low:
-            kept[name] = kept[name].to(dtype)
-        elif kept[name].dtype not in low or len(low) > 1:
-            kinds = sorted({str(kept[each].dtype) for each in moments})
-            raise ValueError(
-                f"the moments kept for a parameter of shape {tuple(param.shape)} are "
-                f"{' and '.join(kinds)}; begin its state anew."
-            )

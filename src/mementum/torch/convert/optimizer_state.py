@@ -1,4 +1,4 @@
-"""What an optimizer of ours or of torch's holds, running or saved, in one form."""
+"""The state of an optimizer of ours or of torch's, running or saved, in one form."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ from mementum.torch.checkpoint import state_dict as checkpoint
 from mementum.torch.checkpoint.matching import Entry
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.state import formats
-from mementum.torch.state.moments import LOW, MOMENTS, RAW, SCALE
+from mementum.torch.state.moments import MOMENTS, RAW
 
-TORCHS = (torch.optim.Adam, torch.optim.AdamW)
+_TORCHS = (torch.optim.Adam, torch.optim.AdamW)
+_RAW_NOUNS = {
+    "momentum": "an exp_avg",
+    "square": "an exp_avg_sq",
+    "peak": "a max_exp_avg_sq",
+}
 
 
 class Moments(NamedTuple):
@@ -33,10 +38,12 @@ class Moments(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class OptimizerState:
     """Groups and states, with the rule of each group.
 
     `states` are in the order of the `entries`; one that is empty has taken no step.
+    Where they are `raw`, they are torch's: both moments without correction, under its
+    names.
     """
 
     name: str
@@ -54,39 +61,38 @@ class Holding:
     def step(self, i: int) -> int:
         """Return how many steps the i-th parameter has taken."""
         where = f"the state of {self.entries[i]}"
-        kept = self.states[i]
-        return validation.steps_taken(where, kept["step"]) if kept else 0
+        state = self.states[i]
+        return validation.steps_taken(where, state["step"]) if state else 0
 
     def moments(self, i: int) -> Moments:
         """Return the moments of the i-th parameter, which has taken a step.
 
         A peak that its rule no longer looks at is left out.
         """
-        kept = self.states[i]
+        state = self.states[i]
         if self.raw:
-            kept = {name: kept.get(RAW[name]) for name in MOMENTS}
-        momentum, square, peak = (_wide(name, kept) for name in MOMENTS)
-        if not self.rules[self.entries[i].group].peak:
-            peak = None
-        assert momentum is not None
-        assert square is not None
+            state = {name: state[RAW[name]] for name in MOMENTS if RAW[name] in state}
+        peak = None
+        if self.rules[self.entries[i].group].peak and "peak" in state:
+            peak = formats.decode("peak", state)
+        momentum, square = (formats.decode(name, state) for name in MOMENTS[:2])
         return Moments(self.step(i), momentum, square, peak)
 
     def check(self, i: int, param: Tensor) -> None:
         """Refuse a state that is not what this optimizer keeps for such a parameter."""
-        entry, kept = self.entries[i], self.states[i]
+        entry, state = self.entries[i], self.states[i]
         where = f"the state of {entry}"
         group, rule = self.groups[entry.group], self.rules[entry.group]
         if not self.raw:
             stored = group.get("state_dtype")
             peak = True if rule.peak else None
-            validation.check(where, param, kept, stored, peak=peak)
-        elif kept:
-            _check_raw(where, param, kept, rule)
+            validation.check(where, param, state, stored, peak=peak)
+        elif state:
+            _check_raw(where, param, state, rule)
 
 
-def of(what: Any) -> Holding:
-    """Return what an optimizer or a state dict holds.
+def read(what: Any) -> OptimizerState:
+    """Return the state of an optimizer, or of a state dict.
 
     Errors: `TypeError` for another kind of thing, `ValueError` for another
     optimizer's state dict.
@@ -97,23 +103,23 @@ def of(what: Any) -> Holding:
     return _saved(what)
 
 
-def _running(optimizer: torch.optim.Optimizer) -> Holding:
+def _running(optimizer: torch.optim.Optimizer) -> OptimizerState:
     groups, name = optimizer.param_groups, type(optimizer).__name__
     entries = matching.owned(groups)
     states = [optimizer.state.get(entry.key, {}) for entry in entries]
     if isinstance(optimizer, FamilyOptimizer):
         rules = [_own_rule(optimizer.recipe, i, g) for i, g in enumerate(groups)]
-        return Holding(name, False, groups, entries, states, rules)
-    if not isinstance(optimizer, TORCHS):
+        return OptimizerState(name, False, groups, entries, states, rules)
+    if not isinstance(optimizer, _TORCHS):
         raise TypeError(
             f"{name} keeps moments of its own; torch.optim.Adam's, AdamW's and those "
             "of mementum's optimizers can be adopted."
         )
     rules = [_raw_rule(i, group) for i, group in enumerate(groups)]
-    return Holding(f"torch.optim.{name}", True, groups, entries, states, rules)
+    return OptimizerState(f"torch.optim.{name}", True, groups, entries, states, rules)
 
 
-def _saved(state_dict: Mapping[str, Any]) -> Holding:
+def _saved(state_dict: Mapping[str, Any]) -> OptimizerState:
     groups, kept = state_dict["param_groups"], state_dict["state"]
     entries = matching.saved(groups)
     checkpoint.refuse_strays(kept, entries)
@@ -129,11 +135,13 @@ def _saved(state_dict: Mapping[str, Any]) -> Holding:
     if kind is None:
         rules = [_raw_rule(i, group) for i, group in enumerate(groups)]
         name = "a state dict of torch.optim.Adam or AdamW"
-        return Holding(name, True, groups, entries, states, rules)
+        return OptimizerState(name, True, groups, entries, states, rules)
     if kind not in RECIPES:
         raise ValueError(f"its rule is {kind!r}, which this release does not have.")
     rules = [_own_rule(RECIPES[kind], i, group) for i, group in enumerate(groups)]
-    return Holding(f"a state dict of {kind}", False, groups, entries, states, rules)
+    return OptimizerState(
+        f"a state dict of {kind}", False, groups, entries, states, rules
+    )
 
 
 def _own_rule(recipe: Recipe, index: int, group: Mapping[str, Any]) -> Rule:
@@ -165,35 +173,22 @@ def _raw_rule(index: int, group: Mapping[str, Any]) -> Rule:
     )
 
 
-def _check_raw(where: str, param: Tensor, kept: Mapping[str, Any], rule: Rule) -> None:
-    wanted = {"step", *(RAW[name] for name in (MOMENTS if rule.peak else MOMENTS[:2]))}
+def _check_raw(where: str, param: Tensor, state: Mapping[str, Any], rule: Rule) -> None:
+    names = MOMENTS if rule.peak else MOMENTS[:2]
+    wanted = {"step", *(RAW[name] for name in names)}
     # amsgrad may have been switched off since; its maximum is then of no use.
-    if not wanted <= set(kept) <= {"step", *RAW.values()}:
+    if not wanted <= set(state) <= {"step", *RAW.values()}:
         raise ValueError(
-            f"{where} holds {', '.join(sorted(map(str, kept)))}, and torch.optim.Adam "
+            f"{where} holds {', '.join(sorted(map(str, state)))}, and torch.optim.Adam "
             f"keeps {', '.join(sorted(wanted))}; another optimizer saved it."
         )
-    validation.steps_taken(where, kept["step"])
-    for name in sorted(wanted - {"step"}):
-        what = f"{where} has an {name}" if name[0] == "e" else f"{where} has a {name}"
-        validation.check_shape(what, param, kept[name])
-        if not (kept[name].is_floating_point() or kept[name].is_complex()):
-            raise ValueError(f"{what} of {kept[name].dtype}, which is no number's.")
-        if name != RAW["momentum"] and validation.negative(kept[name]):
+    validation.steps_taken(where, state["step"])
+    for name in names:
+        what, moment = f"{where} has {_RAW_NOUNS[name]}", state[RAW[name]]
+        validation.check_shape(what, param, moment)
+        if not (moment.is_floating_point() or moment.is_complex()):
+            raise ValueError(f"{what} of {moment.dtype}, which is no number's.")
+        if name != "momentum" and formats.negative(moment):
             raise ValueError(
                 f"{what} below zero, which no mean of squares is; the file is damaged."
             )
-
-
-def _wide(name: str, kept: Mapping[str, Any]) -> Tensor | None:
-    """Return a moment in float32 or wider."""
-    stored: Tensor | None = kept.get(name)
-    if stored is None:
-        return None
-    if LOW.get(stored.dtype) == "float8":
-        codes = formats.Float8(stored, kept[name + SCALE])
-        if name == "momentum":
-            return formats.decoded_momentum(codes)
-        return formats.decoded_square(codes)
-    widest = torch.complex64 if stored.is_complex() else torch.float32
-    return stored.to(torch.promote_types(stored.dtype, widest))

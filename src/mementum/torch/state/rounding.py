@@ -1,0 +1,210 @@
+"""Numbers rounded with noise: `mementum.family.rounding` in torch's operations.
+
+Each function gives the bits of the definition of the same name, on any device, from and
+to tensors of numbers; `parameter` those of `bfloat16` and `float16`, and `words` those
+of `mementum.family.noise`. torch has no arithmetic on uint32, so patterns and words are
+int64 here. Of a NaN that becomes a bfloat16, torch chooses the payload.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mementum.family.noise import MULTIPLIERS, STRIDE, Key
+from mementum.family.rounding import (
+    BLOCK,
+    CUT,
+    LARGEST_BFLOAT16,
+    LARGEST_SHORT,
+    MAGNITUDE,
+    MOMENTUM_OCTAVES,
+    SHORT_INFINITE,
+    SHORT_NAN,
+    SQUARE_OCTAVES,
+)
+
+_WORD = 0xFFFFFFFF
+
+
+class Numbering(NamedTuple):
+    """Which of a whole parameter's elements a part of it holds.
+
+    Elements are numbered in row-major order of the whole: the part's first has the
+    number `first`, and a step along a dimension adds one of `strides`.
+    """
+
+    first: int
+    strides: tuple[int, ...]
+
+
+def whole(shape: torch.Size) -> Numbering:
+    """Return the numbering of a parameter that is no part of another."""
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.append(strides[-1] * size)
+    return Numbering(0, tuple(reversed(strides[: len(shape)])))
+
+
+def words(
+    key: Key,
+    shape: torch.Size,
+    device: torch.device,
+    numbering: Numbering | None = None,
+) -> Tensor:
+    """Return `mementum.family.noise.words` for a part of a parameter, in int64."""
+    first, strides = numbering or whole(shape)
+    index = torch.full((), first, dtype=torch.int64, device=device)
+    for size, stride in zip(shape, strides, strict=True):
+        index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
+    x = (index & _WORD) ^ ((key.first + (index >> 32) * STRIDE) & _WORD)
+    x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & _WORD
+    x = ((x ^ (x >> 15) ^ key.second) * MULTIPLIERS[1]) & _WORD
+    return x ^ (x >> 16)
+
+
+def _pattern(x: Tensor) -> Tensor:
+    """Return the bits of float32 numbers, in int64."""
+    return x.contiguous().view(torch.int32).to(torch.int64) & _WORD
+
+
+def _number(bits: Tensor) -> Tensor:
+    """Return the float32 numbers with these bits."""
+    signed = torch.where(bits > MAGNITUDE, bits - _WORD - 1, bits)
+    return signed.to(torch.int32).view(torch.float32)
+
+
+def _shaken(bits: Tensor, random: Tensor | int, limit: int) -> Tensor:
+    """Add random bits to patterns; those at `limit` or above stay as they are."""
+    return torch.where((bits & MAGNITUDE) < limit, bits + random, bits)
+
+
+def _for_momentum(words: Tensor) -> Tensor:
+    """Return the high 12 bits of words, above 8 zeros."""
+    return (words >> 12) & 0xFFF00
+
+
+# --- bfloat16 and float16 -------------------------------------------------------------
+
+
+def bfloat16_momentum(x: Tensor, words: Tensor) -> Tensor:
+    """Round a float32 momentum with the high 12 bits of its words."""
+    return _bfloat16(_pattern(x), _for_momentum(words) >> 4)
+
+
+def bfloat16_square(x: Tensor, words: Tensor) -> Tensor:
+    """Round a float32 square with the low 16 bits of its words; only 0 becomes 0."""
+    bits = _pattern(x)
+    return _bfloat16(bits, words & 0xFFFF, least=bits.clamp(max=1) << 16)
+
+
+def parameter(x: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round float32 numbers to bfloat16 or float16 with the low bits of their words."""
+    random = words & 0xFFFF
+    if dtype == torch.float16:
+        return _float16(x, random)
+    return _bfloat16(_pattern(x), random)
+
+
+def _bfloat16(bits: Tensor, random: Tensor, least: Tensor | None = None) -> Tensor:
+    cut = _shaken(bits, random, LARGEST_BFLOAT16) >> 16 << 16
+    cut = cut if least is None else torch.maximum(cut, least)
+    return _number(cut).to(torch.bfloat16)
+
+
+def _float16(x: Tensor, random: Tensor) -> Tensor:
+    """Below its smallest normal number, 2**-14, float16 counts in steps of 2**-24."""
+    smallest, infinite, not_a_number = 0x38800000, 0x7C00, 0x7E00
+    bits = _pattern(x) & MAGNITUDE
+    normal = ((bits + (random >> 3)) >> 13) - (112 << 10)
+    tiny = _number(bits.clamp(max=smallest)) * 2.0**40
+    steps = (tiny.to(torch.int64) + random) >> 16
+    rounded = torch.where(bits < smallest, steps, normal.clamp(max=infinite))
+    rounded = torch.where(x.isnan(), not_a_number, rounded)
+    half = rounded.to(torch.int16).view(torch.float16)
+    return torch.where(_pattern(x) > MAGNITUDE, -half, half)
+
+
+# --- float8 ---------------------------------------------------------------------------
+
+
+class Float8(NamedTuple):
+    """Codes of the shape of what they stand for, and the exponents of their blocks.
+
+    Both are uint8; `scale` is [row, block]. See `mementum.family.rounding.Float8`.
+    """
+
+    codes: Tensor
+    scale: Tensor
+
+
+def blocks(shape: torch.Size) -> tuple[int, int]:
+    """Return how many rows a tensor has, and how many blocks each of them."""
+    return shape[0], -(-shape[1:].numel() // BLOCK)
+
+
+def decoded_square(stored: Float8) -> Tensor:
+    """Return the float32 numbers that codes of a square stand for."""
+    return _decoded(stored.codes.to(torch.int64), stored, SQUARE_OCTAVES)
+
+
+def decoded_momentum(stored: Float8) -> Tensor:
+    """Return the float32 numbers that codes of a momentum stand for."""
+    size = _decoded(stored.codes.to(torch.int64) & 0x7F, stored, MOMENTUM_OCTAVES)
+    return torch.where(stored.codes < 0x80, size, -size)
+
+
+def encoded_square(x: Tensor, words: Tensor | None) -> Float8:
+    """Round a float32 square with the low 20 bits of its words, or to the nearest."""
+    bits = _pattern(x)
+    random = 1 << (CUT - 1) if words is None else words & 0xFFFFF
+    short = _shaken(bits, random, LARGEST_SHORT) >> CUT
+    short = torch.maximum(short, bits.clamp(max=1)).clamp(max=SHORT_NAN)
+    short = _rows(short)
+    top = short.amax(2, keepdim=True) >> 3
+    code = torch.maximum(short - _base(top, SQUARE_OCTAVES), short.clamp(max=1))
+    return _packed(code, top, x.shape)
+
+
+def encoded_momentum(x: Tensor, words: Tensor) -> Float8:
+    """Round a float32 momentum with the high 12 bits of its words, or the low ones.
+
+    The share of the smallest code that is drawn is exact in float32.
+    """
+    short = _rows(_shaken(_pattern(x), _for_momentum(words), LARGEST_SHORT) >> CUT)
+    size = (short & 0x7FF).clamp(max=SHORT_NAN)
+    # The sign of a NaN is the processor's choice, and not kept.
+    sign = torch.where(size > SHORT_INFINITE, 0, (short >> 4) & 0x80)
+    top = size.amax(2, keepdim=True) >> 3
+    base = _base(top, MOMENTUM_OCTAVES)
+    share = _number((base + 1) << CUT) * 2.0**-12
+    drawn = _rows(words & 0xFFF).to(torch.float32) * share
+    chosen = (_number(size << CUT) > drawn).to(torch.int64)
+    return _packed(torch.where(size > base, size - base, chosen) | sign, top, x.shape)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return a tensor as rows of blocks, the last of each row filled up with zeros."""
+    rows, count = blocks(x.shape)
+    x = x.reshape(rows, -1)
+    missing = count * BLOCK - x.shape[1]
+    return torch.nn.functional.pad(x, (0, missing)).view(rows, count, BLOCK)
+
+
+def _base(top: Tensor, octaves: int) -> Tensor:
+    """Return the short that is code 0 of blocks; no denormal lies above it."""
+    return ((top - octaves) * 8).clamp(min=7)
+
+
+def _packed(code: Tensor, top: Tensor, shape: torch.Size) -> Float8:
+    codes = code.flatten(1)[:, : shape[1:].numel()].to(torch.uint8)
+    return Float8(codes.reshape(shape), top.squeeze(2).to(torch.uint8))
+
+
+def _decoded(codes: Tensor, stored: Float8, octaves: int) -> Tensor:
+    code = _rows(codes)
+    base = _base(stored.scale.to(torch.int64).unsqueeze(2), octaves)
+    number = _number(torch.where(code == 0, 0, code + base) << CUT)
+    return number.flatten(1)[:, : codes.shape[1:].numel()].reshape(codes.shape)
