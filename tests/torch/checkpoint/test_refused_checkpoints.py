@@ -521,7 +521,7 @@ def test_a_spoiled_state_dict_is_refused(case: Case) -> None:
 
 
 @pytest.mark.parametrize("build", [plain, named, blocks, complex_])
-@members
+@kinds
 def test_what_the_cases_spoil_was_good(
     member: Member, build: Callable[..., FamilyOptimizer]
 ) -> None:
@@ -540,7 +540,7 @@ def test_what_is_no_state_dict_is_refused(nothing: Any) -> None:
     assert_refused(trained(Adam), nothing, "state dict")
 
 
-@members
+@kinds
 @pytest.mark.parametrize("bad", [nan, inf])
 def test_moments_that_are_not_finite_go_on_as_they_were(
     member: Member, bad: float

@@ -15,6 +15,7 @@ from tests.torch.cases import (
     bits_of,
     drive,
     gradients,
+    kinds,
     members,
     parameters,
     same_bits,
@@ -154,7 +155,7 @@ def test_every_member_keeps_the_means_and_the_steps(
     assert all(bool(p.isfinite().all()) for p in group["params"])
 
 
-@members
+@kinds
 @pytest.mark.parametrize("state_dtype", FORMATS)
 def test_every_format_adopts(member: Member, state_dtype: str) -> None:
     params, theirs = running(torch.optim.AdamW)
@@ -263,7 +264,7 @@ def test_members_adopt_each_other_and_return(member: Member, other: Member) -> N
             torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-28)
 
 
-@members
+@kinds
 @pytest.mark.parametrize("state_dtype", FORMATS)
 def test_adopting_the_same_in_the_same_format_is_resuming(
     member: Member, state_dtype: str
@@ -385,7 +386,7 @@ def test_a_scheduler_goes_on_with_the_carried_rate() -> None:
     assert optimizer.param_groups[0]["lr"] == theirs.param_groups[0]["lr"] == 0.2
 
 
-@members
+@kinds
 def test_a_dry_run_says_what_will_happen_and_changes_nothing(member: Member) -> None:
     params, theirs = running(torch.optim.Adam, amsgrad=True)
     optimizer = member(params)
@@ -570,7 +571,7 @@ def test_a_memory_is_reported_as_its_ratio() -> None:
 
 
 @torchs
-@members
+@kinds
 @pytest.mark.parametrize("saved", [False, True], ids=["running", "saved"])
 @pytest.mark.parametrize("dry_run", [False, True], ids=["", "dry"])
 def test_a_source_without_steps_takes_no_moments_away(
@@ -602,7 +603,7 @@ def test_a_source_without_steps_takes_no_moments_away(
 
 
 @torchs
-@members
+@kinds
 @pytest.mark.parametrize("maximize", [False, True], ids=["", "maximize"])
 def test_a_report_says_that_the_momentum_has_the_other_sign(
     member: Member, build: Callable[..., torch.optim.Optimizer], maximize: bool
@@ -634,7 +635,7 @@ def test_a_report_says_all_rates_in_lines_of_a_terminal() -> None:
     assert "matched as the same tensors" in words
 
 
-@members
+@kinds
 def test_an_option_to_carry_in_no_list_is_refused(member: Member) -> None:
     params, theirs = running(torch.optim.AdamW)
     message = rf"^{member.__name__} cannot adopt this: carry is 'lr'; it is a list"

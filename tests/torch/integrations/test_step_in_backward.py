@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.cases import Member, Options, bits_of, kinds, members, same_bits
+from tests.torch.cases import Member, Options, bits_of, kinds, same_bits
 from torch import Tensor
 from torch.nn import Module
 
@@ -57,7 +57,7 @@ def make(member: Member, **flags: Any) -> Callable[[Any], FamilyOptimizer]:
     return lambda params: member(params, lr=0.01, **flags)
 
 
-@members
+@kinds
 @forms
 def test_it_is_the_ordinary_loop(member: Member, flags: Options) -> None:
     plain, model = built(), built()
@@ -183,7 +183,7 @@ def test_removed_it_steps_no_more(member: Member) -> None:
     assert not same_bits(bits_of(steps.optimizer), before)
 
 
-@members
+@kinds
 def test_state_replaced_while_it_stepped_is_what_the_step_continues(
     member: Member,
 ) -> None:
@@ -210,7 +210,7 @@ def test_state_replaced_while_it_stepped_is_what_the_step_continues(
     assert same_bits(*ends)
 
 
-@members
+@kinds
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -280,7 +280,7 @@ def test_groups_may_be_edited(
     assert same_bits(bits_of(steps.optimizer), bits_of(optimizer))
 
 
-@members
+@kinds
 @pytest.mark.parametrize("trained", [False, True], ids=["new", "trained"])
 def test_another_storage_is_refused(member: Member, trained: bool) -> None:
     model = built()
@@ -295,7 +295,7 @@ def test_another_storage_is_refused(member: Member, trained: bool) -> None:
     assert same_bits(bits_of(steps.optimizer), before)
 
 
-@members
+@kinds
 def test_a_parameter_that_has_left_keeps_its_gradient(member: Member) -> None:
     model = built()
     steps = step_in_backward(model, make(member))
