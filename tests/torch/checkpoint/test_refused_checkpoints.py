@@ -531,10 +531,6 @@ def test_what_the_cases_spoil_was_good(
     assert {kept["step"] for kept in optimizer.state.values()} == {SAVED}
 
 
-def test_the_table_is_long_enough() -> None:
-    assert len(CASES) >= 60
-
-
 @pytest.mark.parametrize("nothing", [None, [], {}, "optimizer.pt"], ids=repr)
 def test_what_is_no_state_dict_is_refused(nothing: Any) -> None:
     assert_refused(trained(Adam), nothing, "state dict")

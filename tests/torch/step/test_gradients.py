@@ -191,14 +191,15 @@ def test_a_sparse_gradient_is_refused_by_name(member: Member, flags: Options) ->
 
 @branches
 @paths()
+@pytest.mark.parametrize("maximize", [False, True], ids=["", "maximize"])
 def test_no_gradient_is_modified(
-    member: Member, options: Options, flags: Options
+    member: Member, options: Options, flags: Options, maximize: bool
 ) -> None:
     params = twins(
         [*parameters(torch.float32), *parameters(torch.complex64, [(3,)], seed=3)]
     )
     params += twins(parameters(torch.bfloat16, [(3,)], seed=4))
-    optimizer = member(params, maximize=True, **options, **flags)
+    optimizer = member(params, maximize=maximize, **options, **flags)
     for step in gradients(params, 2):
         give(params, step)
         held = [(p.grad, p.grad._version) for p in params]
