@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from tests.native import kernel
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="no account of memory here"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="no account of memory here"
+    ),
+]
 
 PREPARE = """
     import gc, json

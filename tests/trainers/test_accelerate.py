@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from mementum.torch import AdaXW, FamilyOptimizer
 
+pytestmark = pytest.mark.process
 LIMIT = 0.5
 
 

@@ -16,6 +16,7 @@ from tests.trainers.replay import ends, recorded
 
 from mementum.torch import AdaXW, FamilyOptimizer, param_groups
 
+pytestmark = pytest.mark.process
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 STEPS, ROWS, AT_ONCE = 6, 2, 2

@@ -31,6 +31,7 @@ MIXED = ("bf16-mixed", "16-mixed")
 PRECISIONS = ("32-true", "bf16-true", *MIXED)
 
 pytestmark = [
+    pytest.mark.process,
     # Lightning asks for a class that torch is about to rename.
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning"),
     # It would rather have the one core's batches loaded by processes of their own.

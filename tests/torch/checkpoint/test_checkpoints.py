@@ -212,6 +212,7 @@ torch.save(param.detach(), sys.argv[2])
 """
 
 
+@pytest.mark.process
 def test_another_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     from mementum.torch import AdaX
 

@@ -102,7 +102,8 @@ def test_a_whole_graph_steps_as_eager_does_and_is_compiled_once(
     ("member", "backend"),
     [(member, backend) for member in KINDS for backend in BACKENDS]
     # With a C++ compiler, which takes seconds, the default one too.
-    + [(KINDS[0], "inductor")] * (shutil.which("g++") is not None),
+    + [pytest.param(KINDS[0], "inductor", marks=pytest.mark.process)]
+    * (shutil.which("g++") is not None),
 )
 def test_a_graph_around_the_step_keeps_its_order(member: Member, backend: str) -> None:
     start = parameters(shapes=[(4,), (2, 3)])
@@ -272,6 +273,7 @@ def test_schedulers_know_that_a_compiled_step_was_taken(member: Member) -> None:
             scheduler.step()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_the_default_compiler_takes_a_step() -> None:
     from mementum.torch import AdaX
