@@ -16,7 +16,7 @@ from tests.lab.claims.test_claim_files import refused
 from tests.lab.claims.test_claims import claiming, factor, holding, recorded
 from tests.lab.cli.test_cli import lines, results, wait_for_lines
 from tests.lab.processes import needs_proc, wait_for_end
-from tests.lab.records import SyntheticPlan
+from tests.lab.synthetic import SyntheticPlan
 
 from mementum.cli import main
 from mementum.lab.claims.claim import Arm, ClaimError, Relation
@@ -171,6 +171,7 @@ def command(*arguments: str) -> list[str]:
     return ["reproduce", *arguments, "--tier", "smoke"]
 
 
+@pytest.mark.process
 @needs_proc
 def test_killed_and_continued_the_ledger_is_that_of_an_undisturbed_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

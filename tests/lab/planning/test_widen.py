@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.lab.records import record
+from tests.lab.synthetic import record
 
 from mementum.lab.planning import contender
 from mementum.lab.planning.factorial import Grid, factorial

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, record, run
 from tests.lab.report.browser import Tab, browser, chromium
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, record, run
 
 from mementum.lab.claims.ledger import files
 from mementum.lab.claims.plan import Tier, planned
@@ -18,9 +18,10 @@ from mementum.lab.report import page
 from mementum.lab.report.figures.figure_set import Drawn
 from mementum.lab.statistics import Analysis, Control, analyse
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium to open the page with"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium to open the page with"),
+]
 WIDTHS = (390, 1440)
 PLAN = SyntheticPlan(
     tasks=(

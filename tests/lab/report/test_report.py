@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
 from rich.console import Console
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.planning import contender
 from mementum.lab.report import methods, number_words, page

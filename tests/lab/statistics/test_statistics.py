@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from tests.lab.records import Noise, SyntheticPlan, SyntheticTask, replaced, run
+from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.report.export.json_form import plain
 from mementum.lab.statistics import (
