@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test fuzz sanitize lint format demo figures clean
+.PHONY: help install test quick fuzz sanitize lint format demo figures clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +26,11 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 
 # There is a process for each core: more threads would only wait for one another.
 test: $(INSTALLED)  ## Run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15
+
+quick: $(INSTALLED)  ## Run the tests that start no processes: the inner loop
+	OMP_NUM_THREADS=1 MEMENTUM_FUZZ=200 $(BIN)/python -m pytest -n auto \
+		--dist loadgroup -m 'not slow and not process'
 
 fuzz: $(INSTALLED)  ## Try 20,000 random steps
 	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.distributed.pool import ROOT
 
-pytestmark = pytest.mark.xdist_group("distributed")
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("distributed")]
 SMALL = ("--steps", "4", "--save-every", "2", "--batch", "4", "--width", "32")
 
 

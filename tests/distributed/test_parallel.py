@@ -13,7 +13,7 @@ from tests.distributed.pool import Pool
 from tests.distributed.programs import WORLD, differing
 from tests.distributed.trainings import WAYS
 
-pytestmark = pytest.mark.xdist_group("distributed")
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("distributed")]
 settings = pytest.mark.parametrize("name", SETTINGS)
 ways = pytest.mark.parametrize("way", WAYS)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.distributed.pool import ROOT, Pool, PoolError
 from tests.distributed.stalls import stall
 
-pytestmark = pytest.mark.xdist_group("distributed")
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("distributed")]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.distributed.models import SETTINGS
 from tests.distributed.pool import Pool
 from tests.distributed.programs import WORLD
 
-pytestmark = pytest.mark.xdist_group("distributed")
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("distributed")]
 SIZES = range(1, WORLD + 1)
 
 

@@ -9,7 +9,7 @@ from tests.distributed.programs import FORMATS, LAYOUTS
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 formats = pytest.mark.parametrize("form", FORMATS)
-pytestmark = pytest.mark.xdist_group("distributed")
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("distributed")]
 
 
 @formats

@@ -10,6 +10,7 @@ from tests.native import kernel
 
 pytestmark = [
     kernel.needed,
+    pytest.mark.process,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here"),
 ]
 

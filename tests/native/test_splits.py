@@ -163,6 +163,7 @@ def test_threads_treat_denormals_as_their_caller_does() -> None:
         torch.set_flush_denormal(False)
 
 
+@pytest.mark.process
 def test_the_environment_may_ask_for_an_older_instruction_set() -> None:
     script = """
         import torch

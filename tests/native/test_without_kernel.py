@@ -34,6 +34,7 @@ HIDDEN = """
 """
 
 
+@pytest.mark.process
 @kernel.needed
 def test_hidden_by_the_environment_it_is_not_used_and_not_missed() -> None:
     shown = json.loads(kernel.output_of(HIDDEN))

@@ -41,6 +41,8 @@ CAPTURABLE: dict[str, Options] = {
     for name, flags in ({"default": {}} | TORCHS).items()
 }
 PATHS = EAGER | CAPTURABLE
+# Where a rule's numbers are computed: on the host, or on the device.
+COMPUTED = {name: PATHS[name] for name in ("default", "capturable default")}
 
 # Beside the defaults: every switch of every recipe, and both decays.
 OTHERS: list[tuple[Member, Options]] = [
@@ -71,15 +73,39 @@ def _setting(member: Member, options: Options) -> Any:
 KINDS: tuple[Member, ...] = (AdaX, AMSGrad, AdaMomentum)
 kinds = pytest.mark.parametrize("member", KINDS, ids=lambda m: m.__name__)
 members = pytest.mark.parametrize("member", MEMBERS, ids=lambda m: m.__name__)
+SETTINGS = [*((member, {}) for member in MEMBERS), *OTHERS]
 settings = pytest.mark.parametrize(
-    ("member", "options"),
-    [_setting(member, {}) for member in MEMBERS] + [_setting(*o) for o in OTHERS],
+    ("member", "options"), [_setting(*one) for one in SETTINGS]
+)
+# One for each way through a kernel: what is squared, the peak, either decay.
+BRANCHES: list[tuple[Member, Options]] = [
+    *((member, {}) for member in KINDS),
+    (Mementum, {"square_of": "residual", "weight_decay": 0.1}),
+]
+branches = pytest.mark.parametrize(
+    ("member", "options"), [_setting(*one) for one in BRANCHES]
 )
 
 
 def paths(among: dict[str, Options] = PATHS) -> pytest.MarkDecorator:
     """Run a test with the flags of each path."""
     return pytest.mark.parametrize("flags", among.values(), ids=among.keys())
+
+
+def settings_and_paths(among: dict[str, Options] = PATHS) -> pytest.MarkDecorator:
+    """Run a test with every setting, and on every path, but not with their product.
+
+    A path gets twelve numbers and never learns whose they are: where they are computed
+    it is run with all settings, elsewhere with one for each way through a kernel.
+    """
+    return pytest.mark.parametrize(
+        ("member", "options", "flags"),
+        [
+            pytest.param(*one, flags, id=f"{_setting(*one).id}-{name}")
+            for name, flags in among.items()
+            for one in (SETTINGS if name in COMPUTED else BRANCHES)
+        ],
+    )
 
 
 SHAPES: tuple[tuple[int, ...], ...] = ((3, 4), (), (0,), (5,), (2, 1, 3))

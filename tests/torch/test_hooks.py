@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.cases import Member, drive, gradients, members, parameters, run
+from tests.torch.cases import Member, drive, gradients, kinds, members, parameters, run
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
 
 
-@members
+@kinds
 def test_step_hooks_run_around_the_step(member: Member) -> None:
     params, optimizer = run(member, start := parameters(), gradients(start, 1))
     events: list[str] = []
@@ -40,7 +40,7 @@ def test_step_hooks_run_around_the_step(member: Member) -> None:
     assert events == ["before all 1", "before 1", "after 2", "after all 2"]
 
 
-@members
+@kinds
 def test_a_pre_hook_may_replace_the_arguments(member: Member) -> None:
     (param,) = parameters(shapes=[(2,)])
     optimizer = member([param])
@@ -49,7 +49,7 @@ def test_a_pre_hook_may_replace_the_arguments(member: Member) -> None:
     assert optimizer.step() == 7.0
 
 
-@members
+@kinds
 def test_state_dict_hooks_see_and_replace_what_is_saved(member: Member) -> None:
     _, optimizer = run(member, start := parameters(), gradients(start, 1))
     events: list[str] = []
@@ -66,7 +66,7 @@ def test_state_dict_hooks_see_and_replace_what_is_saved(member: Member) -> None:
     assert events == ["before", "after", "before"]
 
 
-@members
+@kinds
 def test_load_hooks_see_and_replace_what_is_loaded(member: Member) -> None:
     _, saved = run(member, start := parameters(), gradients(start, 3))
     _, optimizer = run(member, start, gradients(start, 1))
@@ -111,7 +111,7 @@ def test_copies_step_like_the_original_and_share_nothing(member: Member) -> None
         assert all(map(torch.equal, params, before))
 
 
-@members
+@kinds
 def test_a_copy_of_a_fresh_optimizer_can_be_hooked_and_stepped(member: Member) -> None:
     optimizer = pickle.loads(pickle.dumps(member(parameters(shapes=[(2,)]))))
     events: list[str] = []
@@ -140,7 +140,7 @@ def test_the_profiler_shows_a_step_under_its_optimizers_name(member: Member) -> 
     assert steps == [f"Optimizer.step#{member.__name__}.step"]
 
 
-@members
+@kinds
 def test_a_subclass_may_wrap_the_step(member: Member) -> None:
     class Counting(member):  # type: ignore[valid-type, misc]
         calls = 0

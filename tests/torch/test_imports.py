@@ -25,6 +25,7 @@ assert "torch" in sys.modules
 """
 
 
+@pytest.mark.process
 def test_the_theory_is_imported_without_torch() -> None:
     subprocess.run([sys.executable, "-c", QUIET], check=True)
 
@@ -39,6 +40,7 @@ assert mementum.convert.Report is convert.Report is Report
 """
 
 
+@pytest.mark.process
 def test_what_converts_is_a_module_to_import_from() -> None:
     subprocess.run([sys.executable, "-c", IMPORTED], check=True)
 

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 import torch
 from tests.torch import rounding
-from tests.torch.cases import Member, give, gradients, members, numbers_of, parameters
+from tests.torch.cases import (
+    KINDS,
+    MEMBERS,
+    Member,
+    give,
+    gradients,
+    members,
+    numbers_of,
+    parameters,
+)
 from torch.optim import lr_scheduler as torchs
 from torch.optim import swa_utils
 
@@ -58,16 +67,22 @@ def test_every_scheduler_of_torch_is_listed() -> None:
 
 
 # Three ways to set a tensor's value stand for all of them.
-CASES = [(name, False) for name in BUILD] + [
-    (name, True) for name in ("OneCycleLR", "LambdaLR", "ReduceLROnPlateau")
+TENSORS = ("OneCycleLR", "LambdaLR", "ReduceLROnPlateau")
+# One that sets the rate and the momentum sees every member, the others its kind.
+CASES = [
+    *((kind, name, False) for name in BUILD for kind in KINDS),
+    *((kind, name, True) for name in TENSORS for kind in KINDS),
+    *((member, "OneCycleLR", False) for member in MEMBERS if member not in KINDS),
 ]
 
 
-@members
 @pytest.mark.parametrize(
-    ("name", "tensor_lr"),
+    ("member", "name", "tensor_lr"),
     CASES,
-    ids=[name + (" of a tensor" if tensor else "") for name, tensor in CASES],
+    ids=[
+        f"{member.__name__}-{name}{' of a tensor' if tensor else ''}"
+        for member, name, tensor in CASES
+    ],
 )
 def test_a_scheduler_drives_the_reference(
     member: Member, name: str, tensor_lr: bool

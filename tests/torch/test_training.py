@@ -15,6 +15,7 @@ from tests.torch.cases import (
     Options,
     bits_of,
     follow,
+    kinds,
     members,
     paths,
     same_bits,
@@ -94,7 +95,7 @@ def test_a_float32_network_stays_within_its_roundings(member: Member) -> None:
         )
 
 
-@members
+@kinds
 def test_a_grad_scaler_skips_what_overflowed(member: Member) -> None:
     net = classifier(torch.float32)
     optimizer = member(net.parameters(), lr=2e-3)
@@ -127,7 +128,7 @@ def test_a_grad_scaler_skips_what_overflowed(member: Member) -> None:
     assert {int(kept["step"]) for kept in optimizer.state.values()} == {2}
 
 
-@members
+@kinds
 def test_scaled_gradients_train_as_plain_ones(member: Member) -> None:
     # A power of two scales every gradient exactly.
     images, labels = digits()
@@ -147,7 +148,7 @@ def test_scaled_gradients_train_as_plain_ones(member: Member) -> None:
     assert same_bits(ends[0], ends[1])
 
 
-@members
+@kinds
 def test_autocast_reaches_no_step(member: Member) -> None:
     ends = []
     for enabled in (False, True):
@@ -161,7 +162,7 @@ def test_autocast_reaches_no_step(member: Member) -> None:
     assert same_bits(ends[0], ends[1])
 
 
-@members
+@kinds
 def test_lazy_layers_can_be_listed_before_they_have_a_shape(member: Member) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -172,7 +173,7 @@ def test_lazy_layers_can_be_listed_before_they_have_a_shape(member: Member) -> N
     assert optimizer.state[layer.weight]["momentum"].shape == (3, 4)
 
 
-@members
+@kinds
 def test_steps_from_a_backward_hook(member: Member) -> None:
     # The recipe that frees each gradient as soon as it is used.
     net, other = classifier(torch.float32), classifier(torch.float32)

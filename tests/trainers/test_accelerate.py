@@ -14,7 +14,7 @@ from tests.torch.cases import (
     Member,
     Options,
     bits_of,
-    members,
+    kinds,
     paths,
     same_bits,
 )
@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from mementum.torch import AdaXW, FamilyOptimizer
 
+pytestmark = pytest.mark.process
 LIMIT = 0.5
 
 
@@ -86,7 +87,7 @@ class Run:
             self.optimizer.zero_grad()
 
 
-@members
+@kinds
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_the_steps_are_the_optimizers_own(member: Member, precision: str) -> None:
     run = Run(member, mixed_precision=precision)
@@ -98,7 +99,7 @@ def test_the_steps_are_the_optimizers_own(member: Member, precision: str) -> Non
     assert same_bits(ends(run.inner), run.recording.replayed())
 
 
-@members
+@kinds
 def test_gradients_are_accumulated_between_steps(member: Member) -> None:
     run = Run(member, gradient_accumulation_steps=4)
     run.batches(0, BATCHES)
@@ -106,7 +107,7 @@ def test_gradients_are_accumulated_between_steps(member: Member) -> None:
     assert same_bits(ends(run.inner), run.recording.replayed())
 
 
-@members
+@kinds
 @pytest.mark.parametrize(("dtype", "options"), FORMATS.values(), ids=FORMATS.keys())
 def test_a_loaded_state_continues_as_if_never_left(
     member: Member, dtype: torch.dtype, options: Options, tmp_path: Path
@@ -145,14 +146,14 @@ def overflowing(member: Member, flags: Options) -> tuple[FamilyOptimizer, list[b
     return inner, skipped
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_a_skipped_step_is_reported_as_skipped(member: Member, flags: Options) -> None:
     _, skipped = overflowing(member, flags)
     assert skipped == [False, True, False]
 
 
-@members
+@kinds
 def test_a_captured_step_counts_those_it_left_out(member: Member) -> None:
     inner, skipped = overflowing(member, {"capturable": True})
     # Accelerate asks whether the step was called, and a captured one is always.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.cases import Member, Options, bits_of, members, same_bits
+from tests.torch.cases import Member, Options, bits_of, kinds, same_bits
 from tests.trainers import pages
 from tests.trainers.replay import recorded
 from tests.trainers.work import CLASSES, FORMATS, ROWS, WIDTH, rows
@@ -80,7 +80,7 @@ class Run:
         return [*bits_of(self.optimizer), *self.model.buffers(), *averaged]
 
 
-@members
+@kinds
 @averages
 def test_averaging_changes_no_step(member: Member, average: str) -> None:
     plain, averaging = Run(member, average=None), Run(member, average=average)
@@ -89,7 +89,7 @@ def test_averaging_changes_no_step(member: Member, average: str) -> None:
     assert same_bits(bits_of(plain.optimizer), bits_of(averaging.optimizer))
 
 
-@members
+@kinds
 @averages
 def test_the_average_is_of_the_weights_that_were_passed(
     member: Member, average: str
@@ -111,7 +111,7 @@ def test_the_average_is_of_the_weights_that_were_passed(
         assert bool(((found.detach().double() - wanted).abs() <= bound).all())
 
 
-@members
+@kinds
 def test_the_annealed_rate_is_the_one_stepped_with(member: Member) -> None:
     run = Run(member)
     recording = recorded(run.optimizer)
@@ -123,7 +123,7 @@ def test_the_annealed_rate_is_the_one_stepped_with(member: Member) -> None:
     assert same_bits(replayed, [p.detach() for p in run.model.parameters()])
 
 
-@members
+@kinds
 def test_statistics_of_the_averaged_weights_are_collected(member: Member) -> None:
     run = Run(member)
     run.epochs(EPOCHS)
@@ -138,7 +138,7 @@ def test_statistics_of_the_averaged_weights_are_collected(member: Member) -> Non
     assert same_bits(before, bits_of(run.optimizer))
 
 
-@members
+@kinds
 @pytest.mark.parametrize(("dtype", "options"), FORMATS.values(), ids=FORMATS.keys())
 def test_a_loaded_run_continues_as_if_never_left(
     member: Member, dtype: torch.dtype, options: Options

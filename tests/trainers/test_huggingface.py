@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.cases import Member, Options, kinds, members, same_bits
+from tests.torch.cases import Member, Options, kinds, same_bits
 from tests.trainers import pages
 from tests.trainers.replay import ends, recorded
 
 from mementum.torch import AdaXW, FamilyOptimizer, param_groups
 
+pytestmark = pytest.mark.process
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 STEPS, ROWS, AT_ONCE = 6, 2, 2
@@ -89,7 +90,7 @@ def scheduled(optimizer: FamilyOptimizer) -> Any:
     return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
 
 
-@members
+@kinds
 def test_the_steps_are_the_optimizers_own(member: Member, tmp_path: Path) -> None:
     model = language_model()
     optimizer = member(model.parameters(), lr=5e-3)
@@ -100,7 +101,7 @@ def test_the_steps_are_the_optimizers_own(member: Member, tmp_path: Path) -> Non
     assert same_bits(ends(optimizer), recording.replayed())
 
 
-@members
+@kinds
 def test_the_trainer_makes_the_optimizer(member: Member, tmp_path: Path) -> None:
     run = trainer(
         tmp_path,
@@ -122,7 +123,7 @@ def test_the_trainer_makes_the_optimizer(member: Member, tmp_path: Path) -> None
     assert same_bits(ends(optimizer), recording.replayed())
 
 
-@members
+@kinds
 def test_groups_that_carry_names_resume(member: Member, tmp_path: Path) -> None:
     def groups(model: Any) -> Any:
         return param_groups(model, weight_decay=0.01)
@@ -221,7 +222,7 @@ def resumed(
     return after
 
 
-@members
+@kinds
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     member: Member, tmp_path: Path
 ) -> None:

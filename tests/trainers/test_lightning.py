@@ -15,7 +15,6 @@ from tests.torch.cases import (
     Options,
     bits_of,
     kinds,
-    members,
     paths,
     same_bits,
 )
@@ -32,6 +31,7 @@ MIXED = ("bf16-mixed", "16-mixed")
 PRECISIONS = ("32-true", "bf16-true", *MIXED)
 
 pytestmark = [
+    pytest.mark.process,
     # Lightning asks for a class that torch is about to rename.
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning"),
     # It would rather have the one core's batches loaded by processes of their own.
@@ -114,7 +114,7 @@ def loader() -> Any:
     return DataLoader(rows(), batch_size=ROWS)
 
 
-@members
+@kinds
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_steps_are_the_optimizers_own(member: Member, precision: str) -> None:
     made = module(member)
@@ -163,7 +163,7 @@ def test_clipping_is_refused_to_torchs_fused_optimizer(precision: str) -> None:
         trainer(precision, gradient_clip_val=LIMIT).fit(made, loader())
 
 
-@members
+@kinds
 def test_gradients_are_accumulated_between_steps(member: Member) -> None:
     made = module(member)
     trainer(accumulate_grad_batches=4).fit(made, loader())
@@ -182,7 +182,7 @@ def test_manual_optimization_takes_the_same_steps(
     assert same_bits(ends(made.optimizer), made.recording.replayed())
 
 
-@members
+@kinds
 @pytest.mark.parametrize(("dtype", "options"), FORMATS.values(), ids=FORMATS.keys())
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     member: Member, dtype: torch.dtype, options: Options, tmp_path: Path

@@ -17,6 +17,8 @@ from tests.trainers import pages, with_timm
 from mementum.torch import MEMBERS
 from mementum.torch.integrations.timm import register
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def facts() -> dict[str, Any]:

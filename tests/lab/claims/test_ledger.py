@@ -171,6 +171,7 @@ def command(*arguments: str) -> list[str]:
     return ["reproduce", *arguments, "--tier", "smoke"]
 
 
+@pytest.mark.process
 @needs_proc
 def test_killed_and_continued_the_ledger_is_that_of_an_undisturbed_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -307,6 +307,7 @@ def test_comparisons_of_other_kinds_do_not_merge(tmp_path: Path) -> None:
     assert JOURNAL in before
 
 
+@pytest.mark.process
 def test_what_is_kept_is_read_without_torch(tmp_path: Path) -> None:
     folder(tmp_path, RECORDS, SPECS)
     script = (

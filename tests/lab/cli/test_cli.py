@@ -100,6 +100,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.process
 @needs_proc
 def test_killing_the_driver_ends_its_workers_and_loses_no_finished_run(
     undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -119,6 +120,7 @@ def test_killing_the_driver_ends_its_workers_and_loses_no_finished_run(
     assert results(tmp_path) == results(undisturbed)
 
 
+@pytest.mark.process
 @needs_proc
 def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path: Path) -> None:
     process = driver(tmp_path, "1")
@@ -134,6 +136,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path: Path) -> None:
     assert "Traceback" not in error + out
 
 
+@pytest.mark.process
 def test_a_finished_comparison_runs_nothing_again(
     undisturbed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_finished_comparison_runs_nothing_again(
     assert f"{RUNS} runs, {RUNS} done before" in capsys.readouterr().err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["compare", "report"])
 def test_json_is_all_there_is_on_standard_output(
     undisturbed: Path, capsys: pytest.CaptureFixture[str], command: str
@@ -153,6 +157,7 @@ def test_json_is_all_there_is_on_standard_output(
     assert plain["runs"] == {"planned": RUNS, "done": RUNS}
 
 
+@pytest.mark.process
 def test_a_report_is_made_again_where_asked(
     undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,6 +253,7 @@ def test_a_folder_that_holds_claims_is_refused_and_stays_as_it_was(
     assert (tmp_path / "plan.json").read_bytes() == before
 
 
+@pytest.mark.process
 def test_a_full_disk_in_mid_run_is_one_line_and_the_same_command_continues(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -272,6 +278,7 @@ def test_a_full_disk_in_mid_run_is_one_line_and_the_same_command_continues(
     assert f"{RUNS} runs, 5 done before" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_failed_runs_are_shown_in_the_exit_code_and_diverged_ones_are_not(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -327,6 +334,7 @@ def test_names_are_taken_in_any_case(
     assert "3 runs:" in capsys.readouterr().out
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["report", "json", "tasks"])
 def test_a_reader_that_leaves_early_is_no_error(
     undisturbed: Path, tmp_path: Path, command: str
@@ -404,6 +412,7 @@ def test_offline_the_papers_data_is_not_fetched_and_one_line_says_what_is_missin
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.process
 def test_the_smoke_tier_runs_every_task_to_its_end(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

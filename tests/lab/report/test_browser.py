@@ -18,9 +18,10 @@ from mementum.lab.report import page
 from mementum.lab.report.figures.figure_set import Drawn
 from mementum.lab.statistics import Analysis, Control, analyse
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium to open the page with"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium to open the page with"),
+]
 WIDTHS = (390, 1440)
 PLAN = SyntheticPlan(
     tasks=(

@@ -25,6 +25,8 @@ from mementum.lab.running.executors import dask as executors
 from mementum.lab.running.executors.dask import DaskExecutor
 from mementum.lab.running.loop import execute
 
+pytestmark = pytest.mark.process
+
 SPECS = specs(20)
 
 

@@ -29,6 +29,8 @@ from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.local import ATTEMPTS, LocalExecutor
 from mementum.lab.running.loop import execute
 
+pytestmark = pytest.mark.process
+
 SPECS = [spec(seed=seed) for seed in range(7)]
 
 

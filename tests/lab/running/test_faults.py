@@ -36,6 +36,8 @@ from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors import dask as executors
 from mementum.lab.running.executors.dask import DaskExecutor
 
+pytestmark = pytest.mark.process
+
 WRITERS = 40
 """How many processes are killed while they write a store, without a cluster."""
 RECORDS = [instant(each) for each in specs()]

@@ -242,6 +242,7 @@ def killed_in_the_middle(run: RunSpec) -> RunRecord:
     return found.record(run, 1.0)
 
 
+@pytest.mark.process
 def test_a_worker_that_is_killed_leaves_its_run_to_the_next(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(OWN)

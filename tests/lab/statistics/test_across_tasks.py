@@ -59,27 +59,26 @@ def test_times_of_zero_are_as_fast_as_can_be():
     assert shares[:, 0].tolist() == [1, 1, 0]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_first_resample_is_the_choice_itself(seed):
-    rng = np.random.default_rng(seed)
-    table = rng.normal(size=(5, 4))
-    table[4, 1] = INF
-    lrs = (1.0, 2.0, 3.0, 4.0, 5.0)
-    values = {(lr, s): table[i, s] for i, lr in enumerate(lrs) for s in range(4)}
-    choice = choose("A", Grid(lrs=lrs, seeds=(0, 1, 2, 3), values=values))
-    picks = np.arange(4)[None]
-    found = cross_fitted(table, np.ones((1, 4)), picks, np.full(4, 9.0))
-    expected = [9.0 if s.diverged else s.value for s in choice.scored]
-    assert found[0].tolist() == expected
+def test_the_first_resample_is_the_choice_itself():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        table = rng.normal(size=(5, 4))
+        table[4, 1] = INF
+        lrs = (1.0, 2.0, 3.0, 4.0, 5.0)
+        values = {(lr, s): table[i, s] for i, lr in enumerate(lrs) for s in range(4)}
+        choice = choose("A", Grid(lrs=lrs, seeds=(0, 1, 2, 3), values=values))
+        picks = np.arange(4)[None]
+        found = cross_fitted(table, np.ones((1, 4)), picks, np.full(4, 9.0))
+        expected = [9.0 if s.diverged else s.value for s in choice.scored]
+        assert found[0].tolist() == expected
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_settings_that_tie_are_chosen_alike_in_data_and_resamples(seed):
+def test_settings_that_tie_are_chosen_alike_in_data_and_resamples():
     # Error rates of few images: 0.1 + 0.2 and 0.3 tie, whatever rounding makes of them.
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     lrs, order = (1.0, 2.0, 3.0), [1, 0, 2]
     picks, start = np.arange(4)[None], np.full(4, 9.0)
-    for _ in range(100):
+    for _ in range(500):
         table = rng.integers(0, 4, (3, 4)) / 10
         table[rng.random((3, 4)) < 0.1] = INF
         values = {(lr, s): table[i, s] for i, lr in enumerate(lrs) for s in range(4)}

@@ -32,24 +32,26 @@ def test_the_chance_of_each_rank_by_hand():
     assert weights(4, 2) == pytest.approx([3 / 6, 2 / 6, 1 / 6, 0])
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_curve_is_the_mean_over_all_subsets(seed):
-    tried = grid(5, seed)
-    for k, found in enumerate(curve(tried, START), start=1):
-        every = [
-            tried.values[next(lr for lr in order if lr in subset), s]
-            for s in SEEDS
-            for order in [ranked(tried, [o for o in SEEDS if o != s])]
-            for subset in combinations(tried.lrs, k)
-        ]
-        # A mean of 40 numbers of size 1, summed in another order.
-        assert found == pytest.approx(np.mean(every), abs=1e-13)
+def test_the_curve_is_the_mean_over_all_subsets():
+    for seed in range(4):
+        tried = grid(5, seed)
+        for k, found in enumerate(curve(tried, START), start=1):
+            every = [
+                tried.values[next(lr for lr in order if lr in subset), s]
+                for s in SEEDS
+                for order in [ranked(tried, [o for o in SEEDS if o != s])]
+                for subset in combinations(tried.lrs, k)
+            ]
+            # A mean of 40 numbers of size 1, summed in another order.
+            assert found == pytest.approx(np.mean(every), abs=1e-13)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_whole_budget_gives_the_score_that_verdicts_compare(seed):
-    tried = grid(5, seed)
-    assert curve(tried, START)[-1] == pytest.approx(choose("A", tried).mean, abs=1e-14)
+def test_the_whole_budget_gives_the_score_that_verdicts_compare():
+    for seed in range(4):
+        tried = grid(5, seed)
+        assert curve(tried, START)[-1] == pytest.approx(
+            choose("A", tried).mean, abs=1e-14
+        )
 
 
 def test_the_first_setting_is_a_draw_from_all():

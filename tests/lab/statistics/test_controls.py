@@ -27,11 +27,11 @@ def tail(effect: float):
     return analyse(run(plan, Noise(plan, effects={"SGD": effect}, spread=0.003)), plan)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_noise_is_rarely_told_from_itself(seed):
-    plan = SyntheticPlan(tasks=TEN)
-    analysis = analyse(run(plan, Noise(plan, spread=0.1, seed=seed)), plan)
-    assert against_itself(analysis.tasks).passed is True
+def test_noise_is_rarely_told_from_itself():
+    for seed in range(5):
+        plan = SyntheticPlan(tasks=TEN)
+        analysis = analyse(run(plan, Noise(plan, spread=0.1, seed=seed)), plan)
+        assert against_itself(analysis.tasks).passed is True
 
 
 def test_scores_that_rise_with_the_seed_fail_the_control():

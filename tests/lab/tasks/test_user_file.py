@@ -52,6 +52,7 @@ def documented_spec() -> RunSpec:
     )
 
 
+@pytest.mark.process
 def test_the_documented_task_has_about_twenty_lines_and_runs_as_documented(
     wine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_data_drawn_from_global_states_are_the_same_in_every_process(
     assert len(set(found)) == 1
 
 
+@pytest.mark.process
 def test_the_documented_call_on_a_model_at_hand_runs_as_documented(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -9,21 +9,21 @@ from tests.torch.cases import (
     PATHS,
     Member,
     Options,
+    branches,
     drive,
     gradients,
-    members,
+    kinds,
     parameters,
     paths,
     run,
     same_bits,
-    settings,
 )
 
 SHAPES = [(3, 2), (), (0,), (5,)]
 dtypes = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 
 
-@settings
+@branches
 @paths({name: PATHS[name] for name in (*EAGER, "capturable loop")})
 @dtypes
 def test_complex_is_real_and_imaginary_bit_for_bit(
@@ -43,7 +43,7 @@ def test_complex_is_real_and_imaginary_bit_for_bit(
             assert same_bits(torch.view_as_real(kept), other.state[real][name])
 
 
-@members
+@kinds
 @paths()
 def test_complex_gradients_may_be_lazy_conjugates(
     member: Member, flags: Options
@@ -60,7 +60,7 @@ def test_complex_gradients_may_be_lazy_conjugates(
     assert same_bits(param, expected[0])
 
 
-@members
+@kinds
 @paths()
 def test_complex_slices_leave_their_neighbours(member: Member, flags: Options) -> None:
     table = torch.full((4, 3), 7 + 7j, dtype=torch.complex64)
@@ -71,7 +71,7 @@ def test_complex_slices_leave_their_neighbours(member: Member, flags: Options) -
     assert (table[:, 1] != 7 + 7j).all()
 
 
-@members
+@kinds
 @paths()
 def test_a_complex_loss_falls(member: Member, flags: Options) -> None:
     (param,) = parameters(torch.complex64, [(4,)])

@@ -17,7 +17,6 @@ from tests.torch.cases import (
     drive,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -119,7 +118,7 @@ def test_a_gradients_strides_change_nothing(
         assert placed.untouched()
 
 
-@members
+@kinds
 @paths()
 def test_an_expanded_gradient_is_every_elements(member: Member, flags: Options) -> None:
     (plain,) = parameters(shapes=[SHAPE])
@@ -152,7 +151,7 @@ def test_an_empty_parameter_at_any_place_changes_nothing(
     assert same_bits(params, expected)
 
 
-@members
+@kinds
 @paths()
 def test_only_empty_parameters_can_be_stepped(member: Member, flags: Options) -> None:
     empty = [torch.zeros(0, requires_grad=True), torch.zeros(3, 0, requires_grad=True)]
@@ -162,7 +161,7 @@ def test_only_empty_parameters_can_be_stepped(member: Member, flags: Options) ->
     assert [int(optimizer.state[p]["step"]) for p in params] == [1, 1]
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_moments_of_a_dense_parameter_lie_as_it_does(
     member: Member, flags: Options

@@ -10,12 +10,15 @@ import torch
 from tests.torch import rounding
 from tests.torch.cases import (
     CAPTURABLE,
+    COMPUTED,
     EAGER,
+    KINDS,
     MEMBERS,
     PATHS,
     Member,
     Options,
     gradients,
+    kinds,
     members,
     numbers_of,
     parameters,
@@ -56,12 +59,13 @@ def arguments(member: Member) -> dict[str, inspect.Parameter]:
 
 
 def cases() -> list[Any]:
+    """Return the options of every member, and on every path those of the kinds."""
     return [
         pytest.param(member, name, path, id=f"{member.__name__}-{name}-{path}")
         for member in MEMBERS
         for name in arguments(member)
         if name not in EXECUTION
-        for path in PATHS
+        for path in (PATHS if member in KINDS else COMPUTED)
     ]
 
 
@@ -166,7 +170,7 @@ TOGETHER: dict[str, Options] = {
 }
 
 
-@members
+@kinds
 @pytest.mark.parametrize("flags", TOGETHER.values(), ids=TOGETHER.keys())
 def test_flags_that_contradict_each_other_are_refused(
     member: Member, flags: Options
@@ -185,14 +189,14 @@ def test_flags_that_contradict_each_other_are_refused(
     assert not optimizer.state
 
 
-@members
+@kinds
 def test_one_group_cannot_differ_in_being_differentiable(member: Member) -> None:
     first, second = parameters(shapes=[(3,), (3,)])
     with pytest.raises(ValueError, match=r"parameter group 1: .*differentiable"):
         member([{"params": [first]}, {"params": [second], "differentiable": True}])
 
 
-@members
+@kinds
 @pytest.mark.parametrize("flags", EAGER.values(), ids=EAGER.keys())
 def test_the_path_that_was_asked_for_runs(member: Member, flags: Options) -> None:
     (param,) = parameters(shapes=[(3,)])
@@ -203,7 +207,7 @@ def test_the_path_that_was_asked_for_runs(member: Member, flags: Options) -> Non
         assert f"run by {asked[0] if asked else 'loop'}" in text
 
 
-@members
+@kinds
 def test_without_the_compiled_kernel_everything_else_runs(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:

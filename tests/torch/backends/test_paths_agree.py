@@ -15,10 +15,10 @@ from tests.torch.cases import (
     Member,
     Options,
     bits_of,
+    branches,
     drive,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -50,21 +50,23 @@ def test_every_path_gives_the_same_bits(
     assert all(same_bits(by_path[0], other) for other in by_path[1:])
 
 
-@members
+@branches
 @dtypes
 def test_capturable_paths_give_the_same_bits(
-    member: Member, dtype: torch.dtype
+    member: Member, options: Options, dtype: torch.dtype
 ) -> None:
     start = parameters(dtype, WIDE_SHAPES)
     grads = with_gaps(gradients(start, STEPS))
     loop, foreach = (
-        bits_of(run(member, start, grads, capturable=True, foreach=foreach)[1])
+        bits_of(
+            run(member, start, grads, capturable=True, foreach=foreach, **options)[1]
+        )
         for foreach in (False, True)
     )
     assert same_bits(loop, foreach)
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_splitting_a_bucket_changes_nothing(member: Member, flags: Options) -> None:
     start = parameters(shapes=WIDE_SHAPES)
@@ -99,7 +101,7 @@ def test_cutting_a_parameter_in_pieces_changes_nothing(
         assert same_bits(torch.cat(parts), whole)
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_the_order_of_parameters_changes_nothing(
     member: Member, flags: Options

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.torch import rounding
 from tests.torch.cases import (
+    COMPUTED,
     EAGER,
     PATHS,
     Member,
@@ -16,6 +17,7 @@ from tests.torch.cases import (
     follow,
     give,
     gradients,
+    kinds,
     members,
     numbers_of,
     parameters,
@@ -121,7 +123,7 @@ def test_one_float32_step_is_right_to_two_ulps(member: Member) -> None:
     assert np.all(ulps <= 2 * np.spacing(abs(expected).astype(np.float32)))
 
 
-@members
+@kinds
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_moments_of_short_parameters_are_float32(
     member: Member, dtype: torch.dtype
@@ -134,7 +136,7 @@ def test_moments_of_short_parameters_are_float32(
 
 
 @members
-@paths()
+@paths(COMPUTED)
 def test_a_loss_falls_and_maximize_makes_it_rise(
     member: Member, flags: Options
 ) -> None:

@@ -16,7 +16,6 @@ from tests.torch.cases import (
     give,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -45,7 +44,7 @@ def test_a_state_dict_from_before_a_flag_loads(member: Member, flag: str) -> Non
     assert second.skipped_steps == 0
 
 
-@members
+@kinds
 def test_an_optimizer_pickled_before_a_flag_steps(member: Member) -> None:
     _, optimizer = run(member, start := parameters(), gradients(start, 2))
     state = optimizer.__getstate__()
@@ -58,7 +57,7 @@ def test_an_optimizer_pickled_before_a_flag_steps(member: Member) -> None:
     drive(revived, revived.param_groups[0]["params"], gradients(start, 1))
 
 
-@members
+@kinds
 def test_names_are_saved_and_loaded_as_torch_does(member: Member) -> None:
     start = parameters(shapes=[(2,), (3,)])
     grads = gradients(start, 2)
@@ -82,7 +81,7 @@ def test_names_are_saved_and_loaded_as_torch_does(member: Member) -> None:
         drive(optimizer, optimizer.param_groups[0]["params"], grads)
 
 
-@members
+@kinds
 def test_a_fresh_state_dict_loads_into_a_trained_optimizer(member: Member) -> None:
     start = parameters()
     params, optimizer = run(member, start, gradients(start, 3))
@@ -92,7 +91,7 @@ def test_a_fresh_state_dict_loads_into_a_trained_optimizer(member: Member) -> No
     assert {int(optimizer.state[p]["step"]) for p in params} == {1}
 
 
-@members
+@kinds
 @paths(CAPTURABLE)
 def test_moments_loaded_in_other_strides_lie_as_the_parameter_does(
     member: Member, flags: Options
@@ -110,7 +109,7 @@ def test_moments_loaded_in_other_strides_lie_as_the_parameter_does(
     assert same_bits(resumed, whole)
 
 
-@members
+@kinds
 def test_torchs_distributed_state_dict_functions_take_it(member: Member) -> None:
     from torch.distributed.checkpoint import state_dict as dcp
 

@@ -80,7 +80,7 @@ def test_a_run_may_resume_on_another_path(
         torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
 
 
-@members
+@kinds
 @pytest.mark.parametrize("capturable", [False, True])
 def test_capturing_may_be_switched_after_loading(
     member: Member, capturable: bool
@@ -96,7 +96,7 @@ def test_capturing_may_be_switched_after_loading(
         assert step == 4
 
 
-@members
+@kinds
 def test_short_parameters_keep_their_long_moments(
     member: Member, tmp_path: Path
 ) -> None:
@@ -109,7 +109,7 @@ def test_short_parameters_keep_their_long_moments(
         assert same_bits(bits_of(first), bits_of(second))
 
 
-@members
+@kinds
 @paths({name: PATHS[name] for name in ("default", "capturable default")})
 def test_loading_shares_nothing_with_the_given_state_dict(
     member: Member, flags: Options
@@ -212,6 +212,7 @@ torch.save(param.detach(), sys.argv[2])
 """
 
 
+@pytest.mark.process
 def test_another_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     from mementum.torch import AdaX
 

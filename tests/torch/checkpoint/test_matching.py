@@ -62,7 +62,7 @@ def assert_goes_on(
             assert same_bits(optimizer.state[mine][name], value)
 
 
-@members
+@kinds
 @pytest.mark.parametrize("state_dtype", FORMATS)
 def test_the_order_of_named_parameters_does_not_matter(
     member: Member, state_dtype: str

@@ -39,6 +39,7 @@ def in_another_process(saved: dict[Any, Any], folder: Path, threads: int) -> lis
     return written.read_text().splitlines()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("names", THIRDS, ids=" ".join)
 def test_a_run_goes_on_bit_for_bit_in_a_new_process(
     names: list[str], tmp_path: Path

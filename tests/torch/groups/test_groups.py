@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.torch.cases import (
     COMPILED,
+    COMPUTED,
     EAGER,
     PATHS,
     Member,
@@ -23,7 +24,7 @@ from tests.torch.cases import (
 )
 
 
-@members
+@kinds
 @paths()
 def test_a_group_has_its_own_hyperparameters(member: Member, flags: Options) -> None:
     start = parameters(shapes=[(4,), (3,), (2,)])
@@ -42,7 +43,7 @@ def test_a_group_has_its_own_hyperparameters(member: Member, flags: Options) -> 
 
 
 @members
-@paths()
+@paths(COMPUTED)
 def test_a_group_with_a_vanishing_rate_stays(member: Member, flags: Options) -> None:
     still, moving = twins(parameters(shapes=[(4,), (4,)]))
     before = still.detach().clone(), moving.detach().clone()
@@ -53,7 +54,7 @@ def test_a_group_with_a_vanishing_rate_stays(member: Member, flags: Options) -> 
     assert not torch.equal(moving, before[1])
 
 
-@members
+@kinds
 @paths()
 def test_a_group_added_in_training_starts_then(member: Member, flags: Options) -> None:
     old, new = parameters(shapes=[(4,), (3,)])
@@ -84,7 +85,7 @@ def test_dtypes_can_be_mixed(member: Member, flags: Options) -> None:
         assert optimizer.state[param]["square"].dtype == wide
 
 
-@members
+@kinds
 @paths()
 def test_a_closure_is_run_once_with_gradients(member: Member, flags: Options) -> None:
     (param,) = twins(parameters(shapes=[(4,)]))
@@ -111,7 +112,7 @@ def test_a_closure_is_run_once_with_gradients(member: Member, flags: Options) ->
     assert same_bits(param, other)
 
 
-@members
+@kinds
 @pytest.mark.parametrize("enabled", [False, True])
 def test_the_grad_mode_is_left_as_it_was(member: Member, enabled: bool) -> None:
     (param,) = twins(parameters(shapes=[(4,)]))
@@ -129,7 +130,7 @@ def test_the_grad_mode_is_left_as_it_was(member: Member, enabled: bool) -> None:
 
 
 @members
-@paths()
+@paths(COMPUTED)
 def test_zero_gradients_move_nothing_without_decay(
     member: Member, flags: Options
 ) -> None:
@@ -139,7 +140,7 @@ def test_zero_gradients_move_nothing_without_decay(
     assert same_bits(params, start)
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_tensor_rates_of_one_element_are_plain_rates(
     member: Member, flags: Options
@@ -157,7 +158,7 @@ def test_tensor_rates_of_one_element_are_plain_rates(
             member(twins(start), lr=many, **flags)
 
 
-@members
+@kinds
 @paths(PATHS)
 def test_a_tensor_rate_is_read_at_every_step(member: Member, flags: Options) -> None:
     start = parameters(shapes=[(4,)])
@@ -176,7 +177,7 @@ def test_a_tensor_rate_is_read_at_every_step(member: Member, flags: Options) -> 
     assert same_bits(params, others)
 
 
-@members
+@kinds
 def test_params_are_taken_from_a_generator_and_names_are_kept(member: Member) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
     member(p for p in model.parameters())
@@ -196,7 +197,7 @@ def test_params_are_taken_from_a_generator_and_names_are_kept(member: Member) ->
         member(mixed)
 
 
-@members
+@kinds
 def test_lazy_and_meta_parameters_can_be_listed(member: Member) -> None:
     with torch.device("meta"):
         model = torch.nn.Linear(3, 2)
@@ -207,7 +208,7 @@ def test_lazy_and_meta_parameters_can_be_listed(member: Member) -> None:
     assert optimizer.state[model.weight]["momentum"].is_meta
 
 
-@members
+@kinds
 @paths(COMPILED)
 def test_parameters_may_get_their_memory_after_the_optimizer(
     member: Member, flags: Options
@@ -236,7 +237,7 @@ def test_parameters_may_get_their_memory_after_the_optimizer(
     assert same_bits([p.detach() for p in model.parameters()], expected)
 
 
-@members
+@kinds
 def test_explaining_changes_nothing_and_names_the_path(member: Member) -> None:
     start = parameters(shapes=[(4,), (2,)])
     params, optimizer = run(member, start, gradients(start, 2), foreach=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.torch.cases import Member, bits_of, members, parameters, run, same_bits
+from tests.torch.cases import Member, bits_of, kinds, parameters, run, same_bits
 from torch import Tensor
 
 from mementum.torch import Adam
@@ -47,7 +47,7 @@ DISJOINT: dict[str, Build] = {
 }
 
 
-@members
+@kinds
 @pytest.mark.parametrize("build", OVERLAPPING.values(), ids=OVERLAPPING.keys())
 def test_parameters_that_share_memory_are_refused(member: Member, build: Build) -> None:
     first, second = (leaf(part) for part in build())
@@ -89,7 +89,7 @@ APART = {
 }
 
 
-@members
+@kinds
 @pytest.mark.parametrize("build", REPEATING.values(), ids=REPEATING.keys())
 def test_a_parameter_that_repeats_an_element_is_refused(
     member: Member, build: Callable[[], Tensor]
@@ -108,7 +108,7 @@ def test_strides_that_repeat_nothing_are_accepted(build: Callable[[], Tensor]) -
     Adam([leaf(build())])
 
 
-@members
+@kinds
 def test_a_parameter_listed_twice_is_refused(member: Member) -> None:
     (param,) = parameters(shapes=[(3,)])
     with (
@@ -120,7 +120,7 @@ def test_a_parameter_listed_twice_is_refused(member: Member) -> None:
         member([{"params": [param]}, {"params": [param]}])
 
 
-@members
+@kinds
 def test_a_refused_group_leaves_the_optimizer_unchanged(member: Member) -> None:
     params, optimizer = run(member, start := parameters(), [start])
     before = bits_of(optimizer)
@@ -148,7 +148,7 @@ def test_a_refused_group_leaves_the_optimizer_unchanged(member: Member) -> None:
     optimizer.step()
 
 
-@members
+@kinds
 def test_what_is_no_group_is_refused_as_torch_refuses_it(member: Member) -> None:
     optimizer = member([torch.ones(3, requires_grad=True)])
     with pytest.raises(TypeError, match="param_group must be a dict"):

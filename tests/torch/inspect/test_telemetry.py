@@ -66,7 +66,7 @@ def test_the_update_is_what_the_last_step_added(
     assert (found.coordinates, found.steps) == (18, 5)
 
 
-@members
+@kinds
 @stored
 def test_it_reads_every_format_alike(member: Member, flags: Options) -> None:
     start = parameters(shapes=LARGE)
@@ -80,7 +80,7 @@ def test_it_reads_every_format_alike(member: Member, flags: Options) -> None:
     assert found.rms_weight == pytest.approx(expected.rms_weight, rel=0.01)
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_reading_changes_nothing(member: Member, flags: Options) -> None:
     start = parameters()
@@ -118,7 +118,7 @@ def test_groups_are_read_apart_and_added_up() -> None:
     assert found.overall.coordinates == 40
 
 
-@members
+@kinds
 def test_before_the_first_step_there_is_nothing_to_read(member: Member) -> None:
     optimizer = member(parameters())
     found = optimizer.telemetry()

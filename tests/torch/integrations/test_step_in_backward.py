@@ -7,57 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.cases import Member, Options, bits_of, kinds, members, same_bits
+from tests.torch.cases import Member, Options, bits_of, kinds, same_bits
+from tests.torch.integrations.tied import batches, built, forms, loss_of, make
 from torch import Tensor
 from torch.nn import Module
 
-from mementum.torch import AdamW, AdaX, FamilyOptimizer, param_groups, step_in_backward
-
-FORMS: dict[str, Options] = {
-    "default": {},
-    "foreach": {"foreach": True},
-    "loop": {"foreach": False, "fused": False},
-    "capturable": {"capturable": True},
-    "bfloat16": {"state_dtype": torch.bfloat16},
-    "float8": {"state_dtype": "float8"},
-    "maximize": {"maximize": True},
-}
-forms = pytest.mark.parametrize("flags", FORMS.values(), ids=FORMS.keys())
+from mementum.torch import AdaX, FamilyOptimizer, param_groups, step_in_backward
 
 
-class Tied(Module):
-    """A model whose first and last layer are one, with a layer of 4,096 elements."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = torch.nn.Linear(64, 64)
-        self.norm = torch.nn.LayerNorm(64)
-        self.last = torch.nn.Linear(64, 64, bias=False)
-        self.last.weight = self.first.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.tanh(self.norm(self.first(x))))
-
-
-def built(kind: Callable[[], Module] = Tied) -> Module:
-    torch.manual_seed(0)
-    return kind()
-
-
-def batches(count: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(3, 64, generator=generator) for _ in range(count)]
-
-
-def loss_of(model: Module, batch: Tensor) -> Tensor:
-    return (model(batch) - batch).square().mean()
-
-
-def make(member: Member, **flags: Any) -> Callable[[Any], FamilyOptimizer]:
-    return lambda params: member(params, lr=0.01, **flags)
-
-
-@members
+@kinds
 @forms
 def test_it_is_the_ordinary_loop(member: Member, flags: Options) -> None:
     plain, model = built(), built()
@@ -183,7 +141,7 @@ def test_removed_it_steps_no_more(member: Member) -> None:
     assert not same_bits(bits_of(steps.optimizer), before)
 
 
-@members
+@kinds
 def test_state_replaced_while_it_stepped_is_what_the_step_continues(
     member: Member,
 ) -> None:
@@ -208,33 +166,6 @@ def test_state_replaced_while_it_stepped_is_what_the_step_continues(
         optimizer.step()
     ends = [[p.detach() for p in trained.parameters()] for trained in (plain, model)]
     assert same_bits(*ends)
-
-
-@members
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("clip_norm", 1.0),
-        ("nonfinite", "skip"),
-        ("nonfinite", "raise"),
-        ("differentiable", True),
-    ],
-)
-def test_what_needs_all_gradients_is_refused(
-    member: Member, name: str, value: Any
-) -> None:
-    message = rf"^{member.__name__}: {name} is {value!r} in step_in_backward, but"
-    model = built()
-    with pytest.raises(ValueError, match=message):
-        step_in_backward(model, make(member, **{name: value}))
-    assert all(not param._post_accumulate_grad_hooks for param in model.parameters())
-    if name != "differentiable":
-        steps = step_in_backward(model, make(member))
-        steps.optimizer.param_groups[0][name] = value
-        before = bits_of(steps.optimizer)
-        with pytest.raises(ValueError, match=message):
-            loss_of(model, batches(1)[0]).backward()
-        assert same_bits(bits_of(steps.optimizer), before)
 
 
 def regroup(optimizer: FamilyOptimizer) -> None:
@@ -280,22 +211,7 @@ def test_groups_may_be_edited(
     assert same_bits(bits_of(steps.optimizer), bits_of(optimizer))
 
 
-@members
-@pytest.mark.parametrize("trained", [False, True], ids=["new", "trained"])
-def test_another_storage_is_refused(member: Member, trained: bool) -> None:
-    model = built()
-    steps = step_in_backward(model, make(member))
-    if trained:
-        loss_of(model, batches(1)[0]).backward()
-    before = bits_of(steps.optimizer)
-    steps.optimizer.param_groups[0]["state_dtype"] = "bfloat16"
-    message = rf"^{member.__name__}: state_dtype has become 'bfloat16', and the moments"
-    with pytest.raises(ValueError, match=message):
-        loss_of(model, batches(1)[0]).backward()
-    assert same_bits(bits_of(steps.optimizer), before)
-
-
-@members
+@kinds
 def test_a_parameter_that_has_left_keeps_its_gradient(member: Member) -> None:
     model = built()
     steps = step_in_backward(model, make(member))
@@ -310,44 +226,6 @@ def test_a_parameter_that_has_left_keeps_its_gradient(member: Member) -> None:
     for each, old in zip(others, before[1], strict=True):
         assert each.grad is None
         assert not torch.equal(each, old)
-
-
-@kinds
-def test_a_scaler_is_refused(member: Member) -> None:
-    model = built()
-    steps = step_in_backward(model, make(member))
-    scaler = torch.amp.GradScaler("cpu")
-    scaler.scale(loss_of(model, batches(1)[0])).backward()
-    message = rf"^{member.__name__}: a GradScaler knows"
-    with pytest.raises(RuntimeError, match=message):
-        scaler.step(steps.optimizer)
-
-
-def test_what_is_no_optimizer_of_ours_is_refused() -> None:
-    with pytest.raises(TypeError, match="make_optimizer returned SGD"):
-        step_in_backward(built(), torch.optim.SGD)  # type: ignore[arg-type]
-    stranger = torch.ones(3, requires_grad=True)
-    message = "parameter 'x' is not the model's"
-    with pytest.raises(ValueError, match=message):
-        step_in_backward(built(), lambda params: AdamW([*params, ("x", stranger)]))
-
-
-def test_arguments_of_other_kinds_are_refused() -> None:
-    model: Any = [torch.nn.Parameter(torch.ones(3))]
-    with pytest.raises(TypeError, match=r"^step_in_backward: model is list"):
-        step_in_backward(model, make(AdaX))
-    optimizer: Any = AdaX(built().parameters())
-    message = "^step_in_backward: make_optimizer is AdaX; it is a function"
-    with pytest.raises(TypeError, match=message):
-        step_in_backward(built(), optimizer)
-
-
-def test_a_wrapper_that_adds_up_gradients_later_is_refused() -> None:
-    class DistributedDataParallel(Module):
-        pass
-
-    with pytest.raises(ValueError, match="the model is a DistributedDataParallel"):
-        step_in_backward(DistributedDataParallel(), make(AdaX))
 
 
 def test_frozen_parameters_are_left_alone() -> None:
@@ -385,29 +263,3 @@ def test_one_gradient_exists_at_a_time(member: Member) -> None:
         loss_of(each, batches(1)[0]).backward()
     assert max(kept) == sum(p.nbytes for p in plain.parameters())
     assert max(freed) == max(p.nbytes for p in model.parameters())
-
-
-@kinds
-def test_a_second_optimizer_of_the_same_parameters_is_refused(member: Member) -> None:
-    model = built()
-    steps = step_in_backward(model, make(member))
-    message = rf"'first.weight' is stepped in the .* already, by {member.__name__}"
-    with pytest.raises(ValueError, match=message):
-        step_in_backward(model, make(member))
-    loss_of(model, batches(1)[0]).backward()
-    assert steps.optimizer.state
-    steps.remove()
-    again = step_in_backward(model, make(member))
-    loss_of(model, batches(1)[0]).backward()
-    assert again.optimizer.state
-
-
-@kinds
-def test_names_that_outnumber_the_parameters_are_refused(member: Member) -> None:
-    model = built()
-    optimizer = step_in_backward(model, make(member)).optimizer
-    optimizer.param_groups[0]["param_names"].pop()
-    message = rf"^{member.__name__}: a group has 4 params and 3 param_names"
-    with pytest.raises(ValueError, match=message):
-        loss_of(model, batches(1)[0]).backward()
-    assert not optimizer.state

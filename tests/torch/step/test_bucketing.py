@@ -20,7 +20,6 @@ from tests.torch.cases import (
     give,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -138,7 +137,7 @@ def test_a_change_between_steps_counts(
     assert same_bits(walk(forget=False), walk(forget=True))
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_wider_moments_are_computed_with_and_kept(
     member: Member, flags: Options
@@ -156,7 +155,7 @@ def test_wider_moments_are_computed_with_and_kept(
         assert same_bits(ends[0], ends[1])
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_a_gradient_may_be_wider_than_its_parameter(
     member: Member, flags: Options
@@ -174,7 +173,7 @@ def test_a_gradient_may_be_wider_than_its_parameter(
     assert same_bits(ends[0], ends[1])
 
 
-@members
+@kinds
 def test_a_changing_set_of_gradients_is_followed(member: Member) -> None:
     start = parameters(torch.float64, [(4,)] * 5)
     grads = gradients(start, 31)
@@ -188,7 +187,7 @@ def test_a_changing_set_of_gradients_is_followed(member: Member) -> None:
         assert same_bits(param, alone)
 
 
-@members
+@kinds
 @paths(EAGER)
 def test_gradients_are_let_go(member: Member, flags: Options) -> None:
     (param,) = parameters(shapes=[(3,)])
@@ -200,7 +199,7 @@ def test_gradients_are_let_go(member: Member, flags: Options) -> None:
     assert gone() is None
 
 
-@members
+@kinds
 @pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
 @pytest.mark.parametrize(
     ("end", "options"),
@@ -242,7 +241,7 @@ def _fail(*arguments: object) -> NoReturn:
     raise FloatingPointError
 
 
-@members
+@kinds
 def test_an_optimizer_can_be_collected(member: Member) -> None:
     params, optimizer = run(member, start := parameters(), gradients(start, 2))
     gone = weakref.ref(optimizer)

@@ -12,12 +12,14 @@ from tests.torch.cases import (
     drive,
     give,
     gradients,
+    kinds,
     members,
     parameters,
     paths,
     run,
     same_bits,
     settings,
+    settings_and_paths,
     with_gaps,
 )
 from torch import Tensor
@@ -39,8 +41,7 @@ class NothingIsRead(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@settings
-@paths(CAPTURABLE)
+@settings_and_paths(CAPTURABLE)
 @pytest.mark.parametrize("tensors", [False, True], ids=["plain", "tensors"])
 def test_no_number_is_read_back(
     member: Member, options: Options, flags: Options, tensors: bool
@@ -94,7 +95,7 @@ def test_a_captured_run_is_the_eager_one_to_a_few_roundings(
 
 
 @members
-@paths(CAPTURABLE)
+@paths({"capturable": CAPTURABLE["capturable default"]})
 def test_rates_and_betas_may_change_on_the_device(
     member: Member, flags: Options
 ) -> None:
@@ -117,7 +118,7 @@ def graph_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
 
 
-@members
+@kinds
 @pytest.mark.usefixtures("graph_capture")
 def test_a_capture_of_numbers_from_the_host_is_refused(member: Member) -> None:
     (param,) = parameters(shapes=[(3,)])
@@ -143,7 +144,7 @@ def test_a_state_on_the_host_follows_when_capturing_begins(member: Member) -> No
         assert optimizer.state[param]["square"] is square
 
 
-@members
+@kinds
 def test_zero_size_parameters_are_counted(member: Member) -> None:
     empty = [torch.zeros(0, requires_grad=True)]
     _, optimizer = run(member, empty, [[torch.zeros(0)]] * 2, capturable=True)

@@ -15,7 +15,6 @@ from tests.torch.cases import (
     give,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -43,7 +42,7 @@ def clipped(grads: list[Tensor], max_norm: float) -> list[Tensor]:
     return [grad * coefficient for grad in grads]
 
 
-@members
+@kinds
 @paths()
 def test_a_clipped_step_is_the_step_of_clipped_gradients(
     member: Member, flags: Options
@@ -114,7 +113,7 @@ def test_the_norm_is_one_over_all_groups(member: Member, flags: Options) -> None
     assert divided.clipped_steps == optimizer.clipped_steps > 0
 
 
-@members
+@kinds
 def test_groups_must_agree_on_the_norm(member: Member) -> None:
     first, second = parameters(shapes=[(3,), (3,)])
     groups = [{"params": [first]}, {"params": [second], "clip_norm": 2.0}]
@@ -133,14 +132,14 @@ def test_groups_must_agree_on_the_norm(member: Member) -> None:
     assert not optimizer.state
 
 
-@members
+@kinds
 @pytest.mark.parametrize("value", [0, -1.0, nan, inf, "1", True, torch.ones(())])
 def test_a_bad_limit_is_refused(member: Member, value: object) -> None:
     with pytest.raises((TypeError, ValueError), match=rf"^{member.__name__}: clip_nor"):
         member(parameters(shapes=[(3,)]), clip_norm=value)
 
 
-@members
+@kinds
 def test_a_step_that_is_differentiated_is_not_clipped(member: Member) -> None:
     with pytest.raises(ValueError, match=r"clip_norm is 1\.0 and differentiable"):
         member(parameters(shapes=[(3,)]), clip_norm=1.0, differentiable=True)
@@ -177,7 +176,7 @@ def test_a_norm_that_is_not_finite_meets_the_policy(
     torch.testing.assert_close(through, expected, rtol=0, atol=0, equal_nan=True)
 
 
-@members
+@kinds
 def test_the_strictest_policy_of_any_group_meets_the_norm(member: Member) -> None:
     watched, free = twins(parameters(shapes=[(3,), (3,)]))
     groups = [{"params": [watched], "nonfinite": "skip"}, {"params": [free]}]
@@ -189,7 +188,7 @@ def test_the_strictest_policy_of_any_group_meets_the_norm(member: Member) -> Non
     assert same_bits(bits_of(optimizer), before)
 
 
-@members
+@kinds
 def test_finite_gradients_past_the_root_of_the_largest_float_are_no_bad_ones(
     member: Member,
 ) -> None:
@@ -200,7 +199,7 @@ def test_finite_gradients_past_the_root_of_the_largest_float_are_no_bad_ones(
     assert optimizer.clipped_steps == 1
 
 
-@members
+@kinds
 def test_counts_survive_a_checkpoint(member: Member) -> None:
     start = parameters(shapes=[(3,)])
     params, optimizer = run(member, start, gradients(start, 3), clip_norm=1e-3)

@@ -18,7 +18,6 @@ from tests.torch.cases import (
     give,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -44,7 +43,7 @@ def a_fresh_compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
-@members
+@kinds
 @paths({name: PATHS[name] for name in ("default", *CAPTURABLE)})
 def test_a_compiled_step_is_the_eager_one(member: Member, flags: Options) -> None:
     start = parameters()
@@ -76,7 +75,8 @@ def test_a_whole_graph_steps_as_eager_does_and_is_compiled_once(
     member: Member, flags: Options, backend: str
 ) -> None:
     start = parameters(shapes=[(3, 4), (5,)])
-    grads = gradients(start, 101)
+    # More than the eight times that torch compiles before it gives up.
+    grads = gradients(start, 21)
     states = []
     compiler = CompileCounterWithBackend(backend)
     for compiled in (False, True):
@@ -102,7 +102,8 @@ def test_a_whole_graph_steps_as_eager_does_and_is_compiled_once(
     ("member", "backend"),
     [(member, backend) for member in KINDS for backend in BACKENDS]
     # With a C++ compiler, which takes seconds, the default one too.
-    + [(KINDS[0], "inductor")] * (shutil.which("g++") is not None),
+    + [pytest.param(KINDS[0], "inductor", marks=pytest.mark.process)]
+    * (shutil.which("g++") is not None),
 )
 def test_a_graph_around_the_step_keeps_its_order(member: Member, backend: str) -> None:
     start = parameters(shapes=[(4,), (2, 3)])
@@ -237,7 +238,7 @@ def test_a_compiled_training_loop_is_the_eager_one(member: Member) -> None:
     assert same_bits(train(True), train(False))
 
 
-@members
+@kinds
 def test_steps_and_rates_recompile_nothing(member: Member) -> None:
     (param,) = parameters(shapes=[(3,)])
     optimizer = member([param])
@@ -272,6 +273,7 @@ def test_schedulers_know_that_a_compiled_step_was_taken(member: Member) -> None:
             scheduler.step()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_the_default_compiler_takes_a_step() -> None:
     from mementum.torch import AdaX

@@ -12,6 +12,7 @@ from tests.torch.cases import (
     Member,
     Options,
     gradients,
+    kinds,
     members,
     parameters,
     run,
@@ -124,7 +125,7 @@ def test_a_rate_is_learned_through_the_step(member: Member) -> None:
     assert slope < 0
 
 
-@members
+@kinds
 def test_the_graph_reaches_no_further_than_asked(member: Member) -> None:
     start = parameters(shapes=[(3,)])
     params, optimizer = run(member, start, gradients(start, 2))

@@ -11,6 +11,7 @@ from tests.torch.cases import (
     Member,
     Options,
     bits_of,
+    branches,
     drive,
     give,
     gradients,
@@ -20,7 +21,6 @@ from tests.torch.cases import (
     paths,
     run,
     same_bits,
-    settings,
     twins,
 )
 from torch import Tensor
@@ -57,7 +57,7 @@ def test_a_skipped_step_never_was(member: Member, flags: Options, value: float) 
         assert same_bits(bits_of(optimizer), expected)
 
 
-@members
+@kinds
 @values
 def test_a_bad_first_step_leaves_nothing_behind(member: Member, value: float) -> None:
     start = parameters(shapes=SHAPES)
@@ -115,7 +115,7 @@ def test_paths_agree_on_what_is_not_finite(member: Member) -> None:
         torch.testing.assert_close(end, ends[0], rtol=0, atol=0, equal_nan=True)
 
 
-@members
+@kinds
 def test_a_policy_belongs_to_its_group(member: Member) -> None:
     watched, free = twins(parameters(shapes=[(3,), (3,)]))
     groups = [{"params": [watched], "nonfinite": "skip"}, {"params": [free]}]
@@ -131,7 +131,7 @@ def test_a_policy_belongs_to_its_group(member: Member) -> None:
     assert free.detach().isnan().tolist() == [False, True, False]
 
 
-@members
+@kinds
 def test_skipped_steps_survive_a_checkpoint(member: Member) -> None:
     start = parameters(shapes=[(3,)])
     bad = [[torch.full((3,), nan)]]
@@ -145,7 +145,7 @@ def test_skipped_steps_survive_a_checkpoint(member: Member) -> None:
     assert other.skipped_steps == 3
 
 
-@members
+@kinds
 def test_an_infinite_complex_gradient_is_skipped(member: Member) -> None:
     start = parameters(torch.complex64, [(3,)])
     for value in (complex(nan, 0), complex(0, inf)):
@@ -160,7 +160,7 @@ def test_an_infinite_complex_gradient_is_skipped(member: Member) -> None:
     assert optimizer.skipped_steps == 0
 
 
-@members
+@kinds
 @pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str
 )
@@ -175,7 +175,7 @@ def test_large_and_tiny_gradients_are_finite(
     assert optimizer.skipped_steps == 0
 
 
-@members
+@kinds
 @paths()
 def test_a_sparse_gradient_is_refused_by_name(member: Member, flags: Options) -> None:
     model = torch.nn.Embedding(5, 2, sparse=True)
@@ -189,16 +189,17 @@ def test_a_sparse_gradient_is_refused_by_name(member: Member, flags: Options) ->
     assert not optimizer.state
 
 
-@settings
+@branches
 @paths()
+@pytest.mark.parametrize("maximize", [False, True], ids=["", "maximize"])
 def test_no_gradient_is_modified(
-    member: Member, options: Options, flags: Options
+    member: Member, options: Options, flags: Options, maximize: bool
 ) -> None:
     params = twins(
         [*parameters(torch.float32), *parameters(torch.complex64, [(3,)], seed=3)]
     )
     params += twins(parameters(torch.bfloat16, [(3,)], seed=4))
-    optimizer = member(params, maximize=True, **options, **flags)
+    optimizer = member(params, maximize=maximize, **options, **flags)
     for step in gradients(params, 2):
         give(params, step)
         held = [(p.grad, p.grad._version) for p in params]
@@ -209,7 +210,7 @@ def test_no_gradient_is_modified(
             assert param.grad._version == version
 
 
-@members
+@kinds
 @paths(EAGER | {"capturable": CAPTURABLE["capturable default"]})
 def test_autograd_notices_that_a_parameter_has_changed(
     member: Member, flags: Options
@@ -224,7 +225,7 @@ def test_autograd_notices_that_a_parameter_has_changed(
         loss.backward()
 
 
-@members
+@kinds
 @pytest.mark.parametrize("path", PATHS)
 def test_zero_grad_forgets_gradients_and_not_moments(member: Member, path: str) -> None:
     params, optimizer = run(

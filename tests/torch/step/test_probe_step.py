@@ -6,7 +6,6 @@ import pytest
 import torch
 from tests.torch.cases import (
     EAGER,
-    PATHS,
     Member,
     Options,
     bits_of,
@@ -15,7 +14,7 @@ from tests.torch.cases import (
     parameters,
     paths,
     same_bits,
-    settings,
+    settings_and_paths,
     twins,
 )
 from torch import Tensor
@@ -35,8 +34,7 @@ def rehearse(optimizer: FamilyOptimizer, params: list[Tensor]) -> None:
         group["lr"] = lr
 
 
-@settings
-@paths(PATHS)
+@settings_and_paths()
 def test_a_rehearsal_changes_nothing_and_begins_the_state(
     member: Member, options: Options, flags: Options
 ) -> None:
@@ -95,8 +93,7 @@ def test_one_group_with_a_rate_is_enough_to_count() -> None:
     assert [optimizer.state[param]["step"] for param in params] == [1, 1]
 
 
-@settings
-@paths(EAGER)
+@settings_and_paths(EAGER)
 def test_later_steps_without_rate_count_and_leave_the_parameters(
     member: Member, options: Options, flags: Options
 ) -> None:

@@ -15,7 +15,6 @@ from tests.torch.cases import (
     give,
     gradients,
     kinds,
-    members,
     parameters,
     paths,
     run,
@@ -38,7 +37,7 @@ def scaled_step(optimizer: Any, scale: Any, found_inf: Any = None) -> None:
     del optimizer.grad_scale, optimizer.found_inf
 
 
-@members
+@kinds
 @paths()
 def test_unscaling_in_the_step_is_unscaling_before_it(
     member: Member, flags: Options
@@ -82,7 +81,7 @@ def test_a_step_with_an_infinity_never_was(
     assert {int(optimizer.state[p]["step"]) for p in params} == {4}
 
 
-@members
+@kinds
 @paths(CAPTURABLE)
 def test_a_captured_step_asks_for_no_verdict(member: Member, flags: Options) -> None:
     start = parameters()
@@ -213,7 +212,7 @@ def test_one_scaler_serves_several_optimizers() -> None:
     assert scaler.get_scale() == SCALE / 2
 
 
-@members
+@kinds
 def test_a_scale_that_the_user_has_set_is_divided_out(member: Member) -> None:
     start = parameters()
     grads = gradients(start, 2)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROCESSES = 2
 PROGRAM = """
 import json, sys
@@ -14,9 +16,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
-from mementum.torch.gradients import read
-from mementum.torch import intake
-from mementum.torch.groups import EXECUTION
+from mementum.torch.groups.options import EXECUTION
+from mementum.torch.step import gradient_scaling as intake
+from mementum.torch.step.gradient_norms import read
 
 rank, size, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 dist.init_process_group(
@@ -55,6 +57,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.process
 def test_every_process_is_told_the_norm_of_the_whole(tmp_path: Path) -> None:
     store = tmp_path / "store"
     running = [
