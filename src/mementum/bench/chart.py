@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mementum import install
 from mementum.bench.case import CASES
 from mementum.bench.entrant import CLASSES, FORMATS
 from mementum.bench.run import DENSE, Row
@@ -31,7 +32,7 @@ def check(path: Path) -> None:
     """
     if find_spec("matplotlib") is None:
         raise ModuleNotFoundError(
-            '--plot needs matplotlib: pip install "mementum[lab]"'
+            f"--plot needs matplotlib: run {install.command('lab')}."
         )
     from matplotlib.backend_bases import FigureCanvasBase
 

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mementum
+from mementum import install
 from mementum.torch.backends import native
 
 COMPILERS = ("c++", "g++", "clang++")
-REINSTALL = (
-    "`pip install --force-reinstall --no-deps --no-cache-dir mementum` (or `.` in its "
-    "source tree)"
-)
+REINSTALL = install.command("", "--force-reinstall", "--no-deps", "--no-cache-dir")
 # What the machine field of an ELF or Mach-O header says.
 _ELF = {3: "i386", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 _MACH_O = {0x01000007: "x86_64", 0x0100000C: "aarch64"}

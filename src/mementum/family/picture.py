@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mementum import install
 from mementum.family.memory import Average
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def check(path: Path) -> None:
     """Refuse a path that no picture can be written to, before any work is done."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ModuleNotFoundError(
-            'a picture needs matplotlib, which is in the lab extra: "mementum[lab]".'
+            f"a picture needs matplotlib: run {install.command('lab')}."
         )
     if not path.absolute().parent.is_dir():
         raise ValueError(f"{path} cannot be written: there is no such folder.")
