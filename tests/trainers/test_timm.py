@@ -68,7 +68,7 @@ def test_the_optimizer_by_name_is_the_class(
     member: Member, name: str, facts: dict[str, Any]
 ) -> None:
     made = facts[member.__name__][name]
-    assert made["class"] == f"mementum.torch.optimizers.{member.__name__}"
+    assert made["class"] == f"mementum.{member.__name__}"
     # Two matrices decay; their biases and the norm's two vectors do not.
     assert made["decays"] == [[4, 0.0], [2, 0.1]]
     assert made["same"]

@@ -226,7 +226,9 @@ def _named(
 
 
 def _describe(member: type[FamilyOptimizer]) -> None:
-    """Give a class its recipe's page, and a signature with every flag by name."""
+    """Give a class its public name, its recipe's page, and every flag by name."""
+    # What pickles say, so that they can be read wherever the class moves.
+    member.__module__ = "mementum"
     member.__doc__ = (
         f"{inspect.getdoc(member.recipe.function)}\n\n"
         f"Source: {member.recipe.paper}\n\n"
