@@ -82,8 +82,13 @@ def test_it_reads_every_format_alike(member: Member, flags: Options) -> None:
 
 @kinds
 @paths(EAGER)
-def test_reading_changes_nothing(member: Member, flags: Options) -> None:
-    start = parameters()
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.complex128], ids=str
+)
+def test_reading_changes_nothing(
+    member: Member, flags: Options, dtype: torch.dtype
+) -> None:
+    start = parameters(dtype)
     _, optimizer = run(member, start, gradients(start, 3), **flags)
     before = bits_of(optimizer)
     optimizer.telemetry()

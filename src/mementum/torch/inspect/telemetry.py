@@ -171,7 +171,8 @@ def _read(param: Tensor, kept: Mapping[str, Any], rule: Rule, lr: float) -> _Sum
 def _update(momentum: Tensor, square: Tensor, c: Coefficients) -> Tensor:
     """Return what the step of these numbers moved the parameter by, but for decay."""
     root = (square.to(torch.float64) + c.eps_root).sqrt_().add_(c.eps_out)
-    return momentum.to(torch.float64).mul_(c.step_m).div_(root)
+    update: Tensor = momentum.to(torch.float64) * c.step_m / root
+    return update
 
 
 def _unmoved(square: Tensor, weight: float) -> Tensor:
