@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import is_
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
@@ -13,16 +15,15 @@ from torch.nn import Parameter
 from torch.optim.optimizer import ParamsT
 
 from mementum.family import picture
-from mementum.family.memory import Namespace
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
-from mementum.torch.backends import choose
-from mementum.torch.checkpoint import state_dict as checkpoint
+from mementum.torch.checkpoint.state_dict import annotate, check_form, resolve
 from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import (
     COUNTS,
     EXECUTION,
     Execution,
+    Group,
     named,
     plain,
     refuse_names,
@@ -34,13 +35,13 @@ from mementum.torch.groups.parameter_checks import (
 )
 from mementum.torch.inspect import explanation, telemetry
 from mementum.torch.inspect.telemetry import Telemetry
-from mementum.torch.state import sharding
-from mementum.torch.step import compiled, gradient_scaling, probe_step
-from mementum.torch.step.bucketing import Roster, Rosters, called
-from mementum.torch.step.coefficients import namespace, numbers, refuse_capture
-from mementum.torch.step.gradient_norms import refuse_sparse
-from mementum.torch.step.gradient_scaling import Intake, held, refuse_scaling, tally
-from mementum.torch.step.rule_cache import Rules
+from mementum.torch.state import State, sharding
+from mementum.torch.step import compiled, probe_step
+from mementum.torch.step.bucketing import BucketCache, GroupStep
+from mementum.torch.step.coefficients import namespace
+from mementum.torch.step.gradient_scaling import refuse_scaling
+from mementum.torch.step.procedure import take_step
+from mementum.torch.step.rule_cache import RuleCache
 
 Number = float | Tensor
 
@@ -66,27 +67,28 @@ class FamilyOptimizer(torch.optim.Optimizer):
             raise TypeError(
                 f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
             )
-        self._rosters = Rosters()
-        self._in_backward = False
+        self._buckets = BucketCache()
+        # Set while step_in_backward steps the parameters.
+        self.in_backward = False
         self._norm: float | Tensor | None = None
         self.names: dict[Tensor, str] = {}
         self._constructed = False
         defaults = plain({"lr": lr, **hyperparameters, **EXECUTION, **execution})
-        self._rules = Rules(self.recipe, differentiable=defaults["differentiable"])
+        self._rules = RuleCache(self.recipe, differentiable=defaults["differentiable"])
         super().__init__(params, defaults)
         self._constructed = True
-        self._enrol()
+        self._register()
         self._check_memory()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
-        self._rosters = Rosters()
+        self._buckets = BucketCache()
         differentiable = self.defaults.get("differentiable", False)
-        self._rules = Rules(self.recipe, differentiable=differentiable)
-        self._enrol()
+        self._rules = RuleCache(self.recipe, differentiable=differentiable)
+        self._register()
         self._norm = None
-        self._in_backward = self.__dict__.get("_in_backward", False)
+        self.in_backward = self.__dict__.get("in_backward", False)
         self.__dict__.setdefault("names", {})
         self._constructed = True
         for group in self.param_groups:
@@ -119,7 +121,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         anyway, and trainers that clip by themselves want the gradients unscaled.
         """
         captured = all(group["capturable"] for group in self.param_groups)
-        return captured or self._in_backward
+        return captured or self.in_backward
 
     def named_params(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter with its name, or with its place if it has none."""
@@ -140,10 +142,10 @@ class FamilyOptimizer(torch.optim.Optimizer):
         kept = {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)}
         super().add_param_group(kept | plain(param_group))
         try:
-            self._rules.of(len(self.param_groups) - 1, self.param_groups, math)
+            self._rules.rule(len(self.param_groups) - 1, self.param_groups, math)
             if self._constructed:
                 self._check_memory()
-                self._enrol()
+                self._register()
         except Exception:
             self.param_groups.pop()
             raise
@@ -166,7 +168,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
         if plot is not None:
             averages = {f"group {i}": rule.square for i, rule in enumerate(rules)}
             picture.draw(averages, Path(plot))
-        return explanation.text(self, rules)
+        return explanation.describe(
+            self.recipe,
+            self.param_groups,
+            self.state,
+            rules,
+            skipped_steps=self.skipped_steps,
+        )
 
     def telemetry(self) -> Telemetry:
         """Return what the state says: memory, sizes of updates, squares that rest.
@@ -174,19 +182,26 @@ class FamilyOptimizer(torch.optim.Optimizer):
         It is computed when asked, in one pass over the state; steps keep no record but
         two counts. Of sharded parameters it reads the shards of this process.
         """
-        return telemetry.of(self, self._rules_on_host())
+        return telemetry.measure(
+            self.param_groups,
+            self.state,
+            self._rules_on_host(),
+            skipped_steps=self.skipped_steps,
+            clipped_steps=self.clipped_steps,
+            gradient_norm=self.gradient_norm,
+        )
 
     def _rules_on_host(self) -> list[Rule]:
         """Return the rules of the groups, or refuse what a group says."""
-        self._rosters.refuse_other_storage(self.param_groups, self.recipe.name)
+        self._buckets.refuse_other_storage(self.param_groups, self.recipe.name)
         indices = range(len(self.param_groups))
-        return [self._rules.of(index, self.param_groups, math) for index in indices]
+        return [self._rules.rule(index, self.param_groups, math) for index in indices]
 
-    def _enrol(self) -> None:
-        """Keep what a compiled step is told: a number, and all parameters in a row."""
-        self._number = compiled.enrol(self)
-        self._every = [p for group in self.param_groups for p in group["params"]]
-        plain_tensors = {type(param) for param in self._every} <= {Tensor, Parameter}
+    def _register(self) -> None:
+        """Make the step known to graphs, with all parameters in a row."""
+        self._number = compiled.register(self._step_in_graph)
+        self._params = [p for group in self.param_groups for p in group["params"]]
+        plain_tensors = {type(param) for param in self._params} <= {Tensor, Parameter}
         self._traceable = plain_tensors and not self.defaults["differentiable"]
 
     def _check_memory(self) -> None:
@@ -204,7 +219,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
         Beside torch's keys each group says its rule, its parameters' shapes, and the
         version of the format. Like torch's, it shares the moments with the optimizer.
         """
-        handle = self.register_state_dict_post_hook(checkpoint.describe, prepend=True)
+        handle = self.register_state_dict_post_hook(
+            lambda _, state_dict: annotate(state_dict, self.param_groups), prepend=True
+        )
         try:
             return super().state_dict()
         finally:
@@ -220,7 +237,26 @@ class FamilyOptimizer(torch.optim.Optimizer):
         is then unchanged.
         """
         with named_after(self.recipe.name):
-            checkpoint.load(self, state_dict)
+            loaded: Any = state_dict
+            if not isinstance(loaded, dict):
+                check_form(loaded)
+            loaded = loaded.copy()
+            for before in self._optimizer_load_state_dict_pre_hooks.values():
+                loaded = before(self, loaded) or loaded
+            groups, state = resolve(self.recipe, self.param_groups, loaded)
+            self._install(groups, state)
+            for after in self._optimizer_load_state_dict_post_hooks.values():
+                after(self)
+
+    def _install(self, groups: list[Group], state: Mapping[Any, Any]) -> None:
+        """Put groups and state in place, or leave the old if the new are refused."""
+        before = self.state, self.param_groups, self._buckets
+        try:
+            self.__setstate__({"state": state, "param_groups": groups})
+            self.check()
+        except Exception:
+            self.state, self.param_groups, self._buckets = before
+            raise
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -240,12 +276,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        scale = getattr(self, "grad_scale", None)
+        found_inf = getattr(self, "found_inf", None)
         if torch.compiler.is_compiling() and self._traceable:
-            compiled.call(self, self._number, self._every)
+            compiled.call(self._number, self._params, scale, found_inf)
             return loss
-        scaling = (getattr(self, name, None) for name in ("grad_scale", "found_inf"))
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            self._step(*scaling)
+            self._step(scale, found_inf)
         return loss
 
     # A scheduler wraps the step to learn that it was called, in a function that
@@ -253,77 +290,79 @@ class FamilyOptimizer(torch.optim.Optimizer):
     step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _step(self, grad_scale: Any = None, found_inf: Any = None) -> None:
-        groups = self.param_groups
-        self._rosters.refuse_other_storage(groups, self.recipe.name)
-        spaces = [namespace(group) for group in groups]
-        rules = [self._rules.of(i, groups, xp) for i, xp in enumerate(spaces)]
-        # Asked before state is begun.
-        rehearsed = not self.state and probe_step.is_one(groups)
-        try:
-            with named_after(self.recipe.name):
-                taken = self._gather(rules, grad_scale, found_inf)
-            for group in groups:
-                tally(group, "skipped_steps", taken.left_out)
-                tally(group, "clipped_steps", taken.clipped)
-            self._norm = taken.norm
-            if rehearsed or taken.left_out is True:
-                return
-            for index, (rule, xp) in enumerate(zip(rules, spaces, strict=True)):
-                _update(groups[index], self._rosters[index], rule, xp, taken)
-        finally:
-            self._rosters.release()
-
-    def _gather(self, rules: list[Rule], grad_scale: Any, found_inf: Any) -> Intake:
-        """Gather the tensors of a step, and say what it does with the gradients."""
-        groups, first, calls = self.param_groups, 0, []
-        refuse_capture(groups)
-        refuse_scaling(self._in_backward, grad_scale, found_inf)
-        for group, rule in zip(groups, rules, strict=True):
-            calls.append(called(group, peak=rule.peak, first=first))
+    def _step(
+        self, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
+    ) -> None:
+        groups, steps, first = self.param_groups, [], 0
+        self._buckets.refuse_other_storage(groups, self.recipe.name)
+        for index, group in enumerate(groups):
+            rule = self._rules.rule(index, groups, namespace(group))
+            steps.append(GroupStep.build(group, rule, first))
             first += len(group["params"])
-        changed = self._rosters.gather(calls, self.state)
-        if changed:
-            refuse_names([groups[index] for index in changed])
-            refuse_sparse(groups)
-        taken = gradient_scaling.of(groups, grad_scale, found_inf)
-        if changed and taken.left_out is not True:
-            self._rosters.divide(calls, changed, self.state, self.names)
-        return taken
+        if self.in_backward:
+            with named_after(self.recipe.name):
+                refuse_scaling(grad_scale, found_inf)
+        # Before state is begun.
+        probe = not self.state and probe_step.is_one(groups)
+        scaling = take_step(
+            steps,
+            self._buckets,
+            self.state,
+            grad_scale,
+            found_inf,
+            names=self.names,
+            optimizer=self.recipe.name,
+            update=not probe,
+        )
+        self._norm = scaling.norm
 
-    def _step_alone(self, index: int, place: int, roster: Roster) -> None:
-        """Step one parameter of a group, as the whole step would without the others."""
+    def step_parameter(self, index: int, place: int, buckets: BucketCache) -> None:
+        """Step one parameter of a group, as the whole step would without the others.
+
+        `buckets` are kept for that parameter from step to step. Errors: as `step`.
+        """
         group = self.param_groups[index]
-        alone = {**group, "params": [group["params"][place]]}
-        xp = namespace(group)
-        try:
+        param = group["params"][place]
+        alone = {**group, "params": [param]}
+        if "param_names" in group:
             with named_after(self.recipe.name):
                 refuse_names([group])
-                if "param_names" in group:
-                    alone["param_names"] = [group["param_names"][place]]
-                roster.refuse_other_storage(group)
-                refuse_capture([alone])
-            rule = self._rules.of(index, self.param_groups, xp, alone)
-            before = self.param_groups[:index]
-            first = place + sum(len(each["params"]) for each in before)
-            call = called(alone, peak=rule.peak, first=first)
-            with named_after(self.recipe.name):
-                if not roster.knows(self.state) or not roster.stands(call):
-                    refuse_sparse([alone])
-                    roster.divide(call, self.state, self.names)
-            _update(alone, roster, rule, xp, Intake())
-        finally:
-            roster.release()
+            alone["param_names"] = [group["param_names"][place]]
+        buckets.refuse_other_storage([alone], self.recipe.name)
+        rule = self._rules.rule(index, self.param_groups, namespace(group), alone)
+        first = place + sum(len(each["params"]) for each in self.param_groups[:index])
+        known = param in self.state
+        state: State = {param: self.state[param]} if known else defaultdict(dict)
+        with torch.no_grad():
+            take_step(
+                [GroupStep.build(alone, rule, first)],
+                buckets,
+                state,
+                names=self.names,
+                optimizer=self.recipe.name,
+            )
+        if not known:
+            self.state.update(state)
 
-
-def _update(
-    group: dict[str, Any], roster: Roster, rule: Rule, xp: Namespace, taken: Intake
-) -> None:
-    """Step a group whose tensors have been gathered."""
-    for bucket in roster.ready(group):
-        bucket.advance(capturable=group["capturable"], left_out=taken.left_out)
-        if bucket.params:
-            if isinstance(taken.left_out, Tensor):
-                bucket.grads = held(bucket.grads, taken.left_out)
-            backend = choose(group, bucket.params[0]).backend
-            backend.update(numbers(rule, group, bucket, xp, taken), bucket)
+    def _step_in_graph(
+        self,
+        places: Sequence[int],
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        grad_scale: Tensor | None,
+        found_inf: Tensor | None,
+    ) -> None:
+        """Take the step of a compiled graph, with the tensors that it has."""
+        # What schedulers look at; an attribute set inside a graph may not outlive it.
+        self._opt_called = True
+        own = [p for group in self.param_groups for p in group["params"]]
+        if len(own) != len(self._params) or not all(map(is_, own, self._params)):
+            raise RuntimeError(
+                f"{self.recipe.name}: param_groups hold other parameters than when "
+                "the step was compiled; begin a new optimizer with them."
+            )
+        with (
+            compiled.tensors_of_a_graph(own, places, params, grads),
+            torch.no_grad(),
+        ):
+            self._step(grad_scale, found_inf)

@@ -53,7 +53,7 @@ def stepped(
     p, g, m, v, *k = [tensor.clone() for tensor in tensors]
     state = {"step": 0, "momentum": m, "square": v, **({"peak": k[0]} if k else {})}
     bucket = Bucket(step=1, owners=[p], indices=[0], states=[state])
-    bucket.gather([g], peak=peak)
+    bucket.fetch([g], peak=peak)
     kernel.update(c, bucket)
     assert same_bits(g, tensors[1])
     return [p, m, v, *k]

@@ -26,7 +26,7 @@ from tests.torch.cases import (
 from torch import Tensor
 
 from mementum.torch import AdamNC, AdaX, Mementum
-from mementum.torch.step.bucketing import State
+from mementum.torch.state import State
 
 LARGE = [(64, 64), (5,)]
 STORED: dict[str, Options] = {

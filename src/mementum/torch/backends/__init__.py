@@ -13,15 +13,19 @@ from mementum.torch.backends.bucket import Bucket
 
 
 class Backend(Protocol):
-    """A module that runs the kernel."""
+    """A module that runs the kernel, on one kind of `device` or, if None, on all."""
 
     name: str
+    device: str | None
 
     def refuses(self, flags: Mapping[str, Any], param: Tensor) -> str | None:
         """Return why parameters like this one cannot run here, or None if they can."""
 
     def update(self, c: Coefficients, bucket: Bucket) -> None:
         """Take one step with the numbers `c`."""
+
+    def square_sums(self, grads: list[Tensor]) -> Tensor:
+        """Return the sum of squares of each real, dense gradient, in float64."""
 
 
 class Choice(NamedTuple):
@@ -33,6 +37,8 @@ class Choice(NamedTuple):
 
 # Fastest first.
 BACKENDS: tuple[Backend, ...] = (native, foreach, loop)
+# The flags of a group that asks for nothing.
+_FREE = {"fused": None, "foreach": None, "capturable": False, "differentiable": False}
 
 
 def choose(flags: Mapping[str, Any], param: Tensor) -> Choice:
@@ -46,7 +52,23 @@ def choose(flags: Mapping[str, Any], param: Tensor) -> Choice:
         if reason is None:
             return Choice(backend, refusals)
         refusals[backend.name] = reason
+    fused = [backend for backend in BACKENDS if backend.device is not None]
+    here = [backend for backend in fused if backend.device == param.device.type]
+    reasons = " and ".join(refusals[backend.name] for backend in here or fused)
     raise NotImplementedError(
-        f"fused is True, but {refusals[native.name]}; leave fused None, and the "
-        "fastest path that can serve is taken."
+        f"fused is True, but {reasons}; leave fused None, and the fastest path that "
+        "can serve is taken."
+    )
+
+
+def choose_for_sums(grads: list[Tensor]) -> Backend:
+    """Return the fastest backend that adds up the squares of all these gradients.
+
+    A norm is over all groups, so the paths that they ask for do not count.
+    """
+    kinds = {(grad.device, type(grad)): grad for grad in grads}.values()
+    return next(
+        backend
+        for backend in BACKENDS
+        if all(backend.refuses(_FREE, grad) is None for grad in kinds)
     )

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from mementum.family import noise
 from mementum.torch.backends.tensor_guard import Guard
-from mementum.torch.state import formats, rounding, sharding
+from mementum.torch.state import ParamState, formats, rounding, sharding
 from mementum.torch.state.formats import SCALE, Moment, MomentFormat, Stored
 from mementum.torch.state.moments import MOMENTS
 from mementum.torch.state.rounding import Numbering
 
-Purpose = Literal["state", "parameter"]
+_Purpose = Literal["state", "parameter"]
 
 
 @dataclass(slots=True)
@@ -53,8 +53,8 @@ class Bucket:
     owners: list[Tensor] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
     places: list[str | int] = field(default_factory=list)
-    states: list[dict[str, Any]] = field(default_factory=list)
-    empty: list[dict[str, Any]] = field(default_factory=list)
+    states: list[ParamState] = field(default_factory=list)
+    empty: list[ParamState] = field(default_factory=list)
     params: list[Tensor] = field(default_factory=list)
     grads: list[Tensor] = field(default_factory=list)
     momentum: list[Tensor] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Bucket:
         moments = bool(self.momentum) and self.format.noisy
         return self.rounds_params or moments
 
-    def keys(self, purpose: Purpose) -> NDArray[np.uint64]:
+    def keys(self, purpose: _Purpose) -> NDArray[np.uint64]:
         """Return the keys of the noise that rounds the parameters, or their states."""
         known = self._identities.get((self.seed, purpose))
         if known is None:
@@ -92,7 +92,7 @@ class Bucket:
             self._identities[self.seed, purpose] = known
         return noise.keys(known, self.step)
 
-    def words(self, i: int, purpose: Purpose) -> Tensor:
+    def words(self, i: int, purpose: _Purpose) -> Tensor:
         """Return the noise of the i-th parameter's elements, in int64."""
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
@@ -109,7 +109,7 @@ class Bucket:
         rows = (self.params, self.grads, self.momentum, self.square)
         return (*rows, self.peak) if (self.peak if peak is None else peak) else rows
 
-    def gather(self, grads: list[Tensor], *, peak: bool) -> None:
+    def fetch(self, grads: list[Tensor], *, peak: bool) -> None:
         """Fetch the tensors of this step: gradients, state and data may be new.
 
         `grads` are those of all the group's parameters that have one. Errors:
@@ -136,8 +136,8 @@ class Bucket:
         for name, scales in self.scales.items():
             self.scales[name] = list(map(sharding.local, scales))
 
-    def stands(self, *, capturable: bool) -> bool:
-        """Whether what was gathered is as it was, but for values and addresses."""
+    def is_as_remembered(self, *, capturable: bool) -> bool:
+        """Whether what was fetched is as it was, but for values and addresses."""
         steps = [state["step"] for state in (*self.states, *self.empty)]
         if set(map(type, steps)) != {Tensor if capturable else int}:
             return False
@@ -145,16 +145,16 @@ class Bucket:
             return False
         if self._guard is None:
             return False
-        return self._guard.holds(self._gathered()) or not self.owners
+        return self._guard.holds(self._tensors()) or not self.owners
 
-    def learn(self) -> None:
-        """Remember what was gathered, for `stands`.
+    def remember(self) -> None:
+        """Remember what was fetched, for `is_as_remembered`.
 
         Of what is spread over processes, it does not show all.
         """
-        self._guard = None if self.sharded else Guard(self._gathered())
+        self._guard = None if self.sharded else Guard(self._tensors())
 
-    def _gathered(self) -> list[Tensor]:
+    def _tensors(self) -> list[Tensor]:
         rows = (*self.rows(), *self.scales.values())
         return [tensor for row in rows for tensor in row]
 
@@ -166,33 +166,25 @@ class Bucket:
             for row in ("params", "grads", "momentum", "square", "peak"):
                 setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
 
-    def release(self) -> None:
-        """Let go of the gradients, whose memory their owner may want back."""
-        self.grads = []
-
-    def advance(self, *, capturable: bool, left_out: bool | Tensor = False) -> None:
-        """Count the step, and bring its number to where the twelve are computed.
-
-        Where only the device knows whether it is `left_out`, that is asked there.
-        """
-        if capturable:
-            steps = [state["step"] for state in (*self.states, *self.empty)]
-            if isinstance(left_out, Tensor):
-                taken = (~left_out).to(device=steps[0].device, dtype=steps[0].dtype)
-                torch._foreach_add_(steps, [taken] * len(steps))
-            else:
-                torch._foreach_add_(steps, 1)
-            if self.owners:
-                live = torch.stack(steps[: len(self.owners)])
-                self.step = live.to(torch.float64)
-            return
-        self.step = 1 + (self.states or self.empty)[0]["step"]
-        for state in (*self.states, *self.empty):
+    def advance(self) -> None:
+        """Count the step on the host."""
+        states = (*self.states, *self.empty)
+        self.step = 1 + states[0]["step"]
+        for state in states:
             state["step"] = self.step
+
+    def advance_on_device(self, skip: Tensor | None) -> None:
+        """Count the step where it is captured, unless the device says to skip it."""
+        steps = [state["step"] for state in (*self.states, *self.empty)]
+        if skip is None:
+            torch._foreach_add_(steps, 1)
+        else:
+            taken = (~skip).to(device=steps[0].device, dtype=steps[0].dtype)
+            torch._foreach_add_(steps, [taken] * len(steps))
+        if self.owners:
+            live = torch.stack(steps[: len(self.owners)])
+            self.step = live.to(torch.float64)
 
 
 def _real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj().resolve_neg())
-
-
-TensorGuards: Any

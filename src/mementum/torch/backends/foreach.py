@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients, plainly
+from mementum.torch.backends import loop
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.backends.loop import sqrt
 from mementum.torch.backends.low_precision import widened
 
 name = "foreach"
+device: str | None = None
+square_sums = loop.square_sums
 Tensors = list[Tensor]
 
 # Elements: seven float32 arrays of this many fill a megabyte of second-level cache.
@@ -125,7 +127,7 @@ def _divisor(largest: Tensors, c: Coefficients) -> Tensors:
 
 def _roots(tensors: Tensors) -> Tensors:
     if tensors[0].device.type == "cpu":
-        return [sqrt(tensor) for tensor in tensors]
+        return [loop.sqrt(tensor) for tensor in tensors]
     return list(torch._foreach_sqrt(tensors))
 
 

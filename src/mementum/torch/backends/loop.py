@@ -18,6 +18,11 @@ from mementum.torch.backends.bucket import Bucket
 from mementum.torch.backends.low_precision import widened
 
 name = "loop"
+device: str | None = None
+
+# Elements squared at once, in float64, and the length of the rows they are added in.
+# Where rows begin depends on the gradient alone, so its sum does on no thread count.
+_PIECE, _ROW = 1 << 20, 1 << 12
 
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
@@ -33,6 +38,30 @@ def update(c: Coefficients, bucket: Bucket) -> None:
             _update(c, wide)
     else:
         _update(c, bucket)
+
+
+def square_sums(grads: list[Tensor]) -> Tensor:
+    """Return the sum of the squares of each gradient, in float64.
+
+    They are real and dense; the sums lie on the first one's device.
+    """
+    sums = list(map(_square_sum, grads))
+    return torch.stack([each.to(sums[0].device) for each in sums])
+
+
+def _square_sum(grad: Tensor) -> Tensor:
+    if grad.device.type != "cpu":
+        norm: Tensor = torch.linalg.vector_norm(grad, dtype=torch.float64)
+        return norm * norm
+    pieces = torch.split(grad.reshape(-1), _PIECE)
+    return torch.stack(list(map(_rows_summed, pieces))).sum()
+
+
+def _rows_summed(piece: Tensor) -> Tensor:
+    squares = piece.to(torch.float64, copy=True).square_()
+    whole = squares.numel() // _ROW * _ROW
+    rows = squares[:whole].view(-1, _ROW).sum(1)
+    return rows.sum() + squares[whole:].sum()
 
 
 def _update(c: Coefficients, bucket: Bucket) -> None:

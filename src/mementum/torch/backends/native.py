@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mementum.family.rule import Coefficients
+from mementum.torch.backends import layout
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.groups.parameter_checks import repeats
-from mementum.torch.state import rounding
 from mementum.torch.state.formats import FLOAT8, MomentFormat, Stored
 from mementum.torch.state.moments import MOMENTS
 
 name = "native"
-Array: TypeAlias = "array[int] | NDArray[Any]"
+device: str | None = "cpu"
+_Array: TypeAlias = "array[int] | NDArray[Any]"
 
 # As in native/kernel.h.
-TYPES = {
+_TYPES = {
     torch.float32: 0,
     torch.float64: 1,
     torch.bfloat16: 2,
@@ -39,9 +39,9 @@ TYPES = {
     FLOAT8.dtype: 4,
 }
 ISAS = ("baseline", "avx2", "avx512")
-COLUMN_OF = {"momentum": "m", "square": "v", "peak": "k"}
+_COLUMN_OF = {"momentum": "m", "square": "v", "peak": "k"}
 # The arrays of a job, one entry a parameter.
-COLUMNS = (
+_COLUMNS = (
     *("p", "g", "m", "v", "k", "elements", "layouts", "first"),
     *("state_keys", "param_keys", "m_scales", "v_scales", "k_scales", "rows"),
 )
@@ -57,7 +57,7 @@ class _Job(ctypes.Structure):
         ("threads", ctypes.c_int32),
         ("rounds_param", ctypes.c_int32),
         ("count", ctypes.c_int64),
-        *((column, ctypes.c_void_p) for column in COLUMNS),
+        *((column, ctypes.c_void_p) for column in _COLUMNS),
     )
 
 
@@ -148,13 +148,13 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     assert kernel is not None
     if bucket.plan is None or bucket.plan.stored != _storage(bucket):
         bucket.plan = _plan(bucket)
-    plan: Plan = bucket.plan
+    plan: _Plan = bucket.plan
     job = plan.job
-    columns: dict[str, Array] = {}
+    columns: dict[str, _Array] = {}
     for column, row in zip("pgmvk", bucket.rows(), strict=False):
         columns[column] = _pointers(row)
     for moment, scales in bucket.scales.items():
-        column = COLUMN_OF[moment] + "_scales"
+        column = _COLUMN_OF[moment] + "_scales"
         columns[column] = array("q", map(Tensor.data_ptr, scales))
     if bucket.format.noisy:
         columns["state_keys"] = bucket.keys("state")
@@ -169,17 +169,27 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     torch.autograd.graph.increment_version(bucket.params)
 
 
-def square_sums(grads: list[Tensor]) -> list[float]:
+def square_sums(grads: list[Tensor]) -> Tensor:
     """Return the sum of the squares of each gradient, in float64.
 
-    They are real, dense and on a CPU, and of one dtype. The order of the additions
-    depends on their elements alone.
+    They are real, dense and on a CPU. The order of the additions depends on a
+    gradient's elements alone.
     """
+    sums = np.empty(len(grads))
+    by_dtype: dict[torch.dtype, list[int]] = {}
+    for i, grad in enumerate(grads):
+        by_dtype.setdefault(grad.dtype, []).append(i)
+    for dtype, indices in by_dtype.items():
+        sums[indices] = _square_sums([grads[i] for i in indices], dtype)
+    return torch.from_numpy(sums)
+
+
+def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]:
     kernel = library()
     assert kernel is not None
     pointers = _pointers(grads)
     elements = array("q", map(Tensor.numel, grads))
-    kept: list[Array] = []
+    kept: list[_Array] = []
     layouts = array("q")
     for grad in grads:
         place = 0
@@ -189,7 +199,7 @@ def square_sums(grads: list[Tensor]) -> list[float]:
         layouts.append(place)
     sums = np.empty(len(grads))
     reading = _Reading(
-        TYPES[grads[0].dtype],
+        _TYPES[dtype],
         isa(),
         torch.get_num_threads(),
         len(grads),
@@ -200,8 +210,7 @@ def square_sums(grads: list[Tensor]) -> list[float]:
     to = ctypes.c_void_p(_address(sums))
     if kernel.mementum_square_sums(ctypes.byref(reading), to):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
-    found: list[float] = sums.tolist()
-    return found
+    return sums
 
 
 def _pointers(tensors: list[Tensor]) -> array[int]:
@@ -216,7 +225,7 @@ def _pointers(tensors: list[Tensor]) -> array[int]:
     return array("q", pointers)
 
 
-def _address(column: Array | None) -> int:
+def _address(column: _Array | None) -> int:
     if column is None:
         return 0
     if isinstance(column, np.ndarray):
@@ -224,7 +233,7 @@ def _address(column: Array | None) -> int:
     return column.buffer_info()[0]
 
 
-class Plan(NamedTuple):
+class _Plan(NamedTuple):
     """What a bucket's shapes, strides and dtypes say: they hold as long as it does.
 
     `job` has them, and waits for what is new at every step; `kept` are the arrays that
@@ -233,7 +242,7 @@ class Plan(NamedTuple):
 
     stored: tuple[bool, MomentFormat]
     job: _Job
-    kept: list[Array]
+    kept: list[_Array]
 
 
 def _storage(bucket: Bucket) -> tuple[bool, MomentFormat]:
@@ -241,17 +250,17 @@ def _storage(bucket: Bucket) -> tuple[bool, MomentFormat]:
     return bucket.rounds_params, bucket.format
 
 
-def _plan(bucket: Bucket) -> Plan:
-    param, grad, moment = (TYPES[row[0].dtype] for row in bucket.rows()[:3])
-    columns: dict[str, Array] = {
+def _plan(bucket: Bucket) -> _Plan:
+    param, grad, moment = (_TYPES[row[0].dtype] for row in bucket.rows()[:3])
+    columns: dict[str, _Array] = {
         "elements": array("q", map(Tensor.numel, bucket.params))
     }
-    kept: list[Array] = []
+    kept: list[_Array] = []
     layouts = array("q")
     for i in range(len(bucket.params)):
-        if described := _described(*_strides(bucket, i), blocked=bool(bucket.scales)):
-            kept.append(array("q", described))
-        layouts.append(_address(kept[-1]) if described else 0)
+        if description := layout.described(bucket, i):
+            kept.append(array("q", description))
+        layouts.append(_address(kept[-1]) if description else 0)
     if kept:
         columns["layouts"] = layouts
     if bucket.numberings:
@@ -264,29 +273,7 @@ def _plan(bucket: Bucket) -> Plan:
     job.rounds_param = bucket.rounds_params
     for column, values in columns.items():
         setattr(job, column, _address(values))
-    return Plan(_storage(bucket), job, [*columns.values(), *kept])
-
-
-def _strides(
-    bucket: Bucket, i: int
-) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """Return a parameter's shape, and the strides of its operands and numbers."""
-    p, g, m, v, *k = (row[i] for row in bucket.rows())
-    for written in (p, m, v, *k):
-        if not written.is_contiguous() and repeats(written):
-            raise RuntimeError(
-                f"a parameter of shape {tuple(p.shape)}, or a moment of it, has "
-                "several elements at one place in memory; replace it by its clone()."
-            )
-    moments = (m, v, k[0] if k else v)
-    if bucket.scales:
-        moments = (p, p, p)
-    numbers = p.stride()
-    if bucket.noisy:
-        own = bucket.numberings[i] if bucket.numberings else rounding.whole(p.shape)
-        numbers = own.strides
-    operands = (p, g, *moments)
-    return tuple(p.shape), (*(x.stride() for x in operands), numbers)
+    return _Plan(_storage(bucket), job, [*columns.values(), *kept])
 
 
 def _refuse_strides(moments: Iterable[Stored]) -> None:
@@ -296,60 +283,3 @@ def _refuse_strides(moments: Iterable[Stored]) -> None:
                 "a parameter's float8 moments are no longer contiguous, as their codes "
                 "and scales must be; make them so with contiguous()."
             )
-
-
-class Dim(NamedTuple):
-    """A dimension of a layout: its size, and each operand's stride along it."""
-
-    size: int
-    steps: tuple[int, ...]
-
-
-@functools.lru_cache(maxsize=4096)
-def _described(
-    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], *, blocked: bool
-) -> tuple[int, ...]:
-    """Return rank, sizes and strides for the kernel; nothing if all lie as numbered.
-
-    `strides` are those of p, g, m, v, k and of the elements' numbers.
-    """
-    dims = [
-        Dim(size, tuple(stride[d] for stride in strides))
-        for d, size in enumerate(shape)
-        if size != 1 or (blocked and d == 0)
-    ]
-    if blocked:
-        dims = [dims[0], *_merged(dims[1:])]
-        dense = rounding.whole(torch.Size(dim.size for dim in dims)).strides
-        if all(dim.steps == (step,) * 6 for dim, step in zip(dims, dense, strict=True)):
-            return ()
-    else:
-        dims = _merged(sorted(dims, key=lambda dim: dim.steps[0], reverse=True))
-        if not dims or (len(dims) == 1 and set(dims[0].steps) == {1}):
-            return ()
-        dims = _fast_last(dims)
-    by_operand = zip(*(dim.steps for dim in dims), strict=True)
-    sizes = (dim.size for dim in dims)
-    return (len(dims), *sizes, *(step for each in by_operand for step in each))
-
-
-def _merged(dims: list[Dim]) -> list[Dim]:
-    """Join neighbours that every operand steps through as one."""
-    merged: list[Dim] = []
-    for dim in dims:
-        if merged and merged[-1].steps == tuple(step * dim.size for step in dim.steps):
-            merged[-1] = Dim(merged[-1].size * dim.size, dim.steps)
-        else:
-            merged.append(dim)
-    return merged
-
-
-def _fast_last(dims: list[Dim]) -> list[Dim]:
-    """Put that dimension last along which most operands are fastest, and then others.
-
-    A gradient is only read, and a number is not in memory: they count for less.
-    """
-    votes = dict.fromkeys(dims, 0)
-    for operand, weight in enumerate((2, 1, 2, 2, 2, 0)):
-        votes[min(dims, key=lambda dim: dim.steps[operand])] += weight
-    return sorted(dims, key=lambda dim: votes[dim])

@@ -6,69 +6,72 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mementum.family.recipes import Recipe
 from mementum.torch.checkpoint import matching, validation
 from mementum.torch.checkpoint.matching import Entry
-from mementum.torch.groups.options import COUNTS, plain
-from mementum.torch.state import formats
+from mementum.torch.groups.options import COUNTS, Group, plain
+from mementum.torch.state import ParamState, State, formats
 from mementum.torch.state.moments import OWN, counter
 
-if TYPE_CHECKING:
-    from mementum.torch.family_optimizer import FamilyOptimizer
-
 # What a state dict means. It grows by one when an older release would misread it.
-FORMAT = 1
+_FORMAT = 1
 # What only a state dict's groups say, and what belongs to parameters in them.
-DESCRIBED = ("format_version", "param_shapes")
-LISTS = ("params", "param_names", "param_shapes")
+_DESCRIBED = ("format_version", "param_shapes")
+_LISTS = ("params", "param_names", "param_shapes")
 
 
-def describe(
-    optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]
+def annotate(
+    state_dict: dict[str, Any], groups: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Add to a new state dict what it is, and leave only plain values in its groups.
+    """Say in a new state dict what it is, and leave only plain values in its groups.
 
-    Each group names its rule already, and its parameters where they have names. What
-    is said stands in the groups, because torch.distributed keeps nothing else.
+    `groups` are the optimizer's. Each names its rule already, and its parameters where
+    they have names. What is said stands in the groups, because torch.distributed keeps
+    nothing else.
     """
-    pairs = zip(state_dict["param_groups"], optimizer.param_groups, strict=True)
-    for group, own in pairs:
+    for group, own in zip(state_dict["param_groups"], groups, strict=True):
         for name, value in plain(group).items():
             group[name] = list(value) if isinstance(value, tuple) else value
         for count in COUNTS:
             # A captured step counts on its device, in a tensor that it changes.
             group[count] = int(group[count])
-        group["format_version"] = FORMAT
+        group["format_version"] = _FORMAT
         # One string: torch.distributed takes lists apart, and fails where two differ.
         shapes = [list(param.shape) for param in own["params"]]
         group["param_shapes"] = json.dumps(shapes)
     return state_dict
 
 
-def load(optimizer: FamilyOptimizer, given: Any) -> None:
-    """Load a state dict into an optimizer, or change nothing and say why."""
-    if not isinstance(given, dict):
-        check_form(given)
-    state_dict: dict[str, Any] = given.copy()
-    for before in optimizer._optimizer_load_state_dict_pre_hooks.values():
-        state_dict = before(optimizer, state_dict) or state_dict
+def resolve(
+    recipe: Recipe, own_groups: Sequence[Group], state_dict: Any
+) -> tuple[list[Group], State]:
+    """Return the groups and the state that a state dict says, for own parameters.
+
+    `own_groups` are those of the optimizer that is to have them, and are not changed;
+    the tensors of the state are copies. Errors: `ValueError` or `TypeError` if it is
+    another rule's, or does not fit the parameters.
+    """
     check_form(state_dict)
     groups, states = state_dict["param_groups"], state_dict["state"]
-    own, saved = matching.owned(optimizer.param_groups), matching.saved(groups)
+    own, saved = matching.owned(own_groups), matching.saved(groups)
     for index, group in enumerate(groups):
-        _check_origin(optimizer, index, group, states)
+        _check_origin(recipe, index, group, states)
     pairs = list(zip(own, matching.paired(own, saved), strict=True))
     refuse_strays(states, saved)
     renewed = [
-        _renewed(optimizer, index, groups, pairs)
-        for index in range(len(optimizer.param_groups))
+        _renewed(recipe, index, own_group, groups, pairs)
+        for index, own_group in enumerate(own_groups)
     ]
-    state: defaultdict[Any, Any] = defaultdict(dict)
-    peaks = [_keeps_peak(optimizer, i, group) for i, group in enumerate(renewed)]
+    peaks = [
+        _keeps_peak(recipe, f"parameter group {i}: " if i or renewed[1:] else "", group)
+        for i, group in enumerate(renewed)
+    ]
+    state: State = defaultdict(dict)
     for mine, theirs in pairs:
         group, kept = renewed[mine.group], states.get(theirs.key)
         if kept is None:
@@ -78,10 +81,10 @@ def load(optimizer: FamilyOptimizer, given: Any) -> None:
         validation.check(where, param, kept, stored, peak=peaks[mine.group])
         state[param] = _own(param, kept, capturable=bool(group.get("capturable")))
     keys = {theirs.key for _, theirs in pairs}
-    state |= {key: deepcopy(kept) for key, kept in states.items() if key not in keys}
-    _replace(optimizer, renewed, state)
-    for after in optimizer._optimizer_load_state_dict_post_hooks.values():
-        after(optimizer)
+    state.update(
+        (key, deepcopy(kept)) for key, kept in states.items() if key not in keys
+    )
+    return renewed, state
 
 
 def check_form(state_dict: Any) -> None:
@@ -106,16 +109,13 @@ def check_form(state_dict: Any) -> None:
 
 
 def _check_origin(
-    optimizer: FamilyOptimizer,
-    index: int,
-    group: Mapping[str, Any],
-    states: Mapping[Any, Any],
+    recipe: Recipe, index: int, group: Mapping[str, Any], states: Mapping[Any, Any]
 ) -> None:
     """Refuse a group that another rule saved: its moments mean something else."""
     where = f"parameter group {index} of the state dict"
     check_version(where, group)
     _check_counts(where, group)
-    rule, own = group.get("rule"), optimizer.recipe.kind
+    rule, own = group.get("rule"), recipe.kind
     if rule is None:
         found = _stranger(group, states)
         raise ValueError(
@@ -123,7 +123,7 @@ def _check_origin(
             f"else than {own}'s. To take over torch.optim.Adam's or AdamW's, use "
             "mementum.convert.adopt."
         )
-    missing = [key for key in ("lr", *optimizer.recipe.defaults) if key not in group]
+    missing = [key for key in ("lr", *recipe.defaults) if key not in group]
     if rule != own or missing:
         found = f"is {rule}'s" if rule != own else f"has no {missing[0]!r}"
         raise ValueError(
@@ -135,15 +135,15 @@ def _check_origin(
 
 def check_version(where: str, group: Mapping[str, Any]) -> None:
     """Refuse a group in a format that this release cannot read."""
-    version = group.get("format_version", FORMAT)
+    version = group.get("format_version", _FORMAT)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(
             f"{where} has format_version {version!r}; it is a whole number from 1 up."
         )
-    if version > FORMAT:
+    if version > _FORMAT:
         raise ValueError(
             f"{where} is in format {version}, which a newer mementum wrote, and this "
-            f"one reads formats up to {FORMAT}; update mementum."
+            f"one reads formats up to {_FORMAT}; update mementum."
         )
 
 
@@ -189,13 +189,13 @@ def refuse_strays(states: Mapping[Any, Any], saved: Sequence[Entry]) -> None:
 
 
 def _renewed(
-    optimizer: FamilyOptimizer,
+    recipe: Recipe,
     index: int,
+    own: Group,
     groups: Sequence[Mapping[str, Any]],
     pairs: Sequence[tuple[Entry, Entry]],
-) -> dict[str, Any]:
+) -> Group:
     """Return an own group with the options that were saved of its parameters."""
-    own = optimizer.param_groups[index]
     mine = [pair for pair in pairs if pair[0].group == index]
     sources = list(dict.fromkeys(theirs.group for _, theirs in mine))
     if not sources:
@@ -211,13 +211,14 @@ def _renewed(
                     "different options in different groups."
                 )
     renewed = deepcopy(first)
-    if (stored := renewed.setdefault("state_dtype", None)) != own["state_dtype"]:
+    stored = renewed.setdefault("state_dtype", None)
+    if stored != own["state_dtype"]:
         raise ValueError(
             f"parameter group {sources[0]} was saved with state_dtype={stored!r} and "
             f"this optimizer has {own['state_dtype']!r}; build it with {stored!r}, or "
             "convert the moments with mementum.convert.adopt."
         )
-    for name, default in optimizer.recipe.defaults.items():
+    for name, default in recipe.defaults.items():
         if isinstance(default, tuple) and isinstance(renewed[name], list):
             renewed[name] = tuple(renewed[name])
     renewed["params"] = own["params"]
@@ -228,7 +229,9 @@ def _renewed(
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: value for name, value in group.items() if name not in (*LISTS, *DESCRIBED)
+        name: value
+        for name, value in group.items()
+        if name not in (*_LISTS, *_DESCRIBED)
     }
 
 
@@ -255,23 +258,19 @@ def _names(
     return None if None in names else names  # type: ignore[return-value]
 
 
-def _keeps_peak(
-    optimizer: FamilyOptimizer, index: int, group: Mapping[str, Any]
-) -> bool | None:
+def _keeps_peak(recipe: Recipe, where: str, group: Mapping[str, Any]) -> bool | None:
     """Return whether a group's rule keeps a peak; None if it could and does not."""
-    defaults = optimizer.recipe.defaults
-    hyperparameters = {name: group[name] for name in defaults}
-    where = f"parameter group {index}: " if len(optimizer.param_groups) > 1 else ""
-    rule = optimizer.recipe.rule(hyperparameters, where=where)
-    return rule.peak or (None if "peak" in defaults else False)
+    hyperparameters = {name: group[name] for name in recipe.defaults}
+    rule = recipe.rule(hyperparameters, where=where)
+    return rule.peak or (None if "peak" in recipe.defaults else False)
 
 
-def _own(param: Tensor, kept: Mapping[str, Any], *, capturable: bool) -> dict[str, Any]:
+def _own(param: Tensor, kept: Mapping[str, Any], *, capturable: bool) -> ParamState:
     """Return a copy of a parameter's state, on its device, in a dtype it may have.
 
     What another program keeps there comes along as it is.
     """
-    own: dict[str, Any] = {}
+    own: ParamState = {}
     for key, value in kept.items():
         if key == "step":
             own[key] = counter(value, param, capturable=capturable)
@@ -281,16 +280,3 @@ def _own(param: Tensor, kept: Mapping[str, Any], *, capturable: bool) -> dict[st
         else:
             own[key] = formats.recognize(value).copy(param, value)
     return own
-
-
-def _replace(
-    optimizer: FamilyOptimizer, groups: list[dict[str, Any]], state: dict[Any, Any]
-) -> None:
-    """Put new groups and state in place, or restore the old if the new are refused."""
-    before = optimizer.state, optimizer.param_groups, optimizer._rosters
-    try:
-        optimizer.__setstate__({"state": state, "param_groups": groups})
-        optimizer.check()
-    except Exception:
-        optimizer.state, optimizer.param_groups, optimizer._rosters = before
-        raise

@@ -14,8 +14,12 @@ from mementum.family.memory import Fixed
 from mementum.family.recipes import RECIPES, Recipe
 from mementum.family.rule import Rule
 from mementum.torch.checkpoint import matching, validation
-from mementum.torch.checkpoint import state_dict as checkpoint
 from mementum.torch.checkpoint.matching import Entry
+from mementum.torch.checkpoint.state_dict import (
+    check_form,
+    check_version,
+    refuse_strays,
+)
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.state import formats
 from mementum.torch.state.moments import MOMENTS, RAW
@@ -99,7 +103,7 @@ def read(what: Any) -> OptimizerState:
     """
     if isinstance(what, torch.optim.Optimizer):
         return _running(what)
-    checkpoint.check_form(what)
+    check_form(what)
     return _saved(what)
 
 
@@ -122,7 +126,7 @@ def _running(optimizer: torch.optim.Optimizer) -> OptimizerState:
 def _saved(state_dict: Mapping[str, Any]) -> OptimizerState:
     groups, kept = state_dict["param_groups"], state_dict["state"]
     entries = matching.saved(groups)
-    checkpoint.refuse_strays(kept, entries)
+    refuse_strays(kept, entries)
     states = [kept.get(entry.key, {}) for entry in entries]
     kinds = {group.get("rule") for group in groups}
     if len(kinds) > 1:
@@ -130,7 +134,7 @@ def _saved(state_dict: Mapping[str, Any]) -> OptimizerState:
             f"its groups are of different rules: {sorted(map(str, kinds))}."
         )
     for index, group in enumerate(groups):
-        checkpoint.check_version(f"parameter group {index}", group)
+        check_version(f"parameter group {index}", group)
     kind = kinds.pop() if kinds else None
     if kind is None:
         rules = [_raw_rule(i, group) for i, group in enumerate(groups)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import torch
@@ -12,6 +12,10 @@ from torch import Tensor
 from mementum.family import limits
 from mementum.family.memory import Memory
 from mementum.torch.state.formats import LOW, STATE_DTYPES
+
+# A parameter group: `params`, perhaps `param_names`, hyperparameters, the flags of
+# `Execution`, the rule and the counts. torch's own are open to anything else.
+Group: TypeAlias = dict[str, Any]
 
 
 class Execution(TypedDict, total=False):
@@ -62,7 +66,7 @@ EXECUTION: dict[str, Any] = {
 COUNTS = "skipped_steps", "clipped_steps"
 
 
-def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def named(index: int, group: Group) -> Iterator[tuple[str, Tensor]]:
     """Yield a group's parameters with their names, or their places without."""
     names = group.get("param_names")
     for i, param in enumerate(group["params"]):
@@ -70,7 +74,7 @@ def named(index: int, group: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
         yield f"parameter {place}", param
 
 
-def refuse_names(groups: list[dict[str, Any]]) -> None:
+def refuse_names(groups: list[Group]) -> None:
     """Refuse names that are not one for each parameter."""
     for group in groups:
         names, count = group.get("param_names"), len(group["params"])

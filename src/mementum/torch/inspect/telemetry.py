@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients, Rule
-from mementum.torch.state import formats, sharding
+from mementum.torch.state import State, formats, sharding
 from mementum.torch.state.formats import MomentFormat
-
-if TYPE_CHECKING:
-    from mementum.torch.family_optimizer import FamilyOptimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +115,34 @@ class _Sums:
         )
 
 
-def of(optimizer: FamilyOptimizer, rules: list[Rule]) -> Telemetry:
-    """Return an optimizer's telemetry; `rules` are its groups'.
+def measure(
+    groups: Sequence[Mapping[str, Any]],
+    state: State,
+    rules: Sequence[Rule],
+    *,
+    skipped_steps: int,
+    clipped_steps: int,
+    gradient_norm: float | None,
+) -> Telemetry:
+    """Return the telemetry of groups with their state and rules, and these counts.
 
     It reads what this process holds, and talks to no other.
     """
-    overall, groups = _Sums(), []
-    for group, rule in zip(optimizer.param_groups, rules, strict=True):
+    overall, readings = _Sums(), []
+    for group, rule in zip(groups, rules, strict=True):
         sums = _Sums()
         for param in group["params"]:
-            kept = optimizer.state.get(param)
+            kept = state.get(param)
             if kept and int(kept["step"]) and param.numel():
                 sums.add(_read(param, kept, rule, float(group["lr"])))
         overall.add(sums)
-        groups.append(sums.reading())
+        readings.append(sums.reading())
     return Telemetry(
         overall=overall.reading(),
-        groups=tuple(groups),
-        skipped_steps=optimizer.skipped_steps,
-        clipped_steps=optimizer.clipped_steps,
-        gradient_norm=optimizer.gradient_norm,
+        groups=tuple(readings),
+        skipped_steps=skipped_steps,
+        clipped_steps=clipped_steps,
+        gradient_norm=gradient_norm,
     )
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
 from mementum.torch.family_optimizer import FamilyOptimizer
-from mementum.torch.step.bucketing import Roster
+from mementum.torch.step.bucketing import BucketCache
 
 # Those whose hooks have not been removed.
 _acting: WeakSet[StepInBackward] = WeakSet()
@@ -33,6 +32,7 @@ def step_in_backward(model: Module, make_optimizer: MakeOptimizer) -> StepInBack
     Errors: `ValueError` for what needs all gradients before the first parameter
     changes, and `TypeError` for an optimizer of another family.
 
+    >>> import torch
     >>> from mementum import AdaXW, step_in_backward
     >>> model = torch.nn.Linear(3, 1)
     >>> steps = step_in_backward(model, lambda params: AdaXW(params, lr=1e-3))
@@ -87,7 +87,7 @@ class StepInBackward:
                 "parameters that make_optimizer is given."
             )
         self._refuse_another()
-        optimizer._in_backward = True
+        optimizer.in_backward = True
         _acting.add(self)
         self._hooks = [
             param.register_post_accumulate_grad_hook(self._hook(index, place))
@@ -105,7 +105,7 @@ class StepInBackward:
         """Take the hooks away: gradients are kept again, and `step()` takes steps."""
         for hook in self._hooks:
             hook.remove()
-        self.optimizer._in_backward = False
+        self.optimizer.in_backward = False
         _acting.discard(self)
 
     def _refuse_another(self) -> None:
@@ -147,21 +147,18 @@ class StepInBackward:
         """
         optimizer = self.optimizer
         seat = index, place
-        roster = Roster(optimizer.param_groups[index]["state_dtype"])
+        buckets = BucketCache([optimizer.param_groups[index]["state_dtype"]])
 
         def step(param: Tensor) -> None:
-            nonlocal seat, roster
+            nonlocal seat
             if self._accumulates:
                 return
             found = _seat(optimizer, param, seat)
             if found is None:
                 return
-            if found != seat:
-                # Places without names key the noise, so they are noted anew.
-                seat, roster = found, Roster(roster.state_dtype)
+            seat = found
             _refuse(optimizer, optimizer.param_groups[seat[0]])
-            with torch.no_grad():
-                optimizer._step_alone(*seat, roster)
+            optimizer.step_parameter(*seat, buckets)
             param.grad = None
 
         return step

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.tensor import DTensor, Placement
 
-Held = list[range]
+_Ranges = list[range]
 
 
 def is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
@@ -108,20 +108,20 @@ def anywhere(found: Sequence[bool], tensors: Sequence[Tensor]) -> list[bool]:
 
     Every process that shares one must ask, and in the same order.
     """
-    told = list(found)
+    answers = list(found)
     by_mesh: dict[DeviceMesh, list[int]] = {}
     for i, tensor in enumerate(tensors):
         if is_sharded(tensor) and tensor.device_mesh.get_coordinate() is not None:
             by_mesh.setdefault(tensor.device_mesh, []).append(i)
     for mesh, indices in by_mesh.items():
-        flags = [told[i] for i in indices]
+        flags = [answers[i] for i in indices]
         sent = torch.tensor(flags, dtype=torch.int32, device=mesh.device_type)
         for dim in range(mesh.ndim):
             most = torch.distributed.ReduceOp.MAX
             torch.distributed.all_reduce(sent, most, group=mesh.get_group(dim))
         for i, flag in zip(indices, sent.tolist(), strict=True):
-            told[i] = bool(flag)
-    return told
+            answers[i] = bool(flag)
+    return answers
 
 
 def added(numbers: Tensor, tensors: Sequence[Tensor]) -> Tensor:
@@ -194,7 +194,7 @@ def part(
     `mesh` is the number of processes in each of its dimensions. Errors: `ValueError` if
     the indices of a dimension are not consecutive.
     """
-    held: list[Held] = [[range(size)] for size in shape]
+    held: list[_Ranges] = [[range(size)] for size in shape]
     for count, place, placement in zip(mesh, coordinate, placements, strict=True):
         if (dim := _dim(placement)) is None:
             continue
@@ -204,14 +204,14 @@ def part(
     return [_joined(indices, placements) for indices in held]
 
 
-def _chunks(held: Held, count: int) -> list[Held]:
+def _chunks(held: _Ranges, count: int) -> list[_Ranges]:
     """Cut indices as `torch.chunk` does, but always in `count`, the last ones empty."""
     total = sum(map(len, held))
     size = -(-total // count)
     return [_cut(held, i * size, min((i + 1) * size, total)) for i in range(count)]
 
 
-def _cut(held: Held, start: int, stop: int) -> Held:
+def _cut(held: _Ranges, start: int, stop: int) -> _Ranges:
     kept = []
     for piece in held:
         kept.append(piece[max(start, 0) : max(stop, 0)])
@@ -219,7 +219,7 @@ def _cut(held: Held, start: int, stop: int) -> Held:
     return [piece for piece in kept if piece]
 
 
-def _joined(held: Held, placements: Sequence[Placement]) -> range:
+def _joined(held: _Ranges, placements: Sequence[Placement]) -> range:
     if not held:
         return range(0)
     for before, after in pairwise(held):

@@ -14,7 +14,8 @@ from mementum.family import limits
 from mementum.family.memory import Namespace
 from mementum.family.rule import Coefficients, Rule, plainly
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.step.gradient_scaling import Intake
+from mementum.torch.groups.options import Group
+from mementum.torch.step.gradient_scaling import GradientScaling
 
 TORCH = cast("Namespace", torch)
 
@@ -29,7 +30,7 @@ def namespace(group: Mapping[str, Any]) -> Namespace:
     return TORCH if any(isinstance(option, Tensor) for option in options) else math
 
 
-def widened(hyperparameters: dict[str, Any], xp: Namespace) -> dict[str, Any]:
+def in_float64(hyperparameters: dict[str, Any], xp: Namespace) -> dict[str, Any]:
     """Return hyperparameters whose tensors, betas included, are float64 scalars."""
     if xp is math:
         return hyperparameters
@@ -47,7 +48,7 @@ def _wide(value: Any) -> Any:
     return value.reshape(()).to(torch.float64)
 
 
-def refuse_capture(groups: list[dict[str, Any]]) -> None:
+def refuse_capture(groups: list[Group]) -> None:
     """Refuse to be captured with numbers that a replay would repeat for ever."""
     if all(group["capturable"] for group in groups):
         return
@@ -61,41 +62,39 @@ def refuse_capture(groups: list[dict[str, Any]]) -> None:
 
 
 def numbers(
-    rule: Rule, group: Mapping[str, Any], bucket: Bucket, xp: Namespace, taken: Intake
+    rule: Rule, group: Mapping[str, Any], bucket: Bucket, scaling: GradientScaling
 ) -> Coefficients:
     """Return the twelve numbers of a bucket's step."""
-    lr, step = group["lr"], bucket.step
+    lr, step, xp = group["lr"], bucket.step, namespace(group)
     if xp is math:
         lr = limits.learning_rate(lr)
     else:
         lr = _wide(lr)
         step = torch.as_tensor(step, dtype=torch.float64)
-    scale = -taken.factor if group["maximize"] else taken.factor
+    scale = -scaling.scale if group["maximize"] else scaling.scale
     found = rule.at(step, lr, xp)._replace(scale=scale)
-    if isinstance(taken.left_out, Tensor):
-        found = _held(found, taken.left_out.to(bucket.params[0].device))
+    if scaling.skip_on_device is not None:
+        found = _still(found, scaling.skip_on_device.to(bucket.params[0].device))
     if xp is math and bucket.dtype == torch.float32:
         # A number too small for a float32 is none, on every path.
         found = Coefficients(*array("f", found))
     return found
 
 
-def _held(c: Coefficients, left_out: Tensor) -> Coefficients:
-    """Return numbers that change nothing where the step is left out, on the device.
+def _still(c: Coefficients, skip: Tensor) -> Coefficients:
+    """Return numbers that change nothing where the device skips the step.
 
     The gradient must be 0 then, not infinite. A divisor of 0 is avoided.
     """
-    still = {
-        name: torch.where(left_out, 0.0, _on(left_out, number))
+    zeros = {
+        name: torch.where(skip, 0.0, _on(skip, number))
         for name in ("take_m", "take_v", "shrink", "step_g", "step_m")
         if not plainly(number := getattr(c, name), 0)
     }
-    return c._replace(
-        **still, eps_out=torch.where(left_out, 1.0, _on(left_out, c.eps_out))
-    )
+    return c._replace(**zeros, eps_out=torch.where(skip, 1.0, _on(skip, c.eps_out)))
 
 
-def _on(left_out: Tensor, number: Any) -> Tensor:
+def _on(skip: Tensor, number: Any) -> Tensor:
     if isinstance(number, Tensor):
         return number
-    return torch.full((), number, dtype=torch.float64, device=left_out.device)
+    return torch.full((), number, dtype=torch.float64, device=skip.device)

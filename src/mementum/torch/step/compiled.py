@@ -7,36 +7,44 @@ schedulers recompile nothing. The operation runs the eager step.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
-from operator import is_
-from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Iterator, Sequence
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from mementum.torch.family_optimizer import FamilyOptimizer
 
 SCHEMA = (
     "(int number, int[] places, Tensor(a!)[] params, Tensor[] grads, "
     "Tensor? grad_scale, Tensor? found_inf) -> ()"
 )
 
+# With the places, values and gradients of parameters that a graph has, and what a
+# GradScaler says.
+Step = Callable[
+    [Sequence[int], Sequence[Tensor], Sequence[Tensor], Tensor | None, Tensor | None],
+    None,
+]
+
 _numbers = itertools.count()
-_optimizers: WeakValueDictionary[int, FamilyOptimizer] = WeakValueDictionary()
+_steps: dict[int, WeakMethod[Step]] = {}
 
 
-def enrol(optimizer: FamilyOptimizer) -> int:
-    """Return the number by which a graph calls an optimizer."""
+def register(step: Step) -> int:
+    """Return the number by which a graph calls a method, while its object lives."""
     number = next(_numbers)
-    _optimizers[number] = optimizer
+    _steps[number] = WeakMethod(step, lambda _: _steps.pop(number, None))
     return number
 
 
-def call(optimizer: FamilyOptimizer, number: int, params: list[Tensor]) -> None:
-    """Take the step of an optimizer with these parameters inside a graph.
+def call(
+    number: int,
+    params: list[Tensor],
+    grad_scale: Tensor | None,
+    found_inf: Tensor | None,
+) -> None:
+    """Take the registered step with these parameters inside a graph.
 
     Whatever is read here is compiled in, so the groups, with their rates, are not.
     """
@@ -44,9 +52,7 @@ def call(optimizer: FamilyOptimizer, number: int, params: list[Tensor]) -> None:
     # Without a mode to switch off and on: what a graph raises would leave it off.
     owners = [params[i].detach() for i in places]
     grads = [params[i].grad for i in places]
-    scale = getattr(optimizer, "grad_scale", None)
-    found_inf = getattr(optimizer, "found_inf", None)
-    torch.ops.mementum.step(number, places, owners, grads, scale, found_inf)
+    torch.ops.mementum.step(number, places, owners, grads, grad_scale, found_inf)
 
 
 @torch.library.custom_op("mementum::step", mutates_args=("params",), schema=SCHEMA)
@@ -58,36 +64,37 @@ def _step(
     grad_scale: Tensor | None,
     found_inf: Tensor | None,
 ) -> None:
-    """Take the step with the tensors that the graph has.
+    """Take the step with the tensors that the graph has."""
+    step = _steps[number]()
+    assert step is not None
+    step(places, params, grads, grad_scale, found_inf)
 
-    They may be copies of the optimizer's own: what it owns takes their values first,
-    and they take its values last.
+
+@contextlib.contextmanager
+def tensors_of_a_graph(
+    own: Sequence[Tensor],
+    places: Sequence[int],
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+) -> Iterator[None]:
+    """Lend an optimizer's own parameters the values and gradients that a graph has.
+
+    The graph's tensors may be copies: the parameters at `places` of all the `own` take
+    their values first, and they take the parameters' values last.
     """
-    optimizer = _optimizers[number]
-    # What schedulers look at; an attribute set inside a graph may not outlive it.
-    optimizer._opt_called = True
-    every = [param for group in optimizer.param_groups for param in group["params"]]
-    if len(every) != len(optimizer._every) or not all(
-        map(is_, every, optimizer._every)
-    ):
-        raise RuntimeError(
-            f"{optimizer.recipe.name}: param_groups hold other parameters than when "
-            "the step was compiled; begin a new optimizer with them."
-        )
-    kept = [(param, param.grad) for param in every]
+    kept = [(param, param.grad) for param in own]
     try:
-        for param in every:
+        for param in own:
             param.grad = None
         for i, param, grad in zip(places, params, grads, strict=True):
-            _copy(param, every[i])
-            every[i].grad = grad.detach()
-        with torch.no_grad():
-            optimizer._step(grad_scale, found_inf)
+            _copy(param, own[i])
+            own[i].grad = grad.detach()
+        yield
         for i, param in zip(places, params, strict=True):
-            _copy(every[i], param)
+            _copy(own[i], param)
     finally:
-        for param, grad in kept:
-            param.grad = grad
+        for param, before in kept:
+            param.grad = before
 
 
 def _copy(source: Tensor, target: Tensor) -> None:

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mementum.torch.backends import native
-from mementum.torch.groups.options import named
+from mementum.torch.backends import choose_for_sums
+from mementum.torch.groups.options import Group, named
 from mementum.torch.state import sharding
 
-Named = tuple[str, Tensor]
-Reading = Callable[[list[Tensor]], Tensor]
-
-# Elements squared at once, in float64, and the length of the rows they are added in.
-# Where rows begin depends on the gradient alone, so its sum does on no thread count.
-PIECE, ROW = 1 << 20, 1 << 12
+_Named = tuple[str, Tensor]
+_Reading = Callable[[list[Tensor]], Tensor]
 
 
-def refuse_sparse(groups: list[dict[str, Any]]) -> None:
+def refuse_sparse(groups: list[Group]) -> None:
     """Refuse sparse gradients: the moments are dense, and every row of them decays.
 
     Errors: `RuntimeError` with the parameter's name.
@@ -44,32 +39,32 @@ def refuse_sparse(groups: list[dict[str, Any]]) -> None:
             )
 
 
-def with_gradients(params: Iterable[Named]) -> list[Named]:
+def with_gradients(params: Iterable[_Named]) -> list[_Named]:
     """Return the parameters that have a gradient, with their names."""
     return [(name, param) for name, param in params if param.grad is not None]
 
 
-def read(pairs: list[Named]) -> tuple[list[float], str | None]:
+def read(pairs: list[_Named]) -> tuple[list[float], str | None]:
     """Return sums of squares of parameters' gradients, and the name of the first bad.
 
     A bad gradient holds an infinity or NaN; there may be none. All processes that share
     shards are told the same. The gradients are read and not changed.
     """
     params = [param for _, param in pairs]
-    squares = host(total(params, square_sums))
+    squares = _host(total(params, square_sums))
     suspects = [i for i, square in enumerate(squares) if not math.isfinite(square)]
     # Large float64 gradients are suspected wrongly.
-    marks = host(total([params[i] for i in suspects], nonfinite_marks))
+    marks = _host(total([params[i] for i in suspects], _nonfinite_marks))
     spoiled = [i for i, mark in zip(suspects, marks, strict=True) if mark]
     return squares, pairs[spoiled[0]][0] if spoiled else None
 
 
-def host(numbers: Tensor | None) -> list[float]:
+def _host(numbers: Tensor | None) -> list[float]:
     """Return numbers as the host knows them, waiting for their device."""
     return [] if numbers is None else numbers.tolist()
 
 
-def total(params: list[Tensor], reading: Reading) -> Tensor | None:
+def total(params: list[Tensor], reading: _Reading) -> Tensor | None:
     """Return the reading of each gradient, added over shards, or None for no parameter.
 
     It lies on the first gradient's device, and nothing is waited for.
@@ -86,18 +81,10 @@ def square_sums(grads: list[Tensor]) -> Tensor:
     1e154. The order of the additions depends on a gradient's elements alone.
     """
     parts = list(_parts(grads))
-    if native.library() is None or any(part.device.type != "cpu" for part in parts):
-        return _stacked(map(_square_sum, parts))
-    sums = np.empty(len(parts))
-    by_dtype: dict[torch.dtype, list[int]] = {}
-    for i, part in enumerate(parts):
-        by_dtype.setdefault(part.dtype, []).append(i)
-    for indices in by_dtype.values():
-        sums[indices] = native.square_sums([parts[i] for i in indices])
-    return torch.from_numpy(sums)
+    return choose_for_sums(parts).square_sums(parts)
 
 
-def nonfinite_marks(grads: list[Tensor]) -> Tensor:
+def _nonfinite_marks(grads: list[Tensor]) -> Tensor:
     """Return 1 for each gradient that holds an infinity or NaN, and 0 for others."""
     return _stacked(map(_mark, _parts(grads)))
 
@@ -117,22 +104,6 @@ def _stacked(numbers: Iterable[Tensor]) -> Tensor:
     """Return numbers as a vector on the first one's device."""
     every = list(numbers)
     return torch.stack([number.to(every[0].device) for number in every])
-
-
-def _square_sum(part: Tensor) -> Tensor:
-    if part.device.type != "cpu":
-        norm: Tensor = torch.linalg.vector_norm(part, dtype=torch.float64)
-        return norm * norm
-    flat = part.reshape(-1)
-    sums = [_rows_summed(piece) for piece in torch.split(flat, PIECE)]
-    return torch.stack(sums).sum()
-
-
-def _rows_summed(piece: Tensor) -> Tensor:
-    squares = piece.to(torch.float64, copy=True).square_()
-    whole = squares.numel() // ROW * ROW
-    rows = squares[:whole].view(-1, ROW).sum(1)
-    return rows.sum() + squares[whole:].sum()
 
 
 def _parts(grads: list[Tensor]) -> Iterator[Tensor]:

@@ -1,63 +1,66 @@
 """What gradients meet on their way into a step: unscaling, clipping, a policy.
 
 None of it touches a gradient. All ends in one factor, which the kernel applies as it
-reads, and in whether the step is left out.
+reads, and in whether the step is skipped.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mementum.torch.groups.options import named
+from mementum.torch.groups.options import Group, named
 from mementum.torch.step.gradient_norms import read, square_sums, total, with_gradients
 
 # Beside the norm, as in torch.nn.utils.clip_grad_norm_: no gradient divides by zero.
-BESIDE = 1e-6
+_BESIDE = 1e-6
 
-RANK = ("propagate", "skip", "raise")
+_RANK = ("propagate", "skip", "raise")
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class GradientScaling(NamedTuple):
     """What a step does with its gradients.
 
-    They are multiplied by `factor`, and the step is `left_out` or not. `norm` is their
-    global norm after unscaling, None unless it was asked for, and `clipped` whether it
-    was too large. Where every group is captured these are tensors on the device.
+    They are multiplied by `scale`. `norm` is their global norm after unscaling, None
+    unless a group clips. Whether the step is to `skip`, and whether the gradients were
+    `clipped`, the host knows; where every group is captured the device alone knows,
+    and says it in boolean tensors.
     """
 
-    factor: Any = 1.0
-    left_out: Any = False
-    norm: Any = None
-    clipped: Any = False
+    scale: float | Tensor = 1.0
+    norm: float | Tensor | None = None
+    skip: bool = False
+    clipped: bool = False
+    skip_on_device: Tensor | None = None
+    clipped_on_device: Tensor | None = None
 
 
-def of(groups: list[dict[str, Any]], grad_scale: Any, found_inf: Any) -> Intake:
+def compute(
+    groups: list[Group], grad_scale: Tensor | None, found_inf: Tensor | None
+) -> GradientScaling:
     """Return what a step does with the gradients of these groups.
 
-    `grad_scale` divides them and `found_inf` leaves the step out, as a
+    `grad_scale` divides them and `found_inf` skips the step, as a
     `torch.amp.GradScaler` says. Errors: `FloatingPointError` where the policy is to
     raise.
     """
     if not groups:
-        return Intake()
+        return GradientScaling()
     if all(group["capturable"] for group in groups):
         return _on_device(groups, grad_scale, found_inf)
     if found_inf is not None and float(found_inf):
-        return Intake(left_out=True)
+        return GradientScaling(skip=True)
     inverse = 1.0 if grad_scale is None else 1 / float(grad_scale)
     max_norm = groups[0]["clip_norm"]
     if max_norm is None:
-        return Intake(inverse, left_out=_meets_policy(groups))
+        return GradientScaling(inverse, skip=_meets_policy(groups))
     return _clipped(groups, max_norm, inverse)
 
 
-def _meets_policy(groups: list[dict[str, Any]]) -> bool:
+def _meets_policy(groups: list[Group]) -> bool:
     """Whether a gradient that is watched is bad; raises if that is the policy."""
     policies = {group["nonfinite"] for group in groups}
     for policy in ("raise", "skip"):
@@ -71,11 +74,11 @@ def _meets_policy(groups: list[dict[str, Any]]) -> bool:
         )
         _, name = read(with_gradients(watched))
         if name is not None:
-            return _left_out(policy, name)
+            return _skips(policy, name)
     return False
 
 
-def _left_out(policy: str, name: str) -> bool:
+def _skips(policy: str, name: str) -> bool:
     if policy != "raise":
         return policy == "skip"
     raise FloatingPointError(
@@ -84,8 +87,8 @@ def _left_out(policy: str, name: str) -> bool:
     )
 
 
-def _clipped(groups: list[dict[str, Any]], max_norm: float, inverse: float) -> Intake:
-    """Return the intake of a step on the host; one reading serves norm and policy.
+def _clipped(groups: list[Group], max_norm: float, inverse: float) -> GradientScaling:
+    """Return what a step on the host does; one reading serves norm and policy.
 
     The norm is over all groups, so the strictest policy of any of them meets it.
     """
@@ -93,14 +96,14 @@ def _clipped(groups: list[dict[str, Any]], max_norm: float, inverse: float) -> I
         pair for index, group in enumerate(groups) for pair in named(index, group)
     )
     squares, name = read(pairs)
-    policy = max((group["nonfinite"] for group in groups), key=RANK.index)
-    if name is not None and _left_out(policy, name):
-        return Intake(left_out=True)
+    policy = max((group["nonfinite"] for group in groups), key=_RANK.index)
+    if name is not None and _skips(policy, name):
+        return GradientScaling(skip=True)
     norm = inverse * math.sqrt(_sum(squares))
-    coefficient = max_norm / (norm + BESIDE)
+    coefficient = max_norm / (norm + _BESIDE)
     if coefficient >= 1:
-        return Intake(inverse, norm=norm)
-    return Intake(inverse * coefficient, norm=norm, clipped=True)
+        return GradientScaling(inverse, norm)
+    return GradientScaling(inverse * coefficient, norm, clipped=True)
 
 
 def _sum(squares: list[float]) -> float:
@@ -111,46 +114,48 @@ def _sum(squares: list[float]) -> float:
         return math.inf
 
 
-def _on_device(groups: list[dict[str, Any]], scale: Any, found_inf: Any) -> Intake:
-    """Return the intake of a captured step, whose numbers nobody waits for."""
+def _on_device(
+    groups: list[Group], grad_scale: Tensor | None, found_inf: Tensor | None
+) -> GradientScaling:
+    """Return what a captured step does, whose numbers nobody waits for."""
     params = [p for group in groups for p in group["params"] if p.grad is not None]
     if not params:
-        return Intake()
+        return GradientScaling()
     device = params[0].device
-    left_out = False if found_inf is None else _wide(found_inf, device) != 0
-    factor = 1.0 if scale is None else _wide(scale, device).reciprocal()
+    skip = None if found_inf is None else _wide(found_inf, device) != 0
+    scale = 1.0 if grad_scale is None else _wide(grad_scale, device).reciprocal()
     max_norm = groups[0]["clip_norm"]
     if max_norm is None:
-        return Intake(factor, left_out)
+        return GradientScaling(scale, skip_on_device=skip)
     squares = total(params, square_sums)
     assert squares is not None
-    norm = squares.sum().sqrt() * factor
-    coefficient = max_norm / (norm + BESIDE)
+    norm = squares.sum().sqrt() * scale
+    coefficient = max_norm / (norm + _BESIDE)
     clipped = coefficient < 1
-    factor = factor * coefficient.clamp(max=1)
-    if isinstance(left_out, Tensor):
-        clipped &= ~left_out
+    scale = scale * coefficient.clamp(max=1)
+    if skip is not None:
+        clipped &= ~skip
         # The norm of what overflowed may be NaN, and zeros times NaN are not zeros.
-        factor = torch.where(left_out, torch.ones_like(factor), factor)
-    return Intake(factor, left_out, norm, clipped)
+        scale = torch.where(skip, torch.ones_like(scale), scale)
+    return GradientScaling(scale, norm, skip_on_device=skip, clipped_on_device=clipped)
 
 
-def _wide(number: Any, device: torch.device) -> Tensor:
+def _wide(number: float | Tensor, device: torch.device) -> Tensor:
     """Return a number or a tensor of one element as a float64 scalar on a device."""
     if isinstance(number, Tensor):
         return number.detach().reshape(()).to(device=device, dtype=torch.float64)
     return torch.full((), float(number), dtype=torch.float64, device=device)
 
 
-def held(grads: list[Tensor], left_out: Tensor) -> list[Tensor]:
-    """Return the gradients, or zeros where the step is left out."""
-    here = left_out.to(grads[0].device)
+def zeros_where_skipped(grads: list[Tensor], skip: Tensor) -> list[Tensor]:
+    """Return the gradients, or zeros where the device skips the step."""
+    here = skip.to(grads[0].device)
     return [torch.where(here, torch.zeros_like(grad), grad) for grad in grads]
 
 
-def refuse_scaling(in_backward: bool, *scaling: Any) -> None:
+def refuse_scaling(grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
     """Refuse a scale that comes after the parameters were stepped."""
-    if in_backward and any(each is not None for each in scaling):
+    if grad_scale is not None or found_inf is not None:
         raise RuntimeError(
             "a GradScaler knows its scale is bad only after the backward pass, which "
             "step_in_backward has stepped in; train in bfloat16, or use the ordinary "
@@ -158,10 +163,20 @@ def refuse_scaling(in_backward: bool, *scaling: Any) -> None:
         )
 
 
-def tally(group: dict[str, Any], name: str, happened: bool | Tensor) -> None:
-    """Add to a count: on the host, or in place on the device where that is known."""
-    if isinstance(happened, Tensor) and not isinstance(group[name], Tensor):
-        count, device = group[name], happened.device
-        group[name] = torch.full((), count, dtype=torch.int64, device=device)
-    if happened is not False:
-        group[name] += happened
+def count(groups: list[Group], scaling: GradientScaling) -> None:
+    """Count in each group whether the step was skipped, and whether it was clipped.
+
+    What the device alone knows is counted there, in place.
+    """
+    for name, here, there in (
+        ("skipped_steps", scaling.skip, scaling.skip_on_device),
+        ("clipped_steps", scaling.clipped, scaling.clipped_on_device),
+    ):
+        if here:
+            for group in groups:
+                group[name] += 1
+        if there is not None:
+            for group in groups:
+                if not isinstance(group[name], Tensor):
+                    group[name] = torch.full_like(there, group[name], dtype=torch.int64)
+                group[name] += there

@@ -13,12 +13,12 @@ from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
 from mementum.torch.backends import choose
 from mementum.torch.groups.errors import named_after
-from mementum.torch.groups.options import EXECUTION, check_flags
+from mementum.torch.groups.options import EXECUTION, Group, check_flags
 from mementum.torch.state import sharding
-from mementum.torch.step.coefficients import widened
+from mementum.torch.step.coefficients import in_float64
 
 
-class Rules:
+class RuleCache:
     """Makes the rule of a group, and keeps it while the group says the same."""
 
     def __init__(self, recipe: Recipe, *, differentiable: bool) -> None:
@@ -26,12 +26,12 @@ class Rules:
         self._differentiable = differentiable
         self._known: dict[int, tuple[list[Any], Rule]] = {}
 
-    def of(
+    def rule(
         self,
         index: int,
-        groups: list[dict[str, Any]],
+        groups: list[Group],
         xp: Namespace,
-        part: dict[str, Any] | None = None,
+        part: Group | None = None,
     ) -> Rule:
         """Return the rule of a group, or of a part of it, or refuse what it says.
 
@@ -51,13 +51,13 @@ class Rules:
             if xp is math or not isinstance(group["lr"], Tensor):
                 limits.learning_rate(group["lr"])
         hyperparameters = {name: group[name] for name in self._recipe.defaults}
-        rule = self._recipe.rule(widened(hyperparameters, xp), xp, where)
+        rule = self._recipe.rule(in_float64(hyperparameters, xp), xp, where)
         # A mapping, a list or a tensor may come to say something else by itself.
-        if xp is math and not group["fused"] and all(map(_is_settled, said)):
+        if xp is math and not group["fused"] and all(map(_is_constant, said)):
             self._known[index] = said, rule
         return rule
 
-    def _refuse(self, group: dict[str, Any], agreed: float | None) -> None:
+    def _refuse(self, group: Group, agreed: float | None) -> None:
         """Refuse flags that are bad, or at odds with those of the optimizer."""
         check_flags(group)
         if group["differentiable"] != self._differentiable:
@@ -81,12 +81,12 @@ class Rules:
 
 def _same(said: list[Any], known: list[Any]) -> bool:
     """Whether a group says what it said, in values of the same types."""
-    if not all(map(_is_settled, said)):
+    if not all(map(_is_constant, said)):
         return False
     return list(map(type, said)) == list(map(type, known)) and said == known
 
 
-def _is_settled(value: Any) -> bool:
+def _is_constant(value: Any) -> bool:
     """Whether a value cannot change, and equals nothing that means something else."""
     if type(value) is tuple:
         return all(type(each) is float for each in value)

@@ -1,0 +1,70 @@
+"""One step, of whole groups or of a single parameter, from gradients to kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mementum.torch.backends import choose
+from mementum.torch.backends.bucket import Bucket
+from mementum.torch.groups.errors import named_after
+from mementum.torch.groups.options import refuse_names
+from mementum.torch.state import State
+from mementum.torch.step import gradient_scaling
+from mementum.torch.step.bucketing import BucketCache, GroupStep, Names
+from mementum.torch.step.coefficients import numbers, refuse_capture
+from mementum.torch.step.gradient_norms import refuse_sparse
+from mementum.torch.step.gradient_scaling import GradientScaling, zeros_where_skipped
+
+
+def take_step(
+    steps: Sequence[GroupStep],
+    buckets: BucketCache,
+    state: State,
+    grad_scale: Tensor | None = None,
+    found_inf: Tensor | None = None,
+    *,
+    names: Names,
+    optimizer: str,
+    update: bool = True,
+) -> GradientScaling:
+    """Step these groups, or only begin their state; return what scaled the gradients.
+
+    `buckets` are the cache of these groups from step to step, `names` those of
+    parameters whose group has none, and `optimizer` the name that errors begin with.
+    Where an error is raised for a gradient, a name or a moment, no parameter has
+    changed.
+    """
+    groups = [step.group for step in steps]
+    try:
+        with named_after(optimizer):
+            refuse_capture(groups)
+            outdated = buckets.outdated(steps, state)
+            if outdated:
+                refuse_names([groups[index] for index in outdated])
+                refuse_sparse(groups)
+            scaling = gradient_scaling.compute(groups, grad_scale, found_inf)
+            if not scaling.skip:
+                buckets.rebuild(steps, outdated, state, names)
+        gradient_scaling.count(groups, scaling)
+        if update and not scaling.skip:
+            for index, step in enumerate(steps):
+                for bucket in buckets.prepare(index, step.group):
+                    _update(step, bucket, scaling)
+    finally:
+        buckets.drop_gradients()
+    return scaling
+
+
+def _update(step: GroupStep, bucket: Bucket, scaling: GradientScaling) -> None:
+    group, skip = step.group, scaling.skip_on_device
+    if group["capturable"]:
+        bucket.advance_on_device(skip)
+    else:
+        bucket.advance()
+    if bucket.params:
+        if skip is not None:
+            bucket.grads = zeros_where_skipped(bucket.grads, skip)
+        backend = choose(group, bucket.params[0]).backend
+        backend.update(numbers(step.rule, group, bucket, scaling), bucket)
