@@ -22,10 +22,10 @@ from mementum.torch.backends.low_precision import widened
 name = "foreach"
 device: str | None = None
 square_sums = loop.square_sums
-Tensors = list[Tensor]
+_Tensors = list[Tensor]
 
 # Elements: seven float32 arrays of this many fill a megabyte of second-level cache.
-CACHED = 32_768
+_CACHED = 32_768
 
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
@@ -90,7 +90,7 @@ def _pieces(bucket: Bucket) -> Iterator[tuple[Bucket, list[int]]]:
     piece, elements = Bucket(bucket.step), 0
     for i, row in enumerate(zip(*bucket.rows(), strict=True)):
         for part in _split(row):
-            if elements + part[0].numel() > CACHED and owners:
+            if elements + part[0].numel() > _CACHED and owners:
                 yield piece, owners
                 piece, owners, elements = Bucket(bucket.step), [], 0
             for tensors, tensor in zip(
@@ -104,19 +104,19 @@ def _pieces(bucket: Bucket) -> Iterator[tuple[Bucket, list[int]]]:
 
 def _split(row: tuple[Tensor, ...]) -> Iterable[tuple[Tensor, ...]]:
     """Cut a parameter and its moments into flat parts, where they lie alike."""
-    if row[0].numel() <= CACHED or not all(tensor.is_contiguous() for tensor in row):
+    if row[0].numel() <= _CACHED or not all(tensor.is_contiguous() for tensor in row):
         return (row,)
-    return zip(*(torch.split(tensor.view(-1), CACHED) for tensor in row), strict=True)
+    return zip(*(torch.split(tensor.view(-1), _CACHED) for tensor in row), strict=True)
 
 
-def _approach(mean: Tensors, sample: Tensors, weight: Any) -> None:
+def _approach(mean: _Tensors, sample: _Tensors, weight: Any) -> None:
     """Take a sample into a running mean, in place."""
     difference = list(torch._foreach_sub(sample, mean))
     torch._foreach_mul_(difference, weight)
     torch._foreach_add_(mean, difference)
 
 
-def _divisor(largest: Tensors, c: Coefficients) -> Tensors:
+def _divisor(largest: _Tensors, c: Coefficients) -> _Tensors:
     if not plainly(c.eps_root, 0):
         largest = list(torch._foreach_add(largest, c.eps_root))
     root = _roots(largest)
@@ -125,13 +125,13 @@ def _divisor(largest: Tensors, c: Coefficients) -> Tensors:
     return root
 
 
-def _roots(tensors: Tensors) -> Tensors:
+def _roots(tensors: _Tensors) -> _Tensors:
     if tensors[0].device.type == "cpu":
         return [loop.sqrt(tensor) for tensor in tensors]
     return list(torch._foreach_sqrt(tensors))
 
 
-def _weighted(g: Tensors, a: Any, m: Tensors, b: Any) -> Tensors:
+def _weighted(g: _Tensors, a: Any, m: _Tensors, b: Any) -> _Tensors:
     """Return ``a g + b m``, where a factor of zero removes its term."""
     if plainly(a, 0):
         return m if plainly(b, 1) else _multiplied(m, b)
@@ -140,17 +140,17 @@ def _weighted(g: Tensors, a: Any, m: Tensors, b: Any) -> Tensors:
     return _sum(_multiplied(m, b), g if plainly(a, 1) else _multiplied(g, a))
 
 
-def _multiplied(tensors: Tensors, number: Any) -> Tensors:
+def _multiplied(tensors: _Tensors, number: Any) -> _Tensors:
     return list(torch._foreach_mul(tensors, number))
 
 
-def _sum(own: Tensors, other: Tensors) -> Tensors:
+def _sum(own: _Tensors, other: _Tensors) -> _Tensors:
     """Add `other` to tensors that are this step's own, in place."""
     torch._foreach_add_(own, other)
     return own
 
 
-def _cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+def _cast(tensors: _Tensors, dtype: torch.dtype) -> _Tensors:
     if tensors[0].dtype == dtype:
         return tensors
     return [tensor.to(dtype) for tensor in tensors]

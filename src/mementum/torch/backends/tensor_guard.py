@@ -8,17 +8,17 @@ from typing import Any
 from torch import Tensor
 from torch.nn import Buffer, Parameter
 
-TensorGuards: Any
+_TensorGuards: Any
 try:
     # What compiled code is guarded by: one call for any number of tensors, for the
     # price of asking each of them one question.
     from torch._C._dynamo import guards
 except ImportError:  # a torch that has moved it: every step then looks closely
-    TensorGuards = None
+    _TensorGuards = None
 else:
-    TensorGuards = guards.TensorGuards
+    _TensorGuards = guards.TensorGuards
 
-PLAIN = (Tensor, Parameter, Buffer)
+_PLAIN = (Tensor, Parameter, Buffer)
 
 
 class Guard:
@@ -30,10 +30,10 @@ class Guard:
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._count = len(tensors)
-        plain = all(type(tensor) in PLAIN for tensor in tensors)
+        plain = all(type(tensor) in _PLAIN for tensor in tensors)
         self._learnt = None
-        if TensorGuards is not None and plain and tensors:
-            self._learnt = TensorGuards(
+        if _TensorGuards is not None and plain and tensors:
+            self._learnt = _TensorGuards(
                 *tensors,
                 dynamic_dims_sizes=[list(tensor.shape) for tensor in tensors],
                 dynamic_dims_strides=[list(tensor.stride()) for tensor in tensors],

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 # What torch's wrappers put into a parameter's name.
-WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-DATA_PARALLEL = "module."
-SHOWN = 3
+_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+_DATA_PARALLEL = "module."
+_SHOWN = 3
 
 
 class Entry(NamedTuple):
@@ -195,14 +195,14 @@ def _rebuilt_for(own: list[Entry], other: list[Entry]) -> bool:
 def unwrapped(names: list[str]) -> list[str]:
     """Return names without what torch's wrappers add to them, if they stay distinct."""
     bare = [
-        ".".join(part for part in name.split(".") if part not in WRAPPERS)
+        ".".join(part for part in name.split(".") if part not in _WRAPPERS)
         for name in names
     ]
-    if all(name.startswith(DATA_PARALLEL) for name in bare):
-        bare = [name.removeprefix(DATA_PARALLEL) for name in bare]
+    if all(name.startswith(_DATA_PARALLEL) for name in bare):
+        bare = [name.removeprefix(_DATA_PARALLEL) for name in bare]
     return bare if len(set(bare)) == len(bare) else names
 
 
 def _shortened(names: list[str]) -> str:
-    shown = ", ".join(map(repr, names[:SHOWN]))
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mementum.torch.state.moments import MOMENTS
 
-OURS = (
+_OURS = (
     FloatingPointError,
     NotImplementedError,
     RuntimeError,
@@ -29,7 +29,7 @@ def named_after(optimizer: str, where: str = "") -> Iterator[None]:
             "which something has taken out; load a state dict, or delete the whole of "
             "the parameter's state to begin it anew."
         ) from None
-    except OURS as error:
-        if type(error) not in OURS or str(error).startswith(optimizer):
+    except _OURS as error:
+        if type(error) not in _OURS or str(error).startswith(optimizer):
             raise
         raise type(error)(f"{optimizer}: {where}{error}") from None

@@ -12,7 +12,7 @@ from torch import Tensor
 from mementum.torch.state.formats import MOMENT_DTYPE, refuses
 
 
-class Extent(NamedTuple):
+class _Extent(NamedTuple):
     """The bytes ``[start, end)`` between a parameter's first and last element."""
 
     device: str
@@ -70,7 +70,7 @@ def refuse_shared_memory(params: Iterable[tuple[str, Tensor]]) -> None:
                 "expanded, or has overlapping strides); pass a clone() of it."
             )
     extents.sort(key=lambda extent: extent[:3])
-    earlier: list[Extent] = []
+    earlier: list[_Extent] = []
     for extent in extents:
         earlier = [e for e in earlier if e.device == extent.device]
         earlier = [e for e in earlier if e.end > extent.start]
@@ -88,7 +88,7 @@ def refuse_shared_memory(params: Iterable[tuple[str, Tensor]]) -> None:
         earlier.append(extent)
 
 
-def _extent(name: str, param: Tensor) -> Extent | None:
+def _extent(name: str, param: Tensor) -> _Extent | None:
     """Return where a parameter lies, or None where it has no memory to speak of."""
     if torch.nn.parameter.is_lazy(param) or param.layout != torch.strided:
         return None
@@ -102,7 +102,7 @@ def _extent(name: str, param: Tensor) -> Extent | None:
         for size, stride in zip(param.shape, param.stride(), strict=True)
     )
     end = start + (last + 1) * param.element_size()
-    return Extent(str(param.device), start, end, name, param)
+    return _Extent(str(param.device), start, end, name, param)
 
 
 def repeats(param: Tensor) -> bool:
@@ -128,7 +128,7 @@ def _dims(param: Tensor) -> Iterable[tuple[int, int]]:
     return zip(param.stride(), param.shape, strict=True)
 
 
-def _meet(a: Extent, b: Extent) -> bool:
+def _meet(a: _Extent, b: _Extent) -> bool:
     """Whether two parameters with overlapping extents have a byte in common."""
     if _is_dense(a) or _is_dense(b):
         dense, other = (a, b) if _is_dense(a) else (b, a)
@@ -143,7 +143,7 @@ def _meet(a: Extent, b: Extent) -> bool:
     return bool(_bytes(owned, b, origin).any())
 
 
-def _pass_between(a: Extent, b: Extent) -> bool:
+def _pass_between(a: _Extent, b: _Extent) -> bool:
     """Whether the strides alone show that two parameters interleave, as columns do.
 
     All offsets of both are multiples of one step from their starts, so elements can
@@ -163,11 +163,11 @@ def _pass_between(a: Extent, b: Extent) -> bool:
     return apart >= widths[0] and step - apart >= widths[1]
 
 
-def _is_dense(extent: Extent) -> bool:
+def _is_dense(extent: _Extent) -> bool:
     return extent.end - extent.start == extent.param.nbytes
 
 
-def _bytes(owned: Tensor, extent: Extent, origin: int) -> Tensor:
+def _bytes(owned: Tensor, extent: _Extent, origin: int) -> Tensor:
     """Return the part of a map of bytes that a parameter owns."""
     width = extent.param.element_size()
     return owned.as_strided(

@@ -233,7 +233,7 @@ def _place(entry: _Entry, prefixes: list[str]) -> int | None:
     return None
 
 
-PLURALS = {"bias": "biases", "by name": "by name"}
+_PLURALS = {"bias": "biases", "by name": "by name"}
 
 
 def _table(groups: ParamGroups, parts: list[list[_Entry]]) -> str:
@@ -262,6 +262,6 @@ def _reasons(part: list[_Entry]) -> str:
             counts[entry.reason] = counts.get(entry.reason, 0) + 1
     words = []
     for reason, count in counts.items():
-        plural = PLURALS.get(reason, f"{reason}s")
+        plural = _PLURALS.get(reason, f"{reason}s")
         words.append(f"{count:,} {reason if count == 1 else plural}")
     return ", ".join(words) or "the rest"

@@ -19,7 +19,7 @@ _acting: WeakSet[StepInBackward] = WeakSet()
 MakeOptimizer = Callable[[list[tuple[str, Parameter]]], FamilyOptimizer]
 
 # Wrappers that add gradients up only after their parameters' hooks have run.
-LATE = {"DistributedDataParallel", "FullyShardedDataParallel"}
+_LATE = {"DistributedDataParallel", "FullyShardedDataParallel"}
 
 
 def step_in_backward(model: Module, make_optimizer: MakeOptimizer) -> StepInBackward:
@@ -51,7 +51,7 @@ def step_in_backward(model: Module, make_optimizer: MakeOptimizer) -> StepInBack
             "parameters and returns their optimizer, as "
             "lambda params: AdaXW(params, lr=1e-3)."
         )
-    if type(model).__name__ in LATE:
+    if type(model).__name__ in _LATE:
         raise ValueError(
             f"step_in_backward: the model is a {type(model).__name__}, which adds up "
             "gradients of processes after each parameter would have been stepped; use "

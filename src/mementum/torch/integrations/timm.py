@@ -5,7 +5,7 @@ from __future__ import annotations
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.optimizers import MEMBERS
 
-PREFIX = "mementum-"
+_PREFIX = "mementum-"
 
 
 def register() -> dict[str, str]:
@@ -33,7 +33,7 @@ def _register(member: type[FamilyOptimizer], taken: set[str]) -> str:
     from timm.optim._optim_factory import default_registry
 
     own = member.__name__.lower()
-    names = [PREFIX + own] if own in taken else [own, PREFIX + own]
+    names = [_PREFIX + own] if own in taken else [own, _PREFIX + own]
     for name in set(names) - set(default_registry.list_optimizers()):
         default_registry.register(
             OptimInfo(

@@ -237,7 +237,7 @@ def _joined(held: _Ranges, placements: Sequence[Placement]) -> range:
 
 def refuses_blocks(param: Tensor) -> str | None:
     """Return why a parameter cannot have float8 moments, or None if it can."""
-    if not is_sharded(param) or not splits_blocks(param):
+    if not is_sharded(param) or not _splits_blocks(param):
         return None
     return (
         f"state_dtype is 'float8', and {tuple(param.placements)} over "
@@ -247,7 +247,7 @@ def refuses_blocks(param: Tensor) -> str | None:
     )
 
 
-def splits_blocks(param: DTensor) -> bool:
+def _splits_blocks(param: DTensor) -> bool:
     """Whether a process would hold a part of a float8 block."""
     dims = {dim for dim in map(_dim, param.placements) if dim}
     if not dims:
@@ -264,7 +264,7 @@ def _splits(param: DTensor, coordinate: Sequence[int]) -> bool:
     own = part(shape, mesh, coordinate, param.placements)[dim]
     unit, last = param.shape[dim + 1 :].numel(), param.shape[1:].numel()
     start, stop = own.start * unit, own.stop * unit
-    table, placements = blocks(param.shape), scale_placements(param)
+    table, placements = blocks(param.shape), _scale_placements(param)
     kept = part(table, mesh, coordinate, placements)[1]
     if not own or not kept:
         return bool(own) != bool(kept)
@@ -277,7 +277,7 @@ def _coordinates(param: DTensor) -> Iterator[tuple[int, ...]]:
     return product(*(range(size if _dim(where) else 1) for size, where in sizes))
 
 
-def scale_placements(param: DTensor) -> tuple[Placement, ...]:
+def _scale_placements(param: DTensor) -> tuple[Placement, ...]:
     """Return how the exponents of a parameter's blocks are placed: beside them."""
     from torch.distributed.tensor import Shard
 
@@ -294,7 +294,7 @@ def scale(param: DTensor, here: Tensor) -> DTensor:
     return DTensor.from_local(
         here,
         param.device_mesh,
-        scale_placements(param),
+        _scale_placements(param),
         run_check=False,
         shape=torch.Size((rows, count)),
         stride=(count, 1),

@@ -17,17 +17,17 @@ from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.options import Group
 from mementum.torch.step.gradient_scaling import GradientScaling
 
-TORCH = cast("Namespace", torch)
+_TORCH = cast("Namespace", torch)
 
 
 def namespace(group: Mapping[str, Any]) -> Namespace:
     """Return where a group's numbers are computed: on the host, or by torch."""
     if group["capturable"]:
-        return TORCH
+        return _TORCH
     if not group["differentiable"]:
         return math
     options = (*group.values(), *group.get("betas", ()))
-    return TORCH if any(isinstance(option, Tensor) for option in options) else math
+    return _TORCH if any(isinstance(option, Tensor) for option in options) else math
 
 
 def in_float64(hyperparameters: dict[str, Any], xp: Namespace) -> dict[str, Any]:

@@ -15,23 +15,23 @@ from weakref import WeakMethod
 import torch
 from torch import Tensor
 
-SCHEMA = (
+_SCHEMA = (
     "(int number, int[] places, Tensor(a!)[] params, Tensor[] grads, "
     "Tensor? grad_scale, Tensor? found_inf) -> ()"
 )
 
 # With the places, values and gradients of parameters that a graph has, and what a
 # GradScaler says.
-Step = Callable[
+_Step = Callable[
     [Sequence[int], Sequence[Tensor], Sequence[Tensor], Tensor | None, Tensor | None],
     None,
 ]
 
 _numbers = itertools.count()
-_steps: dict[int, WeakMethod[Step]] = {}
+_steps: dict[int, WeakMethod[_Step]] = {}
 
 
-def register(step: Step) -> int:
+def register(step: _Step) -> int:
     """Return the number by which a graph calls a method, while its object lives."""
     number = next(_numbers)
     _steps[number] = WeakMethod(step, lambda _: _steps.pop(number, None))
@@ -55,7 +55,7 @@ def call(
     torch.ops.mementum.step(number, places, owners, grads, grad_scale, found_inf)
 
 
-@torch.library.custom_op("mementum::step", mutates_args=("params",), schema=SCHEMA)
+@torch.library.custom_op("mementum::step", mutates_args=("params",), schema=_SCHEMA)
 def _step(
     number: int,
     places: Sequence[int],
