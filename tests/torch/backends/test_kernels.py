@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,8 @@ from torch import Tensor
 
 from mementum.family.reference import State, update
 from mementum.family.rule import Coefficients
-from mementum.torch.backends import BACKENDS, Backend, native
+from mementum.torch import AdaX, backends
+from mementum.torch.backends import BACKENDS, Backend, choose_for_sums, native
 from mementum.torch.backends.bucket import Bucket
 
 KERNELS = [b for b in BACKENDS if b is not native or native.library()]
@@ -91,3 +95,50 @@ def test_kernels_agree_in_float32_bit_for_bit(
     for end in ends[1:]:
         for a, b in zip(end, ends[0], strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+@kernels
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str
+)
+def test_every_kernel_adds_up_squares(kernel: Backend, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(5,), (), (0,), (70, 90)]
+    grads = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+    grads.append(grads[-1].T)
+    sums = kernel.square_sums(grads)
+    assert sums.dtype == torch.float64
+    for grad, found in zip(grads, sums.tolist(), strict=True):
+        exact = math.fsum((grad.double() ** 2).flatten().tolist())
+        # At most 6,300 additions of positive float64 numbers.
+        assert found == pytest.approx(exact, rel=6300 * 2**-52)
+
+
+def test_the_fastest_kernel_that_reads_all_gradients_adds_their_squares() -> None:
+    here, elsewhere = torch.ones(3), torch.ones(3, device="meta")
+    assert choose_for_sums([here]) is KERNELS[0]
+    assert choose_for_sums([here, elsewhere]).device is None
+
+
+class Elsewhere:
+    """A path for another device, that serves nobody."""
+
+    name, device = "elsewhere", "meta"
+
+    def refuses(self, flags: Any, param: Tensor) -> str | None:
+        return "elsewhere nothing is served"
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [("meta", "but elsewhere nothing is served;"), ("cpu", "but differentiable is")],
+)
+def test_a_refusal_names_the_path_of_this_device(
+    monkeypatch: pytest.MonkeyPatch, device: str, reason: str
+) -> None:
+    monkeypatch.setattr(backends, "BACKENDS", (native, Elsewhere(), *BACKENDS[1:]))
+    monkeypatch.setattr(native, "library", lambda: native)
+    param = torch.ones(3, device=device)
+    flags = AdaX([param]).param_groups[0] | {"fused": True, "differentiable": True}
+    with pytest.raises(NotImplementedError, match=reason):
+        backends.choose(flags, param)

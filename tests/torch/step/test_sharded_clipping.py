@@ -17,8 +17,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from mementum.torch.groups.options import EXECUTION
-from mementum.torch.step import gradient_scaling as intake
-from mementum.torch.step.gradient_norms import read
+from mementum.torch.step.gradient_scaling import compute
 
 rank, size, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 dist.init_process_group(
@@ -40,18 +39,18 @@ def groups(values):
         param.grad = grad
     return [EXECUTION | {"params": params, "clip_norm": 1.0, "nonfinite": "skip"}]
 
-told = intake.of(groups(whole), None, None)
-captured = intake.of([groups(whole)[0] | {"capturable": True}], None, None)
+scaled = compute(groups(whole), None, None)
+captured = compute([groups(whole)[0] | {"capturable": True}], None, None)
 spoiled = [value.clone() for value in whole]
 spoiled[0][0, 0] = float("nan")  # in the shard of the first process
-bad = intake.of(groups(spoiled), None, None)
+bad = compute(groups(spoiled), None, None)
 watched = groups(spoiled)
 watched[0]["clip_norm"] = None
-alone = intake.of(watched, None, None)
+alone = compute(watched, None, None)
 print(json.dumps({
-    "norm": told.norm, "factor": told.factor, "captured": float(captured.norm),
+    "norm": scaled.norm, "scale": scaled.scale, "captured": float(captured.norm),
     "expected": float(torch.cat([value.double().flatten() for value in whole]).norm()),
-    "left_out": [bad.left_out, alone.left_out],
+    "skip": [bad.skip, alone.skip],
 }))
 dist.destroy_process_group()
 """
@@ -75,5 +74,5 @@ def test_every_process_is_told_the_norm_of_the_whole(tmp_path: Path) -> None:
     # 28 squares and sums, each rounded by 2**-53, in another order.
     for norm in (first["norm"], first["captured"]):
         assert abs(norm / first["expected"] - 1) < 28 * 2**-53
-    assert first["factor"] == 1 / (first["norm"] + 1e-6)
-    assert first["left_out"] == [True, True]
+    assert first["scale"] == 1 / (first["norm"] + 1e-6)
+    assert first["skip"] == [True, True]
