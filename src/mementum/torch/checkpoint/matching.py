@@ -33,7 +33,7 @@ class Entry(NamedTuple):
         return f"parameter {self.key if self.name is None else repr(self.name)}"
 
 
-def owned(groups: Sequence[Mapping[str, Any]]) -> list[Entry]:
+def own_entries(groups: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Return the parameters of an optimizer, in their order."""
     entries = []
     for index, group in enumerate(groups):
@@ -43,7 +43,7 @@ def owned(groups: Sequence[Mapping[str, Any]]) -> list[Entry]:
     return entries
 
 
-def saved(groups: Sequence[Any]) -> list[Entry]:
+def saved_entries(groups: Sequence[Any]) -> list[Entry]:
     """Return the parameters of a state dict, in their order.
 
     Errors: `ValueError` for groups that are none, and for lists that do not agree.
@@ -107,7 +107,7 @@ def _shapes(index: int, text: Any) -> list[tuple[int, ...]]:
         ) from None
 
 
-def paired(own: list[Entry], other: list[Entry]) -> list[Entry]:
+def match(own: list[Entry], other: list[Entry]) -> list[Entry]:
     """Return, for each of an optimizer's parameters, the one that was saved of it.
 
     Errors: `ValueError` if names, numbers or shapes show that they are not the same

@@ -58,10 +58,10 @@ def resolve(
     """
     check_form(state_dict)
     groups, states = state_dict["param_groups"], state_dict["state"]
-    own, saved = matching.owned(own_groups), matching.saved(groups)
+    own, saved = matching.own_entries(own_groups), matching.saved_entries(groups)
     for index, group in enumerate(groups):
         _check_origin(recipe, index, group, states)
-    pairs = list(zip(own, matching.paired(own, saved), strict=True))
+    pairs = list(zip(own, matching.match(own, saved), strict=True))
     refuse_strays(states, saved)
     renewed = [
         _renewed(recipe, index, own_group, groups, pairs)

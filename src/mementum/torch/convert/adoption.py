@@ -127,7 +127,7 @@ def _paired(target: OptimizerState, origin: OptimizerState) -> tuple[Pairs, str]
                 f"{len(known)} are the same; give both optimizers the same ones."
             )
     places = {id(entry): i for i, entry in enumerate(other)}
-    matched = matching.paired(own, other)
+    matched = matching.match(own, other)
     named = all(entry.name is not None for entry in (*own, *other))
     pairs = [(i, places[id(entry)]) for i, entry in enumerate(matched)]
     return pairs, "by name" if named else "by place"

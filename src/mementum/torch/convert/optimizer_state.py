@@ -109,7 +109,7 @@ def read(what: Any) -> OptimizerState:
 
 def _running(optimizer: torch.optim.Optimizer) -> OptimizerState:
     groups, name = optimizer.param_groups, type(optimizer).__name__
-    entries = matching.owned(groups)
+    entries = matching.own_entries(groups)
     states = [optimizer.state.get(entry.key, {}) for entry in entries]
     if isinstance(optimizer, FamilyOptimizer):
         rules = [_own_rule(optimizer.recipe, i, g) for i, g in enumerate(groups)]
@@ -125,7 +125,7 @@ def _running(optimizer: torch.optim.Optimizer) -> OptimizerState:
 
 def _saved(state_dict: Mapping[str, Any]) -> OptimizerState:
     groups, kept = state_dict["param_groups"], state_dict["state"]
-    entries = matching.saved(groups)
+    entries = matching.saved_entries(groups)
     refuse_strays(kept, entries)
     states = [kept.get(entry.key, {}) for entry in entries]
     kinds = {group.get("rule") for group in groups}
