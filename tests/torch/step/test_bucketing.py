@@ -227,7 +227,7 @@ def test_gradients_are_let_go_however_a_step_ends(
     param.grad = torch.full((3,), 0.0 if end == "rehearsed" else torch.nan)
     gone = weakref.ref(param.grad)
     if end == "raised below":
-        monkeypatch.setattr("mementum.torch.step.procedure.choose", _fail)
+        monkeypatch.setattr("mementum.torch.step.procedure.numbers", _fail)
     if end.startswith("raised"):
         with pytest.raises(FloatingPointError):
             optimizer.step()

@@ -37,8 +37,9 @@ class Choice(NamedTuple):
 
 # Fastest first.
 BACKENDS: tuple[Backend, ...] = (native, foreach, loop)
-# The flags of a group that asks for nothing.
-_FREE = {"fused": None, "foreach": None, "capturable": False, "differentiable": False}
+# The flags of a group that a choice hangs on, and those of one that asks for nothing.
+FLAGS = ("fused", "foreach", "capturable", "differentiable")
+_FREE = dict(zip(FLAGS, (None, None, False, False), strict=True))
 
 
 def choose(flags: Mapping[str, Any], param: Tensor) -> Choice:

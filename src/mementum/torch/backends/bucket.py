@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Literal
@@ -10,15 +11,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Buffer, Parameter
 
 from mementum.family import noise
-from mementum.torch.backends.tensor_guard import Guard
 from mementum.torch.state import ParamState, formats, rounding, sharding
 from mementum.torch.state.formats import SCALE, Moment, MomentFormat, Stored
 from mementum.torch.state.moments import MOMENTS
 from mementum.torch.state.rounding import Numbering
 
+_TensorGuards: Any
+try:
+    # What compiled code is guarded by: one call for any number of tensors, for the
+    # price of asking each of them one question.
+    from torch._C._dynamo import guards
+except ImportError:  # a torch that has moved it: every step then looks closely
+    _TensorGuards = None
+else:
+    _TensorGuards = guards.TensorGuards
+
 _Purpose = Literal["state", "parameter"]
+_PLAIN = (Tensor, Parameter, Buffer)
 
 
 @dataclass(slots=True)
@@ -62,7 +74,8 @@ class Bucket:
     peak: list[Tensor] = field(default_factory=list)
     scales: dict[str, list[Tensor]] = field(default_factory=dict)
     plan: Any = None
-    _guard: Guard | None = None
+    _format: MomentFormat | None = None
+    _guard: _Guard | None = None
     _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
 
     @property
@@ -73,7 +86,9 @@ class Bucket:
     @property
     def format(self) -> MomentFormat:
         """Return the format of the moments."""
-        return formats.recognize(self.momentum[0])
+        if self._format is None:
+            self._format = formats.recognize(self.momentum[0])
+        return self._format
 
     @property
     def noisy(self) -> bool:
@@ -152,7 +167,7 @@ class Bucket:
 
         Of what is spread over processes, it does not show all.
         """
-        self._guard = None if self.sharded else Guard(self._tensors())
+        self._guard = None if self.sharded else _Guard(self._tensors())
 
     def _tensors(self) -> list[Tensor]:
         rows = (*self.rows(), *self.scales.values())
@@ -165,6 +180,7 @@ class Bucket:
         if self.owners and self.owners[0].is_complex():
             for row in ("params", "grads", "momentum", "square", "peak"):
                 setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
+            self._format = formats.recognize(self.momentum[0])
 
     def advance(self) -> None:
         """Count the step on the host."""
@@ -188,3 +204,28 @@ class Bucket:
 
 def _real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj().resolve_neg())
+
+
+class _Guard:
+    """Remembers the kind, dtype, device, shape and strides of tensors.
+
+    It holds none of them. Tensors of classes that keep their elements elsewhere, and
+    one that is listed twice, are never found to be alike.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._count = len(tensors)
+        plain = all(type(tensor) in _PLAIN for tensor in tensors)
+        self._learnt = None
+        if _TensorGuards is not None and plain and tensors:
+            self._learnt = _TensorGuards(
+                *tensors,
+                dynamic_dims_sizes=[list(tensor.shape) for tensor in tensors],
+                dynamic_dims_strides=[list(tensor.stride()) for tensor in tensors],
+            )
+
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether these tensors are, one by one, what the first ones were."""
+        if self._learnt is None or len(tensors) != self._count:
+            return False
+        return bool(self._learnt.check(*tensors))

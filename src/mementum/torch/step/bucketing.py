@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mementum.family.rule import Rule
+from mementum.torch.backends import FLAGS, Backend, choose
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.options import Group
 from mementum.torch.state import ParamState, State, sharding
@@ -53,6 +54,8 @@ class _GroupBuckets:
     state_dtype: str | None = None
     params: list[Tensor] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
+    backends: list[Backend | None] = field(default_factory=list)
+    _flags: tuple[bool | None, ...] = ()
     _places: tuple[list[str] | None, int] = (None, 0)
 
     def still_fit(self, step: GroupStep) -> bool:
@@ -61,6 +64,8 @@ class _GroupBuckets:
         if not _identical(live, self.params):
             return False
         if self._places != (group.get("param_names"), first):
+            return False
+        if self._flags != tuple(group[flag] for flag in FLAGS):
             return False
         try:
             for bucket in self.buckets:
@@ -97,6 +102,11 @@ class _GroupBuckets:
             bucket.fetch(grads, peak=rule.peak)
             if again:
                 bucket.remember()
+        self._flags = tuple(group[flag] for flag in FLAGS)
+        self.backends = [
+            choose(group, bucket.params[0]).backend if bucket.params else None
+            for bucket in self.buckets
+        ]
 
 
 class BucketCache:
@@ -149,17 +159,20 @@ class BucketCache:
         if indices:
             self._params, self._states = list(state), list(state.values())
 
-    def prepare(self, index: int, group: Group) -> list[Bucket]:
-        """Return the buckets of a group, ready for the step that was fetched."""
-        buckets = self._by_group[index].buckets
-        for bucket in buckets:
+    def prepare(self, index: int, group: Group) -> list[tuple[Bucket, Backend | None]]:
+        """Return the buckets of a group, ready for the step that was fetched.
+
+        With each goes the backend that runs it, None where it has no elements.
+        """
+        known = self._by_group[index]
+        for bucket in known.buckets:
             bucket.resolve()
             halves = bool(bucket.params) and bucket.params[0].dtype in _HALVES
             bucket.rounds_params = group["stochastic_rounding"] and halves
             bucket.seed = group["seed"]
             if bucket.sharded and bucket.noisy and bucket.numberings is None:
                 bucket.numberings = list(map(sharding.numbering, bucket.owners))
-        return buckets
+        return list(zip(known.buckets, known.backends, strict=True))
 
     def drop_gradients(self) -> None:
         """Let go of the gradients, whose memory their owner may want back."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mementum.torch.backends import choose
+from mementum.torch.backends import Backend
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.groups.errors import named_after
-from mementum.torch.groups.options import refuse_names
+from mementum.torch.groups.errors import raise_named
+from mementum.torch.groups.options import Group, refuse_names
 from mementum.torch.state import State
 from mementum.torch.step import gradient_scaling
 from mementum.torch.step.bucketing import BucketCache, GroupStep, Names
@@ -38,33 +38,57 @@ def take_step(
     """
     groups = [step.group for step in steps]
     try:
-        with named_after(optimizer):
-            refuse_capture(groups)
-            outdated = buckets.outdated(steps, state)
-            if outdated:
-                refuse_names([groups[index] for index in outdated])
-                refuse_sparse(groups)
-            scaling = gradient_scaling.compute(groups, grad_scale, found_inf)
-            if not scaling.skip:
-                buckets.rebuild(steps, outdated, state, names)
+        try:
+            scaling = _gather(
+                groups, steps, buckets, state, (grad_scale, found_inf), names
+            )
+        except Exception as error:  # noqa: BLE001 - it is raised again, whatever it is
+            raise_named(error, optimizer)
         gradient_scaling.count(groups, scaling)
         if update and not scaling.skip:
             for index, step in enumerate(steps):
-                for bucket in buckets.prepare(index, step.group):
-                    _update(step, bucket, scaling)
+                for bucket, backend in buckets.prepare(index, step.group):
+                    _update(step, bucket, backend, scaling)
     finally:
         buckets.drop_gradients()
     return scaling
 
 
-def _update(step: GroupStep, bucket: Bucket, scaling: GradientScaling) -> None:
+def _gather(
+    groups: list[Group],
+    steps: Sequence[GroupStep],
+    buckets: BucketCache,
+    state: State,
+    verdict: tuple[Tensor | None, Tensor | None],
+    names: Names,
+) -> GradientScaling:
+    """Fetch the tensors of a step into buckets; return what scales the gradients.
+
+    `verdict` is a `torch.amp.GradScaler`'s: its scale, and whether infinities were met.
+    """
+    refuse_capture(groups)
+    outdated = buckets.outdated(steps, state)
+    if outdated:
+        refuse_names([groups[index] for index in outdated])
+        refuse_sparse(groups)
+    scaling = gradient_scaling.compute(groups, *verdict)
+    if not scaling.skip:
+        buckets.rebuild(steps, outdated, state, names)
+    return scaling
+
+
+def _update(
+    step: GroupStep,
+    bucket: Bucket,
+    backend: Backend | None,
+    scaling: GradientScaling,
+) -> None:
     group, skip = step.group, scaling.skip_on_device
     if group["capturable"]:
         bucket.advance_on_device(skip)
     else:
         bucket.advance()
-    if bucket.params:
+    if backend is not None:
         if skip is not None:
             bucket.grads = zeros_where_skipped(bucket.grads, skip)
-        backend = choose(group, bucket.params[0]).backend
         backend.update(numbers(step.rule, group, bucket, scaling), bucket)
