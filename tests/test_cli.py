@@ -58,5 +58,7 @@ def test_without_matplotlib_a_picture_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs matplotlib: run `pip install .*lab"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"needs matplotlib: run `pip install .*lab"
+    ):
         picture.draw({"Adam": Memory.adam(0.999)}, tmp_path / "memory.png")
