@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.torch.cases import MEMBERS, drive, gradients, parameters, run, same_bits
 
 import mementum
@@ -26,6 +27,7 @@ with open(sys.argv[2], "wb") as file:
 """
 
 
+@pytest.mark.process
 def test_every_pickled_optimizer_steps_on_in_a_new_process(tmp_path: Path) -> None:
     start = parameters()
     optimizers = [run(member, start, gradients(start, 2))[1] for member in MEMBERS]
