@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-Shape = tuple[int, ...]
+_Shape = tuple[int, ...]
 
 
 class Layout(enum.Enum):
@@ -31,7 +31,7 @@ class Case:
 
     name: str
     summary: str
-    shapes: tuple[Shape, ...]
+    shapes: tuple[_Shape, ...]
     layout: Layout = Layout.DENSE
 
     @property
@@ -68,7 +68,7 @@ def _laid(values: Tensor, layout: Layout) -> Tensor:
             return values.t().contiguous().t()
 
 
-def _resnet18() -> Iterator[Shape]:
+def _resnet18() -> Iterator[_Shape]:
     """Yield the shapes of a ResNet-18 for 1,000 classes (arXiv:1512.03385)."""
     yield from _convolution(3, 64, 7)
     before = 64
@@ -83,16 +83,16 @@ def _resnet18() -> Iterator[Shape]:
     yield (1_000,)
 
 
-def _convolution(before: int, after: int, size: int) -> Iterator[Shape]:
+def _convolution(before: int, after: int, size: int) -> Iterator[_Shape]:
     """Yield a convolution's weight, and scale and shift of its normalisation."""
     yield (after, before, size, size)
     yield (after,)
     yield (after,)
 
 
-def _transformer(layers: int = 6, width: int = 512, inner: int = 2_048) -> list[Shape]:
+def _transformer(layers: int = 6, width: int = 512, inner: int = 2_048) -> list[_Shape]:
     """Return the shapes of an encoder at the size of arXiv:1706.03762's base model."""
-    layer: list[Shape] = [
+    layer: list[_Shape] = [
         (3 * width, width),
         (3 * width,),
         (width, width),

@@ -17,11 +17,11 @@ from mementum.family.picture import COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MARKS = ("o", "s", "^", "D")
-COLUMNS = 4
+_MARKS = ("o", "s", "^", "D")
+_COLUMNS = 4
 # Ratios to name on an axis, and how many at most.
-TICKS = tuple(digit * 10**power for power in range(-3, 4) for digit in (1, 2, 5))
-MOST = 6
+_TICKS = tuple(digit * 10**power for power in range(-3, 4) for digit in (1, 2, 5))
+_MOST = 6
 
 
 def check(path: Path) -> None:
@@ -56,7 +56,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     names = [name for name in CLASSES if any(row.name == name for row in ours)]
     if not cases:
         raise ValueError("nothing of ours was measured, so there is nothing to draw.")
-    columns = min(COLUMNS, len(cases))
+    columns = min(_COLUMNS, len(cases))
     lines = math.ceil(len(cases) / columns)
     figure = Figure(
         figsize=(1.2 + 2.6 * columns, lines * (1.2 + 0.26 * len(names))),
@@ -89,7 +89,7 @@ def _panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
             [ratio.median for _, ratio in shown],
             [place for place, _ in shown],
             linestyle="none",
-            marker=MARKS[i % len(MARKS)],
+            marker=_MARKS[i % len(_MARKS)],
             markersize=5,
             color=colour,
             label=f"{state} state",
@@ -109,8 +109,8 @@ def _scale(axes: Axes, rows: Sequence[Row]) -> None:
     low, high = min(*ends, 0.9) / 1.1, max(*ends, 1.1) * 1.1
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    ticks = [tick for tick in TICKS if low <= tick <= high]
-    axes.xaxis.set_major_locator(FixedLocator(ticks[:: 1 + len(ticks) // MOST]))
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    axes.xaxis.set_major_locator(FixedLocator(ticks[:: 1 + len(ticks) // _MOST]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-Step = Callable[[], object]
+_Step = Callable[[], object]
 
 # Seconds that one sample lasts at least: a step shorter than this is repeated.
 SAMPLE = 1e-3
@@ -26,7 +26,7 @@ class Spread(NamedTuple):
     high: float
 
 
-def alternate(steps: Sequence[Step], budget: float) -> list[list[float]]:
+def alternate(steps: Sequence[_Step], budget: float) -> list[list[float]]:
     """Return the seconds that each step takes, one for each round.
 
     Each round goes through all steps, every other one backwards, so that a machine
@@ -74,14 +74,14 @@ def _outside(count: int) -> int:
         outside += 1
 
 
-def _repeats(step: Step) -> int:
+def _repeats(step: _Step) -> int:
     """Return how often a step must be taken to last a sample, once it is warm."""
     for _ in range(2):
         step()
     return max(1, math.ceil(SAMPLE / max(_sample(step, 1), 1e-7)))
 
 
-def _sample(step: Step, count: int) -> float:
+def _sample(step: _Step, count: int) -> float:
     # What the others left in the caches is not this step's to pay, where one step is
     # so short that it would find its own arrays there in the next.
     if count > 1:

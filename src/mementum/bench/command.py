@@ -24,7 +24,7 @@ from mementum.bench.run import (
 from mementum.family.limits import resolve
 
 # Seconds between two lines of progress where no terminal can rewrite one.
-PLAIN_LINES = 10.0
+_PLAIN_LINES = 10.0
 
 
 def request(cases: str | None, classes: str | None, *, quick: bool) -> Request:
@@ -78,7 +78,7 @@ class Progress:
     def tell(self, heat: Heat, done: int) -> None:
         """Say which heat begins, after how many."""
         now = time.monotonic()
-        if not self._rewrites and now - self._told < PLAIN_LINES:
+        if not self._rewrites and now - self._told < _PLAIN_LINES:
             return
         self._told = now
         what = f"{heat.case.name}, {heat.member or 'torch'}"

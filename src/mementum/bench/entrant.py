@@ -100,10 +100,10 @@ def _entrant(
     return entrant, _floor(form, rows, moved)
 
 
-Row = list[tuple[Tensor, bool]]
+_Row = list[tuple[Tensor, bool]]
 
 
-def _row(param: Parameter, moments: dict[str, Any]) -> Row:
+def _row(param: Parameter, moments: dict[str, Any]) -> _Row:
     """Return the tensors that a parameter's step reads, and which it writes."""
     assert param.grad is not None
     kept = [
@@ -114,7 +114,7 @@ def _row(param: Parameter, moments: dict[str, Any]) -> Row:
     return [(param.detach(), True), (param.grad, False), *kept]
 
 
-def _floor(form: str, rows: list[Row], moved: int) -> Entrant | None:
+def _floor(form: str, rows: list[_Row], moved: int) -> Entrant | None:
     """Return a pass over dense arrays which computes nothing, if the kernel is here."""
     kernel = native.library()
     dense = all(tensor.is_contiguous() for row in rows for tensor, _ in row)
@@ -135,7 +135,7 @@ class _Pass:
     """A call of the floor, and the tensors whose addresses it gives."""
 
     kernel: ctypes.CDLL
-    rows: list[Row]
+    rows: list[_Row]
     streams: array[int]
     width: int
 

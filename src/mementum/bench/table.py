@@ -13,10 +13,10 @@ from mementum.bench.clock import Spread
 from mementum.bench.run import Row
 from mementum.torch.backends import native
 
-Rows = Sequence[Row]
+_Rows = Sequence[Row]
 
 # A step whose quartiles lie further than this from its median met other processes.
-DISTURBED = 0.1
+_DISTURBED = 0.1
 
 _HEAD = (
     f"  {'':<15}{'state':<9}{'us/step':>10}{'spread':>8}{'GB/s':>7}"
@@ -31,7 +31,7 @@ _NOTES = (
 )
 
 
-def text(rows: Rows) -> str:
+def text(rows: _Rows) -> str:
     """Return the machine, a table for each case, and what its columns mean."""
     parts = [_machine()]
     for name, case in CASES.items():
@@ -42,12 +42,12 @@ def text(rows: Rows) -> str:
     return "\n\n".join([*parts, _NOTES, *_disturbance(rows)])
 
 
-def data(rows: Rows) -> dict[str, Any]:
+def data(rows: _Rows) -> dict[str, Any]:
     """Return the machine and the rows as JSON can hold them; times in seconds."""
-    return {"machine": facts(), "rows": [_plain(row) for row in rows]}
+    return {"machine": _facts(), "rows": [_plain(row) for row in rows]}
 
 
-def facts() -> dict[str, Any]:
+def _facts() -> dict[str, Any]:
     """Return what a reader must know of the machine to judge the times."""
     kernel = native.library() is not None
     return {
@@ -61,7 +61,7 @@ def facts() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    known = facts()
+    known = _facts()
     kernel = known["instruction_set"] or "none (`mementum doctor` says why)"
     lines = [
         f"{known['processor']}, {known['cores']} cores",
@@ -73,13 +73,13 @@ def _machine() -> str:
     return "\n".join(lines)
 
 
-def _disturbance(rows: Rows) -> Iterator[str]:
+def _disturbance(rows: _Rows) -> Iterator[str]:
     """Yield a warning where times lie too far apart to be the steps' own."""
-    wide = sum(_around(row) > DISTURBED for row in rows)
+    wide = sum(_around(row) > _DISTURBED for row in rows)
     if wide > len(rows) / 10:
         yield (
             f"Disturbed: in {wide} of {len(rows)} rows the spread is over "
-            f"{DISTURBED:.0%}. Measure again while\nnothing else runs."
+            f"{_DISTURBED:.0%}. Measure again while\nnothing else runs."
         )
 
 

@@ -15,11 +15,11 @@ from mementum.doctor.examination import ALLOWED, PATHS, Result, examine
 from mementum.doctor.installation import REINSTALL, Finding, Installation, find
 from mementum.torch.backends import native
 
-WIDTH = 80
-LABEL = 17
+_WIDTH = 80
+_LABEL = 17
 # Seconds to look at the speed for, at a size that no second-level cache holds.
-LOOK = 0.3
-SIZED = Case("1m", "one matrix", ((1_024, 1_024),))
+_LOOK = 0.3
+_SIZED = Case("1m", "one matrix", ((1_024, 1_024),))
 
 
 def doctor() -> int:
@@ -51,7 +51,7 @@ def _here(kernel: Installation) -> Iterator[str]:
         "state formats": ", ".join(FORMATS),
     }
     for label, value in facts.items():
-        yield f"{label:<{LABEL}}{value}"
+        yield f"{label:<{_LABEL}}{value}"
 
 
 def _broken(kernel: Installation) -> bool:
@@ -116,15 +116,17 @@ def _wrong(error: float | str) -> str:
 def _cost(*, kernel_runs: bool) -> str:
     """Return what a step takes here, and what the kernel saves or would save."""
     paths = ["native", "foreach"] if kernel_runs else ["foreach"]
-    gradients = SIZED.gradients()
+    gradients = _SIZED.gradients()
     steps = [
-        built("AdamW", SIZED.parameters(gradients), flags=PATHS[path]).step
+        built("AdamW", _SIZED.parameters(gradients), flags=PATHS[path]).step
         for path in paths
     ]
-    fused = torch.optim.AdamW(SIZED.parameters(gradients), fused=True)
-    times = alternate([*steps, fused.step], LOOK)
+    fused = torch.optim.AdamW(_SIZED.parameters(gradients), fused=True)
+    times = alternate([*steps, fused.step], _LOOK)
     milliseconds = spread(times[0]).median * 1e3
-    size = f"A step of AdamW on {SIZED.elements:,} elements takes {milliseconds:.2f} ms"
+    size = (
+        f"A step of AdamW on {_SIZED.elements:,} elements takes {milliseconds:.2f} ms"
+    )
     if kernel_runs:
         slower = ratio(times[1], times[0]).median
         torchs = ratio(times[2], times[0]).median
@@ -154,7 +156,7 @@ def _filled(text: str, indent: str = "") -> str:
     # A path that is broken in two cannot be copied.
     return textwrap.fill(
         text,
-        WIDTH,
+        _WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + " " * 3 * text[:1].isdigit(),
         break_long_words=False,

@@ -20,7 +20,7 @@ PATHS: dict[str, dict[str, bool]] = {
     "loop": {"foreach": False},
 }
 # Large enough for blocks of scales, and no multiple of any vector's width.
-SHAPE = (67, 83)
+_SHAPE = (67, 83)
 # Units in the last place of the largest number that an addition meets. A moment is the
 # end of four roundings at most, each of half a unit; a parameter of one, and a step so
 # short beside it that its own error is a small part of a unit.
@@ -68,7 +68,7 @@ def _error(name: str, path: str) -> float | str:
     recipe = CLASSES[name].recipe
     rule = recipe.function()
     expected = update(rule.at(2, recipe.lr), grad, before, peak=rule.peak)
-    met = (np.zeros(SHAPE), np.abs(grad), grad**2, grad**2)
+    met = (np.zeros(_SHAPE), np.abs(grad), grad**2, grad**2)
     return max(
         _units(got, want, np.maximum(np.abs(old), extra))
         for got, want, old, extra in zip(after, expected, before, met, strict=True)
@@ -117,6 +117,6 @@ def _built(
     name: str, path: str, form: str = FORMATS[0]
 ) -> tuple[torch.optim.Optimizer, Parameter]:
     source = torch.Generator().manual_seed(0)
-    param = Parameter(torch.randn(SHAPE, generator=source).sign() + 0.25)
-    param.grad = torch.randn(SHAPE, generator=source)
+    param = Parameter(torch.randn(_SHAPE, generator=source).sign() + 0.25)
+    param.grad = torch.randn(_SHAPE, generator=source)
     return built(name, [param], form, PATHS[path]), param

@@ -13,7 +13,7 @@ import mementum
 from mementum import install
 from mementum.torch.backends import native
 
-COMPILERS = ("c++", "g++", "clang++")
+_COMPILERS = ("c++", "g++", "clang++")
 REINSTALL = install.command("", "--force-reinstall", "--no-deps", "--no-cache-dir")
 # What the machine field of an ELF or Mach-O header says.
 _ELF = {3: "i386", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
@@ -59,7 +59,7 @@ def _file() -> Path | None:
 
 
 def _not_built() -> Finding:
-    found = next(filter(None, map(shutil.which, COMPILERS)), None)
+    found = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if found is None:
         remedy = (
             "No C++ compiler is here now either: install one (g++ or clang++), then "

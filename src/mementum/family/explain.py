@@ -8,7 +8,7 @@ from mementum.family.memory import Average, Fixed, Memory
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule, SquareOf
 
-STEPS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+_STEPS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _SQUARED = {
     SquareOf.GRADIENT: "g^2",
     SquareOf.MOMENTUM: "m^2",
@@ -22,7 +22,7 @@ def page(recipe: Recipe, rule: Rule, lr: float, step: int) -> str:
         [
             title(recipe),
             equations(rule),
-            memory_table(rule.square),
+            _memory_table(rule.square),
             numbers(rule, lr, step),
         ]
     )
@@ -57,7 +57,7 @@ def equations(rule: Rule) -> str:
     return "\n".join(f"    {line}" for line in lines if line)
 
 
-def memory_table(average: Average) -> str:
+def _memory_table(average: Average) -> str:
     """Return the weight of the newest square at a few steps, and that times t."""
     if isinstance(average, Fixed):
         return (
@@ -69,7 +69,7 @@ def memory_table(average: Average) -> str:
         "squares alike gives 1, a shorter memory more, a growing one less:",
         f"{'step t':>12}  {'weight':>14}  {'times t':>10}",
     ]
-    for t in STEPS:
+    for t in _STEPS:
         weight = average.weight(t)
         rows.append(f"{t:>12,}  {weight:>14.6g}  {weight * t:>10.4g}")
     return "\n".join(rows)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 # Too small to change any number it is added to, and larger than zero, so that the
 # limits (a beta of 0, a ratio of 1) need no branch, which a traced tensor could not
 # take.
-TINY = 1e-300
+_TINY = 1e-300
 
 
 class Namespace(Protocol):
@@ -100,7 +100,7 @@ class Memory:
         """
         if _is_plain(ratio) and not ratio >= 0:
             raise ValueError(f"ratio is {ratio}; a memory ratio is 0 or more.")
-        return cls(suited(ratio, xp).log(ratio + TINY))
+        return cls(_suited(ratio, xp).log(ratio + _TINY))
 
     @classmethod
     def adam(cls, beta2: Any, xp: Namespace = math) -> Memory:
@@ -118,12 +118,12 @@ class Memory:
     @classmethod
     def adax(cls, beta2: Any, xp: Namespace = math) -> Memory:
         """Return AdaX's growing memory, ratio ``1 + beta2`` (arXiv:2004.09740)."""
-        return cls(suited(beta2, xp).log1p(beta2))
+        return cls(_suited(beta2, xp).log1p(beta2))
 
     @classmethod
     def adamnx(cls, beta2: Any, xp: Namespace = math) -> Memory:
         """Return AdamNX's memory, ``beta2 ** -(1 - beta2)`` (arXiv:2511.13465)."""
-        return cls(-(1 - beta2) * suited(beta2, xp).log(beta2 + TINY))
+        return cls(-(1 - beta2) * _suited(beta2, xp).log(beta2 + _TINY))
 
     def weight(self, t: Any, xp: Namespace = math) -> Any:
         """Return the weight of the sample of step `t`, between 0 and 1.
@@ -137,8 +137,8 @@ class Memory:
             raise ValueError(f"t is {t}; the first step is 1.")
         if _is_plain(self.log_ratio) and self.log_ratio == 0:
             return 1.0 / t
-        decay = abs(self.log_ratio) + TINY
-        newest = suited(decay, xp).expm1(-decay) / xp.expm1(-decay * t)
+        decay = abs(self.log_ratio) + _TINY
+        newest = _suited(decay, xp).expm1(-decay) / xp.expm1(-decay * t)
         if _is_plain(self.log_ratio) and self.log_ratio < 0:
             return newest
         growth = 0.5 * (self.log_ratio + abs(self.log_ratio))
@@ -150,7 +150,7 @@ class Memory:
 
     def profile(self, steps: int) -> list[float]:
         """Return the weight each of `steps` samples has in the mean, oldest first."""
-        decay = abs(self.log_ratio) + TINY
+        decay = abs(self.log_ratio) + _TINY
         newest_first = [
             math.exp(-decay * age) * math.expm1(-decay) / math.expm1(-decay * steps)
             for age in range(steps)
@@ -189,7 +189,7 @@ class Fixed:
 
     def mass(self, t: Any, xp: Namespace = math) -> Any:
         """Return ``1 - beta**t``, without the cancellation of that form."""
-        return -xp.expm1(t * suited(self.beta, xp).log(self.beta + TINY))
+        return -xp.expm1(t * _suited(self.beta, xp).log(self.beta + _TINY))
 
     def profile(self, steps: int) -> list[float]:
         """Return the weight each of `steps` samples has in the mean, oldest first."""
@@ -206,7 +206,7 @@ class Fixed:
         >>> round(Fixed(0.9).length(10**6), 6)
         19.0
         """
-        return _length(-math.log(self.beta + TINY), t)
+        return _length(-math.log(self.beta + _TINY), t)
 
 
 def ratio_for_horizon(steps: int, kappa: float = 7.0) -> float:
@@ -269,7 +269,7 @@ def _length(decay: float, t: int) -> float:
     return math.tanh(0.5 * decay * t) / math.tanh(0.5 * decay)
 
 
-def suited(number: Any, xp: Namespace) -> Namespace:
+def _suited(number: Any, xp: Namespace) -> Namespace:
     """Return the module that can take `number`: `math` for plain ones, else `xp`."""
     return math if _is_plain(number) else xp
 

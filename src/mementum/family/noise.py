@@ -20,7 +20,7 @@ STRIDE = 0x9E3779B9
 MULTIPLIERS = 0x7FEB352D, 0x846CA68B
 
 # The same for 64 bits: shifts and multipliers.
-JOIN = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+_JOIN = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
 
 
 class Key(NamedTuple):
@@ -52,7 +52,7 @@ def keys(identities: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
     all others, so two keys are alike only if the joined hashes are.
     """
     x = identities ^ np.uint64(_hashed(f"step\n{step}\n"))
-    for shift, multiplier in JOIN:
+    for shift, multiplier in _JOIN:
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(multiplier)
     return x ^ (x >> np.uint64(31))
 
@@ -69,10 +69,10 @@ def key(
     (True, False)
     """
     one = np.array([identity(seed, parameter, purpose)], dtype=np.uint64)
-    return unpacked(keys(one, step)[0])
+    return _unpacked(keys(one, step)[0])
 
 
-def unpacked(packed: np.uint64) -> Key:
+def _unpacked(packed: np.uint64) -> Key:
     """Return one of `keys` as its two words."""
     return Key(int(packed) & 0xFFFFFFFF, int(packed) >> 32)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which the colour-blind can tell apart, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
-POINTS = 400
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
+_POINTS = 400
 
 
 def draw(
@@ -58,7 +58,7 @@ def check(path: Path) -> None:
 
 
 def _draw_run(axes: Axes, averages: Mapping[str, Average], steps: int) -> None:
-    shown = sorted({round(i * (steps - 1) / (POINTS - 1)) for i in range(POINTS)})
+    shown = sorted({round(i * (steps - 1) / (_POINTS - 1)) for i in range(_POINTS)})
     for i, (name, average) in enumerate(averages.items()):
         profile = average.profile(steps)
         axes.plot(
@@ -66,9 +66,9 @@ def _draw_run(axes: Axes, averages: Mapping[str, Average], steps: int) -> None:
             [profile[k] * steps for k in shown],
             label=name,
             color=COLOURS[i % len(COLOURS)],
-            linestyle=DASHES[i % len(DASHES)],
+            linestyle=_DASHES[i % len(_DASHES)],
             linewidth=1.8,
-            zorder=2 if DASHES[i % len(DASHES)] == "-" else 3,
+            zorder=2 if _DASHES[i % len(_DASHES)] == "-" else 3,
         )
     axes.set_yscale("log")
     axes.set_ylim(1e-3, 1e2)

@@ -59,7 +59,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {}
 
 
-def published(
+def _published(
     name: str, *, lr: float, paper: str
 ) -> Callable[[Callable[P, Rule]], Callable[P, Rule]]:
     """Enter a function into `RECIPES` under its optimizer's `name`."""
@@ -73,7 +73,7 @@ def published(
     return enter
 
 
-@published("Adam", lr=1e-3, paper="arXiv:1412.6980, Algorithm 1")
+@_published("Adam", lr=1e-3, paper="arXiv:1412.6980, Algorithm 1")
 def adam(
     *,
     betas: Betas = (0.9, 0.999),
@@ -98,7 +98,7 @@ def adam(
     )
 
 
-@published("AdamW", lr=1e-3, paper="arXiv:1711.05101, Algorithm 2")
+@_published("AdamW", lr=1e-3, paper="arXiv:1711.05101, Algorithm 2")
 def adamw(
     *,
     betas: Betas = (0.9, 0.999),
@@ -123,7 +123,7 @@ def adamw(
     )
 
 
-@published("AMSGrad", lr=1e-3, paper="arXiv:1904.09237, Algorithm 2")
+@_published("AMSGrad", lr=1e-3, paper="arXiv:1904.09237, Algorithm 2")
 def amsgrad(
     *,
     betas: Betas = (0.9, 0.999),
@@ -157,7 +157,7 @@ def amsgrad(
     )
 
 
-@published("AdamNC", lr=1e-3, paper="arXiv:1904.09237, section 5, beta2_t = 1 - 1/t")
+@_published("AdamNC", lr=1e-3, paper="arXiv:1904.09237, section 5, beta2_t = 1 - 1/t")
 def adamnc(
     *,
     momentum: Any = 0.9,
@@ -180,7 +180,7 @@ def adamnc(
     )
 
 
-@published("AdaX", lr=1.5e-3, paper="arXiv:2004.09740, Algorithm 2")
+@_published("AdaX", lr=1.5e-3, paper="arXiv:2004.09740, Algorithm 2")
 def adax(
     *,
     betas: Betas = (0.9, 1e-4),
@@ -211,7 +211,7 @@ def adax(
     )
 
 
-@published("AdaXW", lr=5e-3, paper="arXiv:2004.09740, AdaX-W")
+@_published("AdaXW", lr=5e-3, paper="arXiv:2004.09740, AdaX-W")
 def adaxw(
     *,
     betas: Betas = (0.9, 1e-4),
@@ -233,7 +233,7 @@ def adaxw(
     )
 
 
-@published("AdamNX", lr=1e-3, paper="arXiv:2511.13465")
+@_published("AdamNX", lr=1e-3, paper="arXiv:2511.13465")
 def adamnx(
     *,
     betas: Betas = (0.9, 0.99),
@@ -265,7 +265,7 @@ def adamnx(
     )
 
 
-@published("AdaMomentum", lr=1e-3, paper="arXiv:2106.11514, Algorithm 1")
+@_published("AdaMomentum", lr=1e-3, paper="arXiv:2106.11514, Algorithm 1")
 def adamomentum(
     *,
     betas: Betas = (0.9, 0.999),
@@ -295,7 +295,7 @@ def adamomentum(
     )
 
 
-@published("Mementum", lr=1e-3, paper="the family itself")
+@_published("Mementum", lr=1e-3, paper="the family itself")
 def mementum(
     *,
     momentum: Any = 0.9,

@@ -13,16 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from mementum.family.rule import Coefficients, Rule
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
 
 class State(NamedTuple):
     """A parameter and its moments, of one shape; `k` is unused without a peak."""
 
-    p: Array
-    m: Array
-    v: Array
-    k: Array
+    p: _Array
+    m: _Array
+    v: _Array
+    k: _Array
 
     @classmethod
     def start(cls, p: ArrayLike) -> State:
@@ -58,7 +58,7 @@ def trajectory(
         yield state
 
 
-def _weighted(a: float, x: Array, b: float, y: Array) -> Array:
+def _weighted(a: float, x: _Array, b: float, y: _Array) -> _Array:
     """Return ``a x + b y``, where a factor of zero removes its term, infinities too."""
     if a == 0.0:
         return b * y

@@ -13,7 +13,7 @@ from mementum.torch.state.formats import SCALE, Moment, MomentFormat
 from mementum.torch.state.moments import MOMENTS, OWN, RAW
 
 # Steps are counted exactly up to here in the float64 that the numbers are computed in.
-LAST = 2**53
+_LAST = 2**53
 
 
 def check(
@@ -65,8 +65,8 @@ def _check_format(
 
 def steps_taken(where: str, step: Any) -> int:
     """Return a saved step as an int; torch keeps it as a float, or a tensor of one."""
-    wants = f"the number of steps taken is a whole number of at most {LAST:,}."
-    plain = limits.number(f"{where}: step", step, below=float(LAST + 2), wants=wants)
+    wants = f"the number of steps taken is a whole number of at most {_LAST:,}."
+    plain = limits.number(f"{where}: step", step, below=float(_LAST + 2), wants=wants)
     if not plain.is_integer():
         raise ValueError(f"{where}: step is {plain}; {wants}")
     return int(step)

@@ -31,7 +31,7 @@ from mementum.torch.state.moments import MOMENTS, RAW
 
 __all__ = ["Report", "adopt", "renamed"]
 
-Pairs = list[tuple[int, int]]
+_Pairs = list[tuple[int, int]]
 
 
 def adopt(
@@ -112,7 +112,7 @@ def renamed(
     return {**state_dict, "state": state, "param_groups": groups}
 
 
-def _paired(target: OptimizerState, origin: OptimizerState) -> tuple[Pairs, str]:
+def _paired(target: OptimizerState, origin: OptimizerState) -> tuple[_Pairs, str]:
     """Return the places of parameters that are the same, and how that was known."""
     own, other = target.entries, origin.entries
     if origin.live:
@@ -133,7 +133,7 @@ def _paired(target: OptimizerState, origin: OptimizerState) -> tuple[Pairs, str]
     return pairs, "by name" if named else "by place"
 
 
-def _refuse_loss(target: OptimizerState, origin: OptimizerState, pairs: Pairs) -> None:
+def _refuse_loss(target: OptimizerState, origin: OptimizerState, pairs: _Pairs) -> None:
     """Refuse to put nothing in the place of moments that there are."""
     if any(origin.step(theirs) for _, theirs in pairs):
         return
@@ -148,7 +148,7 @@ def _groups(
     optimizer: torch.optim.Optimizer,
     target: OptimizerState,
     origin: OptimizerState,
-    pairs: Pairs,
+    pairs: _Pairs,
     carry: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     """Return the optimizer's groups, as in a state dict, with what is carried over."""
@@ -181,7 +181,7 @@ _OURS = ("params", "param_names", "param_shapes", "format_version", "rule")
 
 
 def _state(
-    target: OptimizerState, origin: OptimizerState, pairs: Pairs
+    target: OptimizerState, origin: OptimizerState, pairs: _Pairs
 ) -> dict[int, Any]:
     """Return the state of a state dict for the target."""
     state: dict[int, Any] = {}
