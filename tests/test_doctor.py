@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the speed for no longer than must be."""
-    monkeypatch.setattr(command, "LOOK", 0.0)
+    monkeypatch.setattr(command, "_LOOK", 0.0)
 
 
 def finding() -> Finding:
