@@ -12,7 +12,7 @@ from mementum import __version__
 from mementum.family import explain, limits, picture
 from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
-from mementum.lab.cli.options import add_commands
+from mementum.lab.cli import add_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

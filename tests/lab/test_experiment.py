@@ -15,13 +15,13 @@ from mementum.lab.experiment import Comparison
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
-from mementum.lab.running.executors import in_process
+from mementum.lab.running import loop
 
 SVG, PNG = b"<?xml", b"\x89PNG"
 
 
 def plan(**changes: Any) -> Plan:
-    usual = {"tasks": ["logreg-cancer"], "contenders": ["SGD"], "seeds": 2, "rates": 3}
+    usual = {"tasks": ["logreg-cancer"], "contenders": ["SGD"], "seeds": 2, "lrs": 3}
     return lab.plan(**(usual | changes))
 
 
@@ -34,7 +34,7 @@ def instantly(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
         asked.append(spec)
         return instant(spec)
 
-    monkeypatch.setattr(in_process, "execute", execute)
+    monkeypatch.setattr(loop, "execute", execute)
     return asked
 
 
@@ -47,7 +47,7 @@ def test_a_plan_is_the_command_lines(
 
 
 def test_every_task_and_contender_takes_part_unless_told() -> None:
-    everything = lab.plan(seeds=1, rates=1)
+    everything = lab.plan(seeds=1, lrs=1)
     known = {spec.contender_label for spec in everything.specs()}
     assert {"SGD", "AdamW", "AdaXW", "AdaXW-matched"} <= known
     assert everything.reference == "AdamW"
@@ -76,13 +76,13 @@ def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
     ("changes", "words"),
     [
         ({"seeds": 0}, "seeds is 0"),
-        ({"rates": 4}, "rates is 4; give an odd number"),
+        ({"lrs": 4}, "lrs is 4; give an odd number"),
         ({"trials": -1}, "trials is -1"),
         ({"widen": -1}, "widen is -1"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"weight_decay": float("nan")}, "weight_decay is nan"),
-        ({"schedules": []}, "schedules is empty"),
-        ({"tasks": []}, "tasks is empty"),
+        ({"schedules": []}, "schedules names nothing"),
+        ({"tasks": []}, "tasks names nothing"),
         ({"seeds": 2.5}, "seeds is 2.5; give a whole number"),
         ({"tasks": "quad"}, r"tasks is 'quad'; give a list, such as \['quad'\]"),
         ({"contenders": "SGD"}, "contenders is 'SGD'; give a list"),
@@ -101,7 +101,7 @@ def test_unknown_names_are_lookup_errors() -> None:
         lab.plan(contenders=["Lion"])
     with pytest.raises(LookupError, match="imagenet"):
         lab.plan(tasks=["imagenet"])
-    with pytest.raises(LookupError, match="no schedule 'linear', but constant, cosine"):
+    with pytest.raises(LookupError, match="no schedule is named 'linear'"):
         lab.plan(schedules=["linear"])
 
 

@@ -1,7 +1,8 @@
 """The lab trains optimizers on real tasks, fairly tuned, and says which is better.
 
 `plan` says what to run, `compare` carries it out and `read` finds it again;
-`mementum.lab.experiment` shows them at work.
+`compare_model` does all of it for a model at hand. `mementum.lab.experiment` shows them
+at work. The rest is for tasks that a package brings: docs/tasks.md shows one.
 """
 
 from __future__ import annotations
@@ -12,13 +13,36 @@ from typing import TYPE_CHECKING, Any
 from mementum.lab.errors import LabError
 
 if TYPE_CHECKING:
-    from mementum.lab.experiment import Comparison, compare, plan, read
+    from mementum.lab.experiment import (
+        Comparison,
+        compare,
+        compare_model,
+        plan,
+        read,
+    )
+    from mementum.lab.tasks.task import Problem, Size, Task, Tier, digest, stream
 
-__all__ = ["Comparison", "LabError", "compare", "plan", "read"]
+__all__ = [
+    "Comparison",
+    "LabError",
+    "Problem",
+    "Size",
+    "Task",
+    "Tier",
+    "compare",
+    "compare_model",
+    "digest",
+    "plan",
+    "read",
+    "stream",
+]
+
+_OF_TASKS = ("Problem", "Size", "Task", "Tier", "digest", "stream")
 
 
 def __getattr__(name: str) -> Any:
     """Import what takes long only when it is asked for."""
     if name in __all__:
-        return getattr(import_module("mementum.lab.experiment"), name)
+        room = "tasks.task" if name in _OF_TASKS else "experiment"
+        return getattr(import_module(f"mementum.lab.{room}"), name)
     raise AttributeError(f"module 'mementum.lab' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The lab from Python: plan a comparison, carry it out, read what was found.
+"""The one way into the lab: plan a comparison, carry it out, read what was found.
 
     from mementum import lab
 
@@ -9,43 +9,57 @@
         found.report("report.html")
         verdicts = pandas.DataFrame(found.frames()["verdicts"])
 
-A name that is not known is a LookupError, and what cannot be otherwise a LabError. The
-command line is a thin layer over these functions.
+What an argument cannot be is a `LabError`, and a name that is not known a `LookupError`
+as well. The command line is a thin layer of words over these functions.
 """
 
 from __future__ import annotations
 
-import math
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from mementum.lab import arguments
+from mementum.lab.arguments import Argument, ArgumentError, Real, Whole
 from mementum.lab.claims.ledger import json_form
-from mementum.lab.cli.request import tier as tier_named
 from mementum.lab.errors import LabError
-from mementum.lab.planning import contender
 from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.planning.schedule import SCHEDULES, under
+from mementum.lab.planning.selection import chosen_tasks, rivals
 from mementum.lab.planning.tiers import SPENDING
-from mementum.lab.planning.widen import grown
 from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
-from mementum.lab.records.run import RunRecord
+from mementum.lab.records.run import CONSTANT, RunRecord
 from mementum.lab.report.export.data_frames import Frame, frames
 from mementum.lab.report.export.json_form import plain
-from mementum.lab.running.driver import complete, missing, of_plan
+from mementum.lab.running.driver import (
+    Listener,
+    Observer,
+    of_plan,
+    pursue,
+    telling,
+)
 from mementum.lab.running.executors import Executor
-from mementum.lab.running.executors.in_process import Here
-from mementum.lab.running.executors.local import LocalExecutor
+from mementum.lab.running.executors.choice import choose
+from mementum.lab.running.executors.in_process import InProcessExecutor
 from mementum.lab.running.optimizer_controls import controls
 from mementum.lab.running.versions import versions
 from mementum.lab.statistics import Analysis, analyse
-from mementum.lab.tasks import registry
+from mementum.lab.tasks import user_file
+from mementum.lab.tasks.model_at_hand import AtHand, Batch, Loss, Metric, Model, at_hand
 from mementum.lab.tasks.task import Task, Tier
-from mementum.machine import cores
+
+if TYPE_CHECKING:
+    from mementum.lab.report.terminal import Summary
+
+__all__ = ["Comparison", "compare", "compare_model", "plan", "read"]
+
+PAGE = "report.html"
+"""The page of a comparison, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,12 @@ class Comparison:
         """Return tidy tables: columns by name, as any data frame library takes them."""
         return frames(self.analysis, self.records)
 
+    def table(self) -> Summary:
+        """Return the verdicts as a table that rich prints."""
+        from mementum.lab.report import terminal
+
+        return terminal.table(self.analysis)
+
     def report(self, path: str | Path, ledger: str | Path | None = None) -> None:
         """Write the page here, and figures and tables in a folder beside it.
 
@@ -85,116 +105,72 @@ def plan(
     tasks: Iterable[str] | None = None,
     contenders: Iterable[str] | None = None,
     *,
-    tier: str = "quick",
-    seeds: int | None = None,
-    rates: int | None = None,
+    files: Iterable[str | Path] | None = None,
+    tier: str = Tier.QUICK,
+    seeds: Whole | None = None,
+    lrs: Whole | None = None,
     reference: str = "AdamW",
-    trials: int | None = None,
-    widen: int | None = None,
+    trials: Whole | None = None,
+    widen: Whole | None = None,
     schedules: Iterable[str] | None = None,
-    weight_decay: float | None = None,
+    weight_decay: Real | None = None,
 ) -> Plan:
     """Return the plan of a comparison: every contender on every task, tuned alike.
 
+    Names are taken in any case, and what is not given is as the tier has it.
+
     Args:
-        tasks: Names, as `mementum tasks` lists them; all of the tier if not given.
+        tasks: Names, as `mementum tasks` lists them; all of the tier if neither they
+            nor files are given.
         contenders: Names; all if not given. The reference always takes part.
-        tier: How much to spend; it sets the sizes of tasks and what is not given.
+        files: Python files with tasks of your own; docs/tasks.md says how.
+        tier: How much to spend: "smoke", "quick", "standard" or "paper".
         seeds: How many seeds every setting is trained with.
-        rates: Learning rates on each grid, an odd number.
+        lrs: How many learning rates each grid has, an odd number.
         reference: Whom to compare with.
         trials: Settings of all hyperparameters that full tuning tries besides.
         widen: How often a grid may be widened whose end was chosen.
         schedules: Of the learning rate: "constant", "cosine", or both.
         weight_decay: Everyone's, decoupled but SGD's; as published if not given.
+
+    Errors: `LabError`; `LookupError` as well for a name that is not known.
     """
-    size = tier_named("tier", tier)
-    spending = SPENDING[size]
+    size = Tier(arguments.known_name("tier", tier, [*Tier], "tier"))
+    usual = SPENDING[size]
+    grid = Grid(
+        points=arguments.odd("lrs", usual.rates if lrs is None else lrs),
+        factor=usual.factor,
+    )
     return factorial(
-        tasks=chosen_tasks(tasks, size, schedules),
-        contenders=chosen_contenders(contenders, reference),
-        seeds=range(number("seeds", seeds, spending.seeds, least=1)),
-        grid=Grid(points=odd_rates(rates, spending.rates), factor=spending.factor),
-        reference=reference,
+        **rivals(contenders, reference),
+        seeds=range(_number("seeds", seeds, usual.seeds, least=1)),
+        grid=grid,
         versions=versions(),
-        trials=number("trials", trials, spending.trials),
-        widen=number("widen", widen, spending.widen),
-        weight_decay=possible_decay(weight_decay),
+        trials=_number("trials", trials, usual.trials),
+        widen=_number("widen", widen, usual.widen),
+        weight_decay=(
+            None
+            if weight_decay is None
+            else arguments.real("weight_decay", weight_decay)
+        ),
+        # Last, as it runs the code of the files.
+        tasks=chosen_tasks(tasks, files, size, schedules),
     )
 
 
-def number(name: str, value: int | None, usual: int, *, least: int = 0) -> int:
-    """Return a number that is possible, the usual one if none is given."""
-    found = usual if value is None else value
-    if not isinstance(found, int) or found < least:
-        raise LabError(f"{name} is {found}; give a whole number, {least} or more.")
-    return found
-
-
-def several(name: str, values: Iterable[str]) -> list[str]:
-    """Return the names of a list; a lone string would be taken for its letters."""
-    if isinstance(values, str):
-        raise LabError(f"{name} is {values!r}; give a list, such as [{values!r}].")
-    return [*values]
-
-
-def odd_rates(rates: int | None, usual: int) -> int:
-    """Return how many learning rates a grid has."""
-    found = number("rates", rates, usual, least=1)
-    if found % 2 == 0:
-        raise LabError(
-            f"rates is {found}; give an odd number, for a grid has a middle."
-        )
-    return found
-
-
-def possible_decay(weight_decay: float | None) -> float | None:
-    """Return everyone's weight decay, if there is one for everyone."""
-    if weight_decay is None or 0 <= weight_decay < math.inf:
-        return weight_decay
-    raise LabError(f"weight_decay is {weight_decay}; give a number, 0 or more.")
-
-
-def chosen_contenders(
-    names: Iterable[str] | None, reference: str
-) -> list[contender.Contender]:
-    """Return the named contenders in the lab's order, the reference among them."""
-    usual = [each.name for each in contender.CONTENDERS]
-    asked = usual if names is None else several("contenders", names)
-    found = {contender.find(name).name for name in (*asked, reference)}
-    everyone = (*contender.CONTENDERS, *contender.OTHERS)
-    return [each for each in everyone if each.name in found]
-
-
-def chosen_tasks(
-    names: Iterable[str] | None, tier: Tier, schedules: Iterable[str] | None
-) -> list[Task]:
-    """Return the named tasks in the size of a tier, under each of the schedules."""
-    found = list(registry.of_tier(tier)) if names is None else []
-    for name in several("tasks", names or ()):
-        sized = registry.find(name).at(tier)
-        if sized is None:
-            raise LookupError(f"{name} has no part in tier {tier}")
-        found.append(sized)
-    if not found:
-        raise LabError("tasks is empty; give one name or more.")
-    usual = SPENDING[tier].schedules
-    asked = [*usual] if schedules is None else several("schedules", schedules)
-    if not asked:
-        raise LabError("schedules is empty; give one name or more.")
-    if unknown := [name for name in asked if name not in SCHEDULES]:
-        listed = ", ".join(SCHEDULES)
-        raise LookupError(f"the lab knows no schedule {unknown[0]!r}, but {listed}")
-    return [under(t, each) for t in found for each in SCHEDULES if each in asked]
+def _number(name: str, value: Whole | None, usual: int, *, least: int = 0) -> int:
+    return usual if value is None else arguments.whole(name, value, least=least)
 
 
 def compare(
     plan: Plan,
     folder: str | Path,
     *,
-    workers: int | None = None,
-    widen: int | None = None,
-    seen: Callable[[RunRecord], None] | None = None,
+    workers: Whole | None = None,
+    dask: str | None = None,
+    widen: Whole | None = None,
+    seen: Listener | None = None,
+    observer: Observer | None = None,
 ) -> Comparison:
     """Carry out what is missing of a plan and return what was found.
 
@@ -206,64 +182,152 @@ def compare(
         folder: Where results are kept and found again.
         workers: Processes at a time, one a core if not given; 0 runs everything in
             this process.
+        dask: The address of the Dask cluster to run on, in the place of this machine.
         widen: How often a grid may be widened whose end was chosen; as often as the
             plan says, by its tier, if not given.
         seen: Called with the record of each run as it ends.
+        observer: What accompanies the runs in the place of `seen`: the command line
+            shows a display.
 
-    Raises:
-        LabError: The folder cannot be used; the message says why.
+    Errors: `LabError` if the folder or the executor cannot be used.
     """
     if widen is not None:
-        plan = replace(plan, widen=number("widen", widen, 0))
-    executor: Executor = Here()
-    if workers != 0:
-        executor = LocalExecutor(cores() if workers is None else workers)
+        plan = replace(plan, widen=arguments.whole("widen", widen, least=0))
+    store = Store(arguments.folder("folder", folder))
+    named = {task.name for task in plan.tasks} if dask is not None else set()
+    files = [path for name, path in user_file.paths().items() if name in named]
+    executor = choose(workers, dask, files)
+    return _carried_out(plan, store, executor, observer or telling(seen))
 
-    def carry(wider: Plan, store: Store) -> bool:
-        left = missing(wider, of_plan(wider, store.records()))
-        complete(left, store, executor, seen or nothing)
-        return True
 
-    store = Store(Path(folder))
+def _carried_out(
+    plan: Plan, store: Store, executor: Executor, observer: Observer
+) -> Comparison:
     with store:
-        pursue(plan, store, plan.widen, carry)
-    return read(folder)
+        with suppress(StoreError):
+            if not store.read_plan().reference:
+                raise LabError(
+                    f"{store.folder} holds claims; choose another folder for the "
+                    "comparison."
+                )
+        finished = pursue(plan, store, executor, observer)
+    return Comparison(finished, of_plan(finished, store.records()))
 
 
-def nothing(record: RunRecord) -> None:
-    """Tell nobody."""
+def compare_model(
+    model: Model | Callable[[], Model],
+    loss: Loss,
+    train: Iterable[Batch],
+    held: Iterable[Batch],
+    *,
+    metric: Metric | None = None,
+    steps: Whole = 500,
+    evaluations: Whole = 10,
+    seeds: Whole = 4,
+    lrs: Whole = 5,
+    contenders: Iterable[str] | None = None,
+    reference: str = "AdamW",
+    scale: Literal["log", "linear"] | None = None,
+    goal: Literal["min", "max"] = "min",
+    margin: Real = 0.01,
+    schedule: str = CONSTANT,
+    out: str | Path | None = None,
+) -> Comparison:
+    """Compare optimizers on a model at hand, and return what was found.
 
+    Every contender starts at the same parameters and sees the same batches. All runs
+    are in this process, and errors of the model's own are raised as they are.
 
-def pursue(
-    plan: Plan, store: Store, widen: int, carry: Callable[[Plan, Store], bool]
-) -> Plan | None:
-    """Carry out a plan, and what it grows to; None if that was stopped.
+    Args:
+        model: A module, which is copied and left as it is, or a function that returns
+            one: then every seed starts elsewhere.
+        loss: ``loss(model, batch)`` is trained on.
+        train: Batches, as often as they are gone through.
+        held: Batches that are scored and never trained on.
+        metric: ``metric(model, batch)`` scores a held-out batch; the loss if not given.
+        steps: Of a run.
+        evaluations: Points of the learning curve.
+        seeds: How many seeds every setting is trained with.
+        lrs: How many learning rates each grid has, an odd number.
+        contenders: Names; all if not given. The reference always takes part.
+        reference: Whom to compare with.
+        scale: "log" compares scores by their ratio, "linear" by their difference; if
+            not given, a metric to be minimised by its ratio, another by difference.
+        goal: "min" or "max": whether the metric is to be low or high. Scores are lower
+            is better: one to be high has its sign turned, or its ratio.
+        margin: Differences up to this are equivalent: a share of the score on the log
+            scale, else units of the metric.
+        schedule: Of the learning rate: "constant" or "cosine".
+        out: A folder that keeps runs, plan and page; the same call goes on from there.
+            It is refused where it holds runs of another model or data: others in their
+            initial parameters, in the held-out or the first thousand training batches,
+            or in the source of loss or metric. What these call is not looked at.
 
-    The plan is kept in the store before its runs begin.
+    Errors: `LabError`; `LookupError` as well for a name that is not known.
     """
-    spare_claims(store)
-    wider = grown(plan, store.records(), widen)
-    while True:
-        store.write_plan(wider)
-        if not carry(wider, store):
-            return None
-        before, wider = wider, grown(plan, store.records(), widen)
-        if wider == before:
-            return wider
+    arguments.allowed("goal", goal, ("min", "max"))
+    if scale is None:
+        scale = "log" if goal == "min" else "linear"
+    arguments.allowed("scale", scale, ("log", "linear"))
+    if goal == "max" and metric is None:
+        raise ArgumentError(
+            Argument("goal"), " is 'max', and the loss is to be low; give a metric."
+        )
+    schedule = arguments.known_name("schedule", schedule, tuple(SCHEDULES), "schedule")
+    subject = AtHand(
+        model=model,
+        loss=loss,
+        train=train,
+        held=held,
+        metric=metric or loss,
+        maximize=goal == "max",
+        scale=scale,
+    )
+    task = at_hand(
+        subject,
+        steps=arguments.whole("steps", steps),
+        evaluations=arguments.whole("evaluations", evaluations),
+        margin=arguments.real("margin", margin),
+        kept=out is not None,
+    )
+    plan = factorial(
+        tasks=[under(task, schedule)],
+        **rivals(contenders, reference),
+        seeds=range(arguments.whole("seeds", seeds)),
+        grid=Grid(points=arguments.odd("lrs", lrs)),
+        versions=versions(),
+    )
+    return _kept(plan, task, out)
 
 
-def spare_claims(store: Store) -> None:
-    """Raise if the folder holds claims, whose plan would be lost."""
-    with suppress(StoreError):
-        if not store.read_plan().reference:
-            raise LabError(
-                f"{store.folder} holds claims; choose another folder for the "
-                "comparison."
-            )
+def _kept(plan: Plan, task: Task, out: str | Path | None) -> Comparison:
+    """Carry out the plan of a model at hand; without a folder nothing is left."""
+    with ExitStack() as stack:
+        if out is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            folder = arguments.folder("out", out)
+        store = Store(folder)
+        with suppress(StoreError):
+            if any(spec.data != task.data() for spec in store.read_plan().specs()):
+                raise ArgumentError(
+                    Argument("out"),
+                    f" is {folder}, which holds runs of another model, loss or data; "
+                    "name another folder.",
+                )
+        found = _carried_out(plan, store, InProcessExecutor(task), telling(None))
+    if out is not None:
+        found.report(folder / PAGE)
+    return found
 
 
 def read(folder: str | Path) -> Comparison:
-    """Return the comparison that is kept in a folder."""
-    store = Store(Path(folder))
+    """Return the comparison that is kept in a folder; `LabError` if there is none."""
+    store = Store(arguments.folder("the folder", folder))
     plan = store.read_plan()
+    if not plan.reference:
+        raise LabError(
+            f"{store.folder} holds claims, not a comparison. "
+            f"`mementum reproduce all --out {store.folder}` shows them."
+        )
     return Comparison(plan, of_plan(plan, store.records()))

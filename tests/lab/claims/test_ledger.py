@@ -207,7 +207,7 @@ def test_an_impossible_option_is_answered_in_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "--tier is huge; choose from smoke" in refused(["--tier", "huge"], capsys)
-    assert "--workers is 0" in refused(["--workers", "0"], capsys)
+    assert "--workers is -1" in refused(["--workers", "-1"], capsys)
     assert "R1" in refused(["R99"], capsys)
     assert not list(tmp_path.iterdir())
 

@@ -17,12 +17,12 @@ from tests.lab.processes import needs_proc, wait_for_end
 from tests.lab.runs import instant
 
 from mementum.cli import main
-from mementum.lab.cli import session
 from mementum.lab.records import journal as stores
 from mementum.lab.records.journal import JOURNAL, Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.report.figures import matplotlib_export
+from mementum.lab.running.executors import choice
 from mementum.lab.tasks.registry import TASKS, of_tier
 from mementum.lab.tasks.task import Tier
 
@@ -201,7 +201,7 @@ def test_a_dry_run_counts_and_makes_nothing(
         (["--tasks", ","], ["--tasks names nothing"]),
         (["--seeds", "0"], ["--seeds is 0", "1 or more"]),
         (["--seeds", "two"], ["--seeds is two", "whole number"]),
-        (["--workers", "-1"], ["--workers is -1", "1 or more"]),
+        (["--workers", "-1"], ["--workers is -1", "0 or more"]),
         (["--dask", " "], ["--dask is empty"]),
         (["--dask", "tcp://a:1", "--workers", "2"], ["--workers is for this machine"]),
         (["--dask", "tcp://a:1", "--task", __file__], ["as a package"]),
@@ -259,7 +259,7 @@ def test_a_full_disk_in_mid_run_is_one_line_and_the_same_command_continues(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(session, "LocalExecutor", Instantly)
+    monkeypatch.setattr(choice, "LocalExecutor", Instantly)
     write = stores.write
 
     def full_after_five(descriptor: int, line: bytes) -> None:
@@ -284,7 +284,7 @@ def test_failed_runs_are_shown_in_the_exit_code_and_diverged_ones_are_not(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(session, "LocalExecutor", Instantly)
+    monkeypatch.setattr(choice, "LocalExecutor", Instantly)
     assert main(["compare", *SMALL, "--out", str(tmp_path)]) == 0
     whole = Store(tmp_path).records()
 
@@ -310,7 +310,7 @@ def test_one_seed_is_possible_and_its_price_is_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(session, "LocalExecutor", Instantly)
+    monkeypatch.setattr(choice, "LocalExecutor", Instantly)
     options = ["--tasks", "mlp-digits", "--contenders", "SGD", "--seeds", "1"]
     assert main(["compare", *options, "--out", str(tmp_path)]) == 0
     assert "With one seed" in capsys.readouterr().err
@@ -363,7 +363,8 @@ def test_a_missing_extra_is_a_sentence_with_the_remedy(
     monkeypatch.setattr("mementum.lab.cli.options.EXTRA", ("no_such_package",))
     assert main(["compare"]) == 2
     assert capsys.readouterr().err == (
-        'mementum compare needs the lab extra: pip install "mementum[lab]"\n'
+        "mementum compare needs the lab extra: run `pip install '.[lab]'` in a clone "
+        "of mementum.\n"
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.lab.runs import record, spec
 
-from mementum.lab.cli.request import RequestError
 from mementum.lab.cli.trackers import watch
+from mementum.lab.errors import LabError
 from mementum.lab.records.run import Curve
 
 
@@ -133,7 +133,7 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(
 ) -> None:
     for module in (name, "torch.utils.tensorboard"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(RequestError, match=f"pip install {name}"):
+    with pytest.raises(LabError, match=f"pip install {name}"):
         watch(name, tmp_path)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from mementum import lab
 from mementum.cli import main
-from mementum.lab import given
 from mementum.lab.errors import LabError
 from mementum.lab.records.journal import Store
 from mementum.lab.records.run import RunSpec, Status
@@ -264,7 +264,9 @@ def test_a_model_at_hand_is_left_as_it_is_and_every_contender_starts_from_it() -
     before = [each.detach().clone() for each in model.parameters()]
     state = torch.get_rng_state()
     runs = [
-        given.compare(model, loss, loader(True), loader(False), steps=6, seeds=2, lrs=1)
+        lab.compare_model(
+            model, loss, loader(True), loader(False), steps=6, seeds=2, lrs=1
+        )
         for _ in range(2)
     ]
     assert torch.equal(torch.get_rng_state(), state)
@@ -277,7 +279,7 @@ def test_a_model_at_hand_is_left_as_it_is_and_every_contender_starts_from_it() -
 
 
 def test_a_function_that_makes_the_model_starts_every_seed_elsewhere() -> None:
-    found = given.compare(
+    found = lab.compare_model(
         lambda: torch.nn.Linear(1, 1),
         loss, loader(True), loader(False),
         steps=3, seeds=3, lrs=1, contenders=["sgd"],
@@ -293,7 +295,7 @@ def test_errors_of_the_model_are_raised_as_they_are_and_odd_arguments_refused() 
 
     model = torch.nn.Linear(1, 1)
     with pytest.raises(ZeroDivisionError, match="mine"):
-        given.compare(model, broken, loader(True), loader(True), steps=2, lrs=1)
+        lab.compare_model(model, broken, loader(True), loader(True), steps=2, lrs=1)
     for odd in (
         {"steps": 0},
         {"scale": "lin"},
@@ -302,9 +304,9 @@ def test_errors_of_the_model_are_raised_as_they_are_and_odd_arguments_refused() 
         {"margin": float("nan")},
     ):
         with pytest.raises(LabError, match=r"is 0|lin|Lion|margin is (-0.1|nan)"):
-            given.compare(model, loss, loader(True), loader(True), **odd)
+            lab.compare_model(model, loss, loader(True), loader(True), **odd)
     with pytest.raises(LabError, match="train holds no batch"):
-        given.compare(model, loss, [], loader(True), steps=2, lrs=1)
+        lab.compare_model(model, loss, [], loader(True), steps=2, lrs=1)
 
 
 def test_files_are_handed_to_workers_through_the_environment(wine: Path) -> None:

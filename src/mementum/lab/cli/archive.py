@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mementum.lab import arguments
 from mementum.lab.cli.progress import PatientConsole
-from mementum.lab.cli.request import RequestError, place
+from mementum.lab.errors import LabError
 from mementum.lab.records import segments, sql
 from mementum.lab.records.journal import PLAN, Store, complaint, settled
 from mementum.lab.records.merge import disputed, merge, provenance
@@ -26,14 +27,14 @@ WIDE = 100_000
 """Columns of a page that is not a terminal: no row of a table is folded."""
 
 
-def query(arguments: argparse.Namespace) -> int:
+def query(options: argparse.Namespace) -> int:
     """Answer an SQL query over the tables ``runs`` and ``curves``."""
-    store = existing(arguments.folder)
+    store = existing(options.folder)
     with sql.tables(store.records(), planned(store)) as base:
-        names, rows = sql.ask(base, arguments.sql)
-    if arguments.format == "json":
+        names, rows = sql.ask(base, options.sql)
+    if options.format == "json":
         print(json.dumps(strict(objects(names, rows)), indent=1, default=str))
-    elif arguments.format == "csv":
+    elif options.format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerows([names, *rows])
     else:
@@ -49,31 +50,33 @@ def objects(
 ) -> list[dict[str, object]]:
     """Return rows as objects; columns of one name would lose all values but one."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise RequestError(
+        raise LabError(
             f"The answer has several columns named {twice[0]}; name them apart with AS."
         )
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def merge_folders(arguments: argparse.Namespace) -> int:
+def merge_folders(options: argparse.Namespace) -> int:
     """Add the records of several folders to one."""
-    sources = [Store(place("a folder", folder)) for folder in arguments.folders]
-    target = Store(place("--into", arguments.into))
-    came = merge(sources, target, pool=arguments.pool)
+    sources = [
+        Store(arguments.folder("a folder", folder)) for folder in options.folders
+    ]
+    target = Store(arguments.folder("--into", options.into))
+    came = merge(sources, target, pool=options.pool)
     print(f"{target.folder}: {came.runs} runs, {came.taken} records taken over.")
     if came.disputed:
         print(dispute(came.disputed))
     return 0
 
 
-def status(arguments: argparse.Namespace) -> int:
+def status(options: argparse.Namespace) -> int:
     """Say what a folder holds and what its plan still lacks."""
-    store = existing(arguments.folder)
+    store = existing(options.folder)
     every = store.every()
     records = settled(every)
     plan = store.read_plan() if (store.folder / PLAN).exists() else None
     counts = by_task(records, plan)
-    if arguments.json:
+    if options.json:
         tasks = {task: dict(count) for task, count in counts.items()}
         plain = {"tasks": tasks, "disputed": disputed(every), **kept(store)}
         print(json.dumps(plain, indent=1))
@@ -124,24 +127,24 @@ def kept(store: Store) -> dict[str, int]:
     return {"segments": len(segments.listed(store.segments)), "journal": journal}
 
 
-def export(arguments: argparse.Namespace) -> int:
+def export(options: argparse.Namespace) -> int:
     """Write the tables ``runs`` and ``curves`` as files that other programs read."""
-    store = existing(arguments.folder)
-    folder = place("--to", arguments.to)
+    store = existing(options.folder)
+    folder = arguments.folder("--to", options.to)
     with sql.tables(store.records(), planned(store)) as base:
         try:
-            for path in sql.export(base, folder, arguments.format):
+            for path in sql.export(base, folder, options.format):
                 print(path)
         except OSError as error:
-            raise RequestError(complaint(error, folder)) from error
+            raise LabError(complaint(error, folder)) from error
     return 0
 
 
 def existing(text: str) -> Store:
     """Return the store of a folder that holds something."""
-    store = Store(place("the folder", text))
+    store = Store(arguments.folder("the folder", text))
     if not store.exists():
-        raise RequestError(
+        raise LabError(
             f"{store.folder} holds no results. Name the --out folder of a comparison."
         )
     return store

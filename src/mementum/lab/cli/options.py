@@ -1,7 +1,7 @@
 """The lab's commands: compare, reproduce, report, tasks, and those on what is kept.
 
-What takes time to import stands in `commands` and `archive`, which are imported once a
-command runs: help comes at once.
+What takes time to import stands in modules that are imported once a command runs: help
+comes at once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,30 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TypeAlias
 
+from mementum import install
+from mementum.lab.arguments import ArgumentError
 from mementum.lab.errors import LabError
 
 FOLDER = "mementum-compare"
 PAGE = "report.html"
+SPELLING = {
+    "contenders": "--contenders",
+    "dask": "--dask",
+    "files": "--task",
+    "folder": "--out",
+    "ledger": "--ledger",
+    "lrs": "--lrs",
+    "reference": "--reference",
+    "schedules": "--schedule",
+    "seeds": "--seeds",
+    "tasks": "--tasks",
+    "tier": "--tier",
+    "trials": "--trials",
+    "weight_decay": "--weight-decay",
+    "widen": "--widen",
+    "workers": "--workers",
+}
+"""How the command line spells the arguments of Python."""
 EXTRA = ("duckdb", "scipy", "sklearn", "rich", "jinja2", "plotly")
 
 
@@ -103,13 +123,17 @@ def add_reproduce(
     )
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
-    parser.set_defaults(run=run, lab="reproduce")
+    parser.set_defaults(run=run, lab="reproduce", module="mementum.lab.cli.reproduce")
 
 
 def add_workforce(parser: argparse.ArgumentParser) -> None:
     """Add what says who carries the runs out."""
     add = parser.add_argument
-    add("--workers", metavar="N", help="processes at a time (default: one a core)")
+    add(
+        "--workers",
+        metavar="N",
+        help="processes at a time; 0: this one (default: one a core)",
+    )
     add(
         "--dask",
         metavar="ADDRESS",
@@ -224,7 +248,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any(importlib.util.find_spec(package) is None for package in EXTRA):
         print(
             f"mementum {arguments.lab} needs the lab extra: "
-            'pip install "mementum[lab]"',
+            f"run {install.command('lab')}.",
             file=sys.stderr,
         )
         return 2
@@ -232,7 +256,8 @@ def run(arguments: argparse.Namespace) -> int:
         module = import_module(getattr(arguments, "module", "mementum.lab.cli.compare"))
         return int(module.COMMANDS[arguments.lab](arguments))
     except LabError as error:
-        print(f"mementum {arguments.lab}: {error}", file=sys.stderr)
+        says = error.spelled(SPELLING) if isinstance(error, ArgumentError) else error
+        print(f"mementum {arguments.lab}: {says}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

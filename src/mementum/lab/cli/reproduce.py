@@ -5,128 +5,105 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from mementum.lab import arguments
+from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.claims.claim import Claim
-from mementum.lab.claims.ledger import json_form, words
+from mementum.lab.claims.ledger import files, json_form, words
 from mementum.lab.claims.ledger.json_form import text
 from mementum.lab.claims.plan import Tier, planned
 from mementum.lab.claims.select import own, select
 from mementum.lab.claims.verdict import Outcome, Verdict, judge
 from mementum.lab.cli import session
 from mementum.lab.cli.progress import PatientConsole
-from mementum.lab.cli.request import RequestError, cluster, place, whole
+from mementum.lab.errors import LabError
 from mementum.lab.records.journal import Store, StoreError
-from mementum.lab.records.plan import Plan
-from mementum.lab.records.run import RunRecord, Status
-from mementum.lab.running.driver import of_plan
-from mementum.machine import cores
+from mementum.lab.records.run import RunRecord
+from mementum.lab.running.driver import of_plan, pursue
+from mementum.lab.running.executors.choice import choose, number
 
 
-@dataclass(frozen=True, kw_only=True)
-class Errand:
-    """The options of ``mementum reproduce``, all of them possible."""
-
-    claims: tuple[Claim, ...]
-    tier: Tier
-    workers: int
-    dask: str | None
-    folder: Path
-
-
-def reproduce(arguments: argparse.Namespace) -> int:
+def _reproduce(options: argparse.Namespace) -> int:
     """Run what is missing of the claims, then show the ledger."""
-    errand = requested(arguments)
-    plan = planned(errand.claims, errand.tier)
-    store = Store(errand.folder)
-    spare_comparison(store)
-    console = PatientConsole(stderr=True, highlight=False)
-    if arguments.dry_run:
-        kept = of_plan(plan, store.records())
-        return session.foretell(plan, kept, errand, as_json=arguments.json)
-    executor = session.workforce(errand)
-    with store:
-        store.write_plan(plan)
-        if plan.runs and not session.carry_out(plan, store, executor, errand, console):
-            return session.INTERRUPTED
+    tier = _tier(options.tier)
+    claims = chosen(options.claims, options.claim or ())
+    workers = number(options.workers)
+    arguments.cluster(options.dask, options.workers, ())
+    store = Store(arguments.folder("folder", options.out))
+    plan = planned(claims, tier)
+    _spare_comparison(store)
+    if options.dry_run:
         records = of_plan(plan, store.records())
-        return show(errand, plan, records, as_json=arguments.json)
-
-
-def spare_comparison(store: Store) -> None:
-    """Raise if the folder holds a comparison, whose plan would be lost."""
-    with suppress(StoreError):
-        if store.read_plan().reference:
-            raise RequestError(
-                f"--out is {store.folder}, which holds a comparison; choose another "
-                "folder for the claims."
-            )
-
-
-def requested(arguments: argparse.Namespace) -> Errand:
-    """Return the command line's options, or raise for the first that is impossible."""
-    try:
-        tier = Tier(arguments.tier)
-    except ValueError as error:
-        known = ", ".join(Tier)
-        raise RequestError(
-            f"--tier is {arguments.tier}; choose from {known}."
-        ) from error
-    workers = arguments.workers
-    return Errand(
-        claims=chosen(arguments.claims, arguments.claim or ()),
-        tier=tier,
-        workers=cores() if workers is None else whole("--workers", workers),
-        dask=cluster(arguments.dask, workers, None),
-        folder=place("--out", arguments.out),
-    )
-
-
-def chosen(names: str | None, files: Sequence[str]) -> tuple[Claim, ...]:
-    """Return the claims of these names, all unless told, and those of the files."""
-    known = () if names is None and files else select("all" if names is None else names)
-    return (*known, *own(files))
-
-
-def show(
-    errand: Errand, plan: Plan, records: Sequence[RunRecord], *, as_json: bool
-) -> int:
-    """Print the ledger, write it into the folder; return the exit code."""
-    from mementum.lab.claims.ledger import files
-
-    verdicts = judge(errand.claims, errand.tier, records)
-    if as_json:
-        PatientConsole().out(text(verdicts, errand.tier), highlight=False)
-    else:
-        PatientConsole().print(table(verdicts))
-    say = PatientConsole(stderr=as_json, highlight=False, soft_wrap=True)
-    try:
-        files.write(verdicts, errand.tier, records, errand.folder)
-    except OSError as error:
-        raise RequestError(
-            f"{error.filename or errand.folder} cannot be written ({error.strerror}). "
-            "The runs are kept; once that is mended, the same command writes the "
-            "ledger."
-        ) from error
-    failed = [record for record in records if record.status is Status.FAILED]
-    for record in failed[:1]:
-        spec = record.spec
-        say.print(
-            f"{len(failed)} of {len(plan.runs)} runs failed, the first of them "
-            f"{spec.contender_label} on {spec.task_label} (lr {spec.lr:g}, "
-            f"seed {spec.seed}): {record.error}. The same command tries them "
-            "again.",
-            markup=False,
-        )
+        return session.foretell(plan, records, workers, as_json=options.json)
+    executor = choose(options.workers, options.dask)
+    console = PatientConsole(stderr=True, highlight=False)
+    with store:
+        if plan.runs:
+            pursue(plan, store, executor, session.shown_on(console))
+        else:
+            store.write_plan(plan)
+        records = of_plan(plan, store.records())
+        verdicts = judge(claims, tier, records)
+        _show(verdicts, tier, records, store.folder, as_json=options.json)
+    say = PatientConsole(stderr=options.json, highlight=False, soft_wrap=True)
+    failed = session.say_failures(records, plan, say)
     say.print(
-        f"Ledger: {errand.folder / json_form.PAGE} and {files.TEXT} beside it",
+        f"Ledger: {store.folder / json_form.PAGE} and {files.TEXT} beside it",
         markup=False,
     )
     return 1 if failed else 0
+
+
+def _spare_comparison(store: Store) -> None:
+    """Raise if the folder holds a comparison, whose plan would be lost."""
+    with suppress(StoreError):
+        if store.read_plan().reference:
+            raise ArgumentError(
+                Argument("folder"),
+                f" is {store.folder}, which holds a comparison; choose another folder "
+                "for the claims.",
+            )
+
+
+def _tier(name: str) -> Tier:
+    try:
+        return Tier(name)
+    except ValueError as error:
+        known = ", ".join(Tier)
+        raise LabError(f"--tier is {name}; choose from {known}.") from error
+
+
+def chosen(names: str | None, paths: Sequence[str]) -> tuple[Claim, ...]:
+    """Return the claims of these names, all unless told, and those of the files."""
+    known = () if names is None and paths else select("all" if names is None else names)
+    return (*known, *own(paths))
+
+
+def _show(
+    verdicts: Sequence[Verdict],
+    tier: Tier,
+    records: Sequence[RunRecord],
+    folder: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the ledger, and write it into the folder."""
+    if as_json:
+        PatientConsole().out(text(verdicts, tier), highlight=False)
+    else:
+        PatientConsole().print(table(verdicts))
+    try:
+        files.write(verdicts, tier, records, folder)
+    except OSError as error:
+        raise LabError(
+            f"{error.filename or folder} cannot be written ({error.strerror}). "
+            "The runs are kept; once that is mended, the same command writes the "
+            "ledger."
+        ) from error
 
 
 STYLES = {
@@ -150,3 +127,6 @@ def table(verdicts: Sequence[Verdict]) -> Table:
             style=STYLES.get(verdict.outcome, ""),
         )
     return rows
+
+
+COMMANDS = {"reproduce": _reproduce}

@@ -1,89 +1,86 @@
-"""A sitting: plans that the command line has carried out, in sight of the user."""
+"""A sitting: plans that the command line carries out in sight of the user."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from mementum.lab.cli.progress import PatientConsole, display
-from mementum.lab.cli.request import Errand, RequestError
 from mementum.lab.planning.forecast import Forecast, clock
-from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
-from mementum.lab.records.run import RunRecord
-from mementum.lab.running.driver import complete, missing, of_plan
-from mementum.lab.running.executors import Executor
-from mementum.lab.running.executors.local import LocalExecutor
-
-INTERRUPTED = 130
-
-
-def workforce(request: Errand) -> Executor:
-    """Return what carries the runs out: this machine, or the Dask cluster named."""
-    if request.dask is None:
-        return LocalExecutor(request.workers)
-    try:
-        from mementum.lab.running.executors.dask import DaskExecutor
-    except ModuleNotFoundError as error:
-        raise RequestError(
-            '--dask needs the dask extra: pip install "mementum[dask]".'
-        ) from error
-    return DaskExecutor(request.dask)
+from mementum.lab.records.run import RunRecord, Status
+from mementum.lab.running.driver import Listener, Observer, Round, missing
 
 
 def foretell(
-    plan: Plan, kept: Sequence[RunRecord], request: Errand, *, as_json: bool
+    plan: Plan, records: Sequence[RunRecord], workers: int, *, as_json: bool
 ) -> int:
     """Print how many runs the comparison needs, and how long they should take."""
-    total, left = len(plan.specs()), missing(plan, kept)
-    seconds = Forecast(plan, left, request.workers, kept=kept).remaining()
+    total, left = len(plan.specs()), missing(plan, records)
+    seconds = Forecast(plan, left, workers, kept=records).remaining()
     if as_json:
         counts = {"total": total, "done": total - len(left), "missing": len(left)}
         print(json.dumps({"runs": counts, "seconds": round(seconds, 1)}))
         return 0
     print(f"{total} runs: {total - len(left)} done, {len(left)} missing.")
-    print(f"About {clock(seconds)} (minutes:seconds) with {request.workers} workers.")
+    print(f"About {clock(seconds)} (minutes:seconds) with {workers} workers.")
     if plan.widen and left:
         print("A grid whose end is chosen is widened then, which adds runs to these.")
     return 0
 
 
-def carry_out(
-    plan: Plan,
-    store: Store,
-    executor: Executor,
-    request: Errand,
-    console: PatientConsole,
-    also: Callable[[RunRecord], None] | None = None,
-) -> bool:
-    """Run what is left; return whether it came to its end."""
-    kept = of_plan(plan, store.records())
-    left = missing(plan, kept)
-    forecast = Forecast(plan, left, executor.workers, kept=kept)
-    over, total = forecast.runs()
-    console.print(
-        f"{total} runs, {over} done before. Results are kept in {request.folder}.",
-        soft_wrap=True,
-    )
-    shown = display(console, forecast)
+def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observer:
+    """Return the observer that shows the runs on the console, and their interruption.
 
-    def seen(record: RunRecord) -> None:
-        forecast.count(record)
-        shown.update()
-        if also is not None:
-            also(record)
+    The tracker is told of every record too.
+    """
 
-    try:
-        with shown:
-            complete(left, store, executor, seen)
-    except KeyboardInterrupt:
-        rest = len(missing(plan, store.records()))
+    @contextmanager
+    def observer(about: Round) -> Generator[Listener, None, None]:
+        forecast = Forecast(about.plan, about.left, about.workers, kept=about.records)
+        over, total = forecast.runs()
+        folder = about.store.folder
         console.print(
-            f"Stopped. {total - rest} of {total} runs are done and kept in "
-            f"{request.folder}; the same command continues with the other {rest}.",
+            f"{total} runs, {over} done before. Results are kept in {folder}.",
             soft_wrap=True,
         )
-        return False
-    if left:
-        console.print(forecast.summary())
-    return True
+        screen = display(console, forecast)
+
+        def listener(record: RunRecord) -> None:
+            forecast.count(record)
+            screen.update()
+            if tracker is not None:
+                tracker(record)
+
+        try:
+            with screen:
+                yield listener
+        except KeyboardInterrupt:
+            rest = len(missing(about.plan, about.store.records()))
+            console.print(
+                f"Stopped. {total - rest} of {total} runs are done and kept in "
+                f"{folder}; the same command continues with the other {rest}.",
+                soft_wrap=True,
+            )
+            raise
+        if about.left:
+            console.print(forecast.summary())
+
+    return observer
+
+
+def say_failures(
+    records: Sequence[RunRecord], plan: Plan, console: PatientConsole
+) -> int:
+    """Say how many runs failed, and why the first of them did; return how many."""
+    failed = [record for record in records if record.status is Status.FAILED]
+    for record in failed[:1]:
+        spec = record.spec
+        console.print(
+            f"{len(failed)} of {len(plan.specs())} runs failed, the first of them "
+            f"{spec.contender_label} on {spec.task_label} (lr {spec.lr:g}, seed "
+            f"{spec.seed}): {record.error}. The same command tries them again.",
+            markup=False,
+        )
+    return len(failed)

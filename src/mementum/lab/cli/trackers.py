@@ -17,8 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mementum.lab.cli.request import Request, RequestError
-from mementum.lab.experiment import nothing
+from mementum.lab.errors import LabError
 from mementum.lab.records.run import RunRecord
 
 PROJECT = "mementum-compare"
@@ -133,23 +132,15 @@ def hand_over(record: RunRecord, tracker: Tracker) -> None:
     tracker.finish()
 
 
-def watched(request: Request) -> Callable[[RunRecord], None]:
-    """Return what is told of every record; nothing happens without a tracker."""
-    if request.log is None:
-        return nothing
-    return watch(request.log, request.folder)
-
-
 def watch(name: str, folder: Path) -> Watch:
     """Return the tracker of this name, ready to be told of records.
 
-    Raises:
-        RequestError: Its package is not installed.
+    Errors: `LabError` if its package is not installed.
     """
     try:
         module = importlib.import_module(PACKAGES[name])
     except ModuleNotFoundError as error:
-        raise RequestError(
+        raise LabError(
             f"--log {name} needs the package {name}: pip install {name}"
         ) from error
     if name == "tensorboard":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import NamedTuple, TypeAlias
 
+from mementum.lab.planning.widen import grown
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
@@ -12,12 +14,59 @@ from mementum.lab.running.executors import Executor
 
 UNFINISHED = "unfinished"
 
+Listener: TypeAlias = Callable[[RunRecord], object]
+"""What is told of the record of each run as it ends."""
+
+
+class Round(NamedTuple):
+    """The runs that a plan still needs, before they begin."""
+
+    plan: Plan
+    store: Store
+    records: Sequence[RunRecord]
+    """Of the runs that are over."""
+    left: Sequence[RunSpec]
+    workers: int
+
+
+Observer: TypeAlias = Callable[[Round], AbstractContextManager[Listener]]
+"""Accompanies a round: it is entered before the first run and left after the last, or
+by what interrupts it."""
+
+
+def pursue(plan: Plan, store: Store, executor: Executor, observer: Observer) -> Plan:
+    """Carry out what is missing of a plan, and of what it grows to; return that.
+
+    The plan is kept in the store before its runs begin.
+    """
+    wider = grown(plan, store.records(), plan.widen)
+    while True:
+        store.write_plan(wider)
+        records = of_plan(wider, store.records())
+        left = missing(wider, records)
+        around = observer(Round(wider, store, records, left, executor.workers))
+        with around as listener:
+            complete(left, store, executor, listener)
+        before, wider = wider, grown(plan, store.records(), plan.widen)
+        if wider == before:
+            return wider
+
+
+def telling(listener: Listener | None) -> Observer:
+    """Return the observer that tells the listener, if there is one, and no more."""
+
+    @contextmanager
+    def observer(_: Round) -> Generator[Listener, None, None]:
+        yield listener or (lambda _: None)
+
+    return observer
+
 
 def of_plan(plan: Plan, records: Iterable[RunRecord]) -> list[RunRecord]:
     """Return the records of the plan's runs, in the plan's order."""
-    kept = {record.spec.run_id: record for record in records}
+    by_id = {record.spec.run_id: record for record in records}
     planned = (spec.run_id for spec in plan.specs())
-    return [kept[run_id] for run_id in planned if run_id in kept]
+    return [by_id[run_id] for run_id in planned if run_id in by_id]
 
 
 def missing(plan: Plan, records: Iterable[RunRecord]) -> list[RunSpec]:
@@ -37,9 +86,9 @@ def complete(
     specs: list[RunSpec],
     store: Store,
     executor: Executor,
-    seen: Callable[[RunRecord], None],
+    listener: Listener,
 ) -> None:
-    """Carry out the runs; each record is on disk before ``seen`` is told of it.
+    """Carry out the runs; each record is on disk before the listener is told of it.
 
     Long ones keep snapshots beside the store, and go on from there.
     """
@@ -51,4 +100,4 @@ def complete(
         with closing(results):
             for record in results:
                 store.append(record)
-                seen(record)
+                listener(record)

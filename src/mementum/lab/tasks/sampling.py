@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -49,3 +52,21 @@ def batches(
     rounds = -(-steps * size // rows)
     order = np.concatenate([generator.permutation(rows) for _ in range(rounds)])
     return torch.tensor(order[: steps * size].reshape(steps, size))
+
+
+@contextmanager
+def seeded() -> Generator[None, None, None]:
+    """Let the global random states begin alike in every process, and give them back.
+
+    Data that is drawn from them is the same for all runs then.
+    """
+    plain, array = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(plain)
+            np.random.set_state(array)  # noqa: NPY002

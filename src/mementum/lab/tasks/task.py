@@ -128,11 +128,6 @@ class Task:
         return tuple(self.steps * point // points for point in range(points + 1))
 
 
-def possible_margin(margin: object) -> bool:
-    """Whether a margin can be one: a number, 0 or more."""
-    return isinstance(margin, int | float) and 0 <= margin < math.inf
-
-
 def stream(seed: int, name: str) -> np.random.Generator:
     """Return the named random stream of a seed.
 

@@ -8,7 +8,6 @@ import importlib.util
 import linecache
 import math
 import os
-import random
 import sys
 import time
 import traceback
@@ -19,12 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
 from mementum.lab.errors import LabError
-from mementum.lab.tasks.sampling import batches
-from mementum.lab.tasks.task import Task, possible_margin, stream
+from mementum.lab.tasks.sampling import batches, seeded
+from mementum.lab.tasks.task import Task, stream
 
 VARIABLE = "MEMENTUM_TASKS"
 """The environment variable that lists task files; worker processes inherit it."""
@@ -90,10 +88,9 @@ def settled(path: Path, module: ModuleType) -> dict[str, Any]:
     for name in ("title", "unit"):
         if not isinstance(words := getattr(module, name, ""), str):
             raise OwnTaskError(f"{path}: {name} is {words!r}; give text in quotes.")
-    if not possible_margin(found["margin"]):
-        raise OwnTaskError(
-            f"{path}: margin is {found['margin']!r}; give a number, 0 or more."
-        )
+    margin = found["margin"]
+    if not isinstance(margin, int | float) or not 0 <= margin < math.inf:
+        raise OwnTaskError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
     if found["scale"] not in ("log", "linear"):
         raise OwnTaskError(
             f'{path}: scale is {found["scale"]!r}; give "log", by which scores are '
@@ -152,24 +149,6 @@ class OwnFile:
         """Return the metric on a part of the data, the loss where there is none."""
         metric = getattr(self.module, "metric", self.module.loss)
         return float(metric(model, *part))
-
-
-@contextmanager
-def seeded() -> Generator[None, None, None]:
-    """Let the global random states begin alike in every process, and give them back.
-
-    Data that is drawn from them is the same for all runs then.
-    """
-    plain, array = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        torch.manual_seed(0)
-        try:
-            yield
-        finally:
-            random.setstate(plain)
-            np.random.set_state(array)  # noqa: NPY002
 
 
 class Own:
@@ -315,7 +294,13 @@ def register(paths: Sequence[str], taken: Callable[[str], bool]) -> tuple[Task, 
     return tuple(found)
 
 
+def paths() -> dict[str, Path]:
+    """Return the files that the environment lists, by the names of their tasks."""
+    listed = os.environ.get(VARIABLE, "")
+    found = [Path(each) for each in listed.split(os.pathsep) if each]
+    return {path.stem: path for path in found}
+
+
 def registered() -> tuple[Task, ...]:
     """Return the tasks of the files that the environment lists."""
-    listed = os.environ.get(VARIABLE, "")
-    return tuple(load(Path(each)) for each in listed.split(os.pathsep) if each)
+    return tuple(load(path) for path in paths().values())

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 
 from mementum.lab.records.run import RunRecord, RunSpec
-from mementum.lab.running.loop import execute
+from mementum.lab.running import loop
+from mementum.lab.running.run_state import Progress
+from mementum.lab.tasks.task import Task
 
 
-class Here:
-    """Carries out runs one after the other in this process."""
+class InProcessExecutor:
+    """Carries out runs one after the other in this process.
+
+    With a task of its own all runs are on it, whatever the lab knows by that name. What
+    its code raises is raised as it is then, and torch's threads stay as they are.
+    """
 
     workers = 1
+
+    def __init__(self, task: Task | None = None) -> None:
+        self.task = task
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs in order."""
         for spec in specs:
-            yield execute(spec)
+            if self.task is None:
+                yield loop.execute(spec)
+            else:
+                yield _trained(spec, self.task)
+
+
+def _trained(spec: RunSpec, task: Task) -> RunRecord:
+    """Return the record of a run on this task; errors are raised as they are."""
+    began = time.perf_counter()
+    run = Progress()
+    loop.train(run, spec, task)
+    return run.record(spec, time.perf_counter() - began)

@@ -1,0 +1,192 @@
+"""What an argument may be, said once for Python and for the command line.
+
+Each function takes an argument's name and its value, as Python or a command line has
+it, and returns what is meant. What cannot be is answered with one sentence; the command
+line spells the names in it as options. No torch is needed.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from mementum.family.limits import resolve
+from mementum.family.recipes import RECIPES
+from mementum.lab.errors import LabError
+
+__all__ = [
+    "Argument",
+    "ArgumentError",
+    "Real",
+    "UnknownNameError",
+    "Whole",
+    "allowed",
+    "cluster",
+    "folder",
+    "known_name",
+    "known_names",
+    "odd",
+    "real",
+    "several",
+    "whole",
+]
+
+T = TypeVar("T")
+
+Whole: TypeAlias = int | str
+"""A whole number, or its digits as a command line has them."""
+Real: TypeAlias = float | str
+"""A number, or its digits."""
+
+
+class Argument(str):
+    """The name of an argument, inside a sentence."""
+
+    __slots__ = ()
+
+
+class ArgumentError(LabError):
+    """An argument is what it cannot be; the message says what is allowed."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__("".join(words))
+        self.words = words
+
+    def spelled(self, spelling: Mapping[str, str]) -> str:
+        """Return the sentence with the names of arguments as they are spelled."""
+        return "".join(
+            spelling.get(word, word) if isinstance(word, Argument) else word
+            for word in self.words
+        )
+
+
+class UnknownNameError(ArgumentError, LookupError):
+    """A name that the lab does not know."""
+
+
+def whole(name: str, value: Whole, *, least: int = 1) -> int:
+    """Return a whole number, `least` or more; neither 2.0 nor True is one."""
+    try:
+        number = int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError):
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise ArgumentError(
+            Argument(name), f" is {value}; give a whole number, {least} or more."
+        )
+    return number
+
+
+def odd(name: str, value: Whole) -> int:
+    """Return an odd number, 1 or more: that of the learning rates on a grid."""
+    number = whole(name, value)
+    if number % 2 == 0:
+        raise ArgumentError(
+            Argument(name),
+            f" is {value}; give an odd number, as the grid has the published default "
+            "in its middle.",
+        )
+    return number
+
+
+def real(name: str, value: Real) -> float:
+    """Return a finite number, 0 or more."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf or isinstance(value, bool):
+        raise ArgumentError(Argument(name), f" is {value}; give a number, 0 or more.")
+    return number
+
+
+def allowed(name: str, value: str, words: Sequence[str]) -> str:
+    """Return the value if it is one of a few words."""
+    if value in words:
+        return value
+    listed = " or ".join(f'"{word}"' for word in words)
+    raise ArgumentError(Argument(name), f" is {value!r}; give {listed}.")
+
+
+def folder(name: str, value: str | Path) -> Path:
+    """Return the path of a folder; an empty name is refused."""
+    if not str(value).strip():
+        raise ArgumentError(
+            Argument(name), " is empty; name a folder, or . for this one."
+        )
+    return Path(value)
+
+
+def known_name(name: str, value: str, known: Sequence[str], kind: str) -> str:
+    """Return the one known name that is meant, whatever its case."""
+    listed = ", ".join(known)
+    if not isinstance(value, str) or "," in value.strip(" ,"):
+        raise ArgumentError(Argument(name), f" is {value}; give one name.")
+    asked = value.strip(" ,")
+    if not asked:
+        raise ArgumentError(Argument(name), f" names nothing; choose from {listed}.")
+    try:
+        return resolve(kind, asked, known)
+    except ValueError as error:
+        answer = str(error)
+    others = {each.lower(): each for each in RECIPES}
+    if kind == "contender" and asked.lower() in others:
+        answer = f"{others[asked.lower()]} is an optimizer here, but no contender."
+    # Without a near name, the answer lists all names itself.
+    if kind != "tier" and listed not in answer:
+        answer += f" The lab knows {listed}."
+    raise UnknownNameError(Argument(name), f": {answer}")
+
+
+def several(name: str, values: Iterable[T]) -> list[T]:
+    """Return the values of a list; a lone string would be taken for its letters."""
+    if isinstance(values, str):
+        raise ArgumentError(
+            Argument(name), f" is {values!r}; give a list, such as [{values!r}]."
+        )
+    try:
+        return [*values]
+    except TypeError as error:
+        raise ArgumentError(
+            Argument(name), f" is {values!r}; give a list of names."
+        ) from error
+
+
+def known_names(
+    name: str, values: Iterable[str], known: Sequence[str], kind: str
+) -> tuple[str, ...]:
+    """Return the known names that are meant, in the lab's order."""
+    values = several(name, values)
+    asked = [each for each in values if str(each).strip()]
+    if not asked:
+        listed = ", ".join(known)
+        raise ArgumentError(Argument(name), f" names nothing; choose from {listed}.")
+    chosen = {known_name(name, each, known, kind) for each in sorted(asked, key=str)}
+    return tuple(each for each in known if each in chosen)
+
+
+def cluster(
+    address: str | None, workers: Whole | None, files: Sequence[str | Path]
+) -> str | None:
+    """Return the address of the Dask cluster, which counts its workers itself."""
+    if address is None:
+        return None
+    dask = Argument("dask")
+    if not isinstance(address, str) or not address.strip():
+        raise ArgumentError(dask, " is empty; give the scheduler's address.")
+    if workers is not None:
+        count = Argument("workers")
+        raise ArgumentError(
+            *(count, f" is {workers} and ", dask, f" {address}; ", count),
+            " is for this machine, and a cluster has the workers it has.",
+        )
+    if files:
+        raise ArgumentError(
+            *(Argument("files"), f" is {files[0]} and ", dask, f" {address}; "),
+            "the workers do not have the file. Install the task on them as a package: "
+            "docs/tasks.md says how.",
+        )
+    return address

@@ -1,0 +1,214 @@
+"""A task of a model, a loss and data that a program has at hand."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import inspect
+import itertools
+import pickle
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from mementum.lab.errors import LabError
+from mementum.lab.tasks.sampling import seeded
+from mementum.lab.tasks.task import Task, stream
+
+NAME = "model-at-hand"
+DIGESTED = 1000
+"""Batches of the training data that the digest reads at most."""
+
+Model = torch.nn.Module
+Batch = Any
+Loss = Callable[[Model, Batch], torch.Tensor]
+Metric = Callable[[Model, Batch], "torch.Tensor | float"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtHand:
+    """What a program has at hand, and how it is scored."""
+
+    model: Model | Callable[[], Model]
+    loss: Loss
+    train: Iterable[Batch]
+    held: Iterable[Batch]
+    metric: Metric
+    maximize: bool
+    scale: Literal["log", "linear"]
+
+    def words(self) -> tuple[str, str]:
+        """Return a title, and what is scored, in the terms of the metric's own name."""
+        name = getattr(self.metric, "__name__", "")
+        name = name if name.isidentifier() else "metric"
+        if not self.maximize:
+            return "the model at hand", f"{name} on the held-out batches"
+        turned = f"1 / {name}" if self.scale == "log" else f"minus {name}"
+        return (
+            f"the model at hand, for the highest {name}",
+            f"{turned} on the held-out batches",
+        )
+
+    def score(self, value: float) -> float:
+        """Return the score of a value of the metric: lower is better.
+
+        Errors: `LabError` if ratios of the metric are to be compared, and it has none.
+        """
+        if not self.maximize:
+            return value
+        if self.scale == "linear":
+            return -value
+        if value <= 0:
+            raise LabError(
+                f"the metric is {value:g}, and scores are compared by their ratio; "
+                'give scale="linear" to compare by their difference.'
+            )
+        return 1 / value
+
+
+class ModelAtHand:
+    """A copy of the model, and its batches one after the other.
+
+    Loaders that shuffle draw from torch's global state, and so does dropout. The
+    problem keeps a state of its own, seeded, and lends it to them: every contender sees
+    the same batches, and the program's own state is left as it was.
+    """
+
+    def __init__(self, seed: int, *, subject: AtHand) -> None:
+        self.subject = subject
+        first = int(stream(seed, "given").integers(2**62))
+        self._state = torch.Generator().manual_seed(first).get_state()
+        model = subject.model
+        with self._own_state():
+            self.model = copy.deepcopy(model) if isinstance(model, Model) else model()
+        self._batches: Iterator[Batch] = iter(())
+
+    @contextmanager
+    def _own_state(self) -> Generator[None, None, None]:
+        """Let torch's random numbers come from our own state."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._state)
+            yield
+            self._state = torch.get_rng_state()
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the tensors to train."""
+        return [each for each in self.model.parameters() if each.requires_grad]
+
+    def _next(self) -> Batch:
+        """Return the next batch; after the last comes the first of another round."""
+        for _ in range(2):
+            for batch in self._batches:
+                return batch
+            self._batches = iter(self.subject.train)
+        raise LabError("train holds no batch; give an iterable that can be repeated.")
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss on the next batch; steps come in their order."""
+        self.model.train()
+        with self._own_state():
+            return self.subject.loss(self.model, self._next())
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return the mean loss over the held-out batches, and the score of the metric.
+
+        The metric is averaged over the batches too.
+        """
+        self.model.eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            values = [
+                (
+                    float(self.subject.loss(self.model, batch)),
+                    float(self.subject.metric(self.model, batch)),
+                )
+                for batch in self.subject.held
+            ]
+        if not values:
+            raise LabError(
+                "held holds no batch; give an iterable that can be repeated."
+            )
+        losses, metrics = zip(*values, strict=True)
+        score = self.subject.score(sum(metrics) / len(metrics))
+        return sum(losses) / len(losses), score
+
+
+def at_hand(
+    subject: AtHand, *, steps: int, evaluations: int, margin: float, kept: bool
+) -> Task:
+    """Return the task of training what is at hand.
+
+    Only what is `kept` needs an identity, for which the data are read once.
+    """
+    title, metric = subject.words()
+    return Task(
+        name=NAME,
+        version=1,
+        title=title,
+        metric=metric,
+        steps=steps,
+        evaluations=min(evaluations, steps),
+        deterministic=False,
+        scale=subject.scale,
+        margin=margin,
+        seconds=1.0,
+        start=functools.partial(ModelAtHand, subject=subject),
+        data=functools.cache(lambda: _digest(subject) if kept else ""),
+    )
+
+
+def _digest(subject: AtHand) -> str:
+    """Return the sha256 of what is at hand, as far as it can be told.
+
+    That is: parameters and buffers at their start, the first thousand batches of
+    `train`, all of `held`, and the source of loss and metric, but not of what they
+    call.
+    """
+    digest = hashlib.sha256()
+    with seeded():
+        model = ModelAtHand(0, subject=subject).model
+        tensors = dict([*model.named_parameters(), *model.named_buffers()])
+        train = itertools.islice(subject.train, DIGESTED)
+        for part in (tensors, *train, "held", *subject.held):
+            _take_in(digest, part)
+    for function in (subject.loss, subject.metric):
+        digest.update(_source(function))
+    digest.update(f"{subject.maximize} {subject.scale}".encode())
+    return digest.hexdigest()
+
+
+def _take_in(digest: Any, value: object) -> None:
+    """Take a batch into the digest, part by part."""
+    if isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        dense = value.detach().cpu().to_dense().contiguous()
+        digest.update(dense.reshape(-1).view(torch.uint8).numpy().data)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            digest.update(f"{key}:".encode())
+            _take_in(digest, part)
+    elif isinstance(value, list | tuple):
+        digest.update(f"{len(value)}".encode())
+        for part in value:
+            _take_in(digest, part)
+    else:
+        with suppress(Exception):  # what cannot be pickled is told by its type alone
+            digest.update(pickle.dumps(value))
+        digest.update(type(value).__qualname__.encode())
+
+
+def _source(function: Callable[..., object]) -> bytes:
+    """Return a function's source; its name where Python does not have the source."""
+    try:
+        return inspect.getsource(function).encode()
+    except (OSError, TypeError):
+        kind = getattr(function, "__qualname__", type(function).__qualname__)
+        return kind.encode()
