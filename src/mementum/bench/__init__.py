@@ -3,3 +3,5 @@
 Everything is timed in one process, each in its turn, round after round, so that what
 disturbs the machine disturbs all alike.
 """
+
+__all__ = ["case", "clock", "command", "entrant", "run", "table"]

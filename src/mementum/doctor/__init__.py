@@ -1,1 +1,3 @@
 """What of mementum works here, what does not, what that costs, and the way out."""
+
+__all__ = ["command", "examination", "installation"]

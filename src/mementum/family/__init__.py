@@ -4,3 +4,15 @@ It imports the standard library alone; reference, noise and rounding need NumPy 
 numbers of a step are computed by whatever namespace is passed in: `math`, `torch`, or
 `jax.numpy`.
 """
+
+__all__ = [
+    "explain",
+    "limits",
+    "memory",
+    "noise",
+    "picture",
+    "recipes",
+    "reference",
+    "rounding",
+    "rule",
+]

@@ -11,6 +11,8 @@ from mementum.family.rule import Coefficients
 from mementum.torch.backends import foreach, loop, native
 from mementum.torch.backends.bucket import Bucket
 
+__all__ = ["BACKENDS", "FLAGS", "Backend", "Choice", "choose", "choose_for_sums"]
+
 
 class Backend(Protocol):
     """A module that runs the kernel, on one kind of `device` or, if None, on all."""

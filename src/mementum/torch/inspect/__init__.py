@@ -1,1 +1,3 @@
 """What an optimizer says of itself when asked."""
+
+__all__ = ["explanation", "telemetry"]
