@@ -34,7 +34,7 @@ __all__ = [
     "whole",
 ]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Whole: TypeAlias = int | str
 """A whole number, or its digits as a command line has them."""
@@ -141,7 +141,7 @@ def known_name(name: str, value: str, known: Sequence[str], kind: str) -> str:
     raise UnknownNameError(Argument(name), f": {answer}")
 
 
-def several(name: str, values: Iterable[T]) -> list[T]:
+def several(name: str, values: Iterable[_T]) -> list[_T]:
     """Return the values of a list; a lone string would be taken for its letters."""
     if isinstance(values, str):
         raise ArgumentError(

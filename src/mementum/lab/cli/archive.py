@@ -23,17 +23,17 @@ from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status, strict
 from mementum.lab.running.driver import missing
 
-WIDE = 100_000
+_WIDE = 100_000
 """Columns of a page that is not a terminal: no row of a table is folded."""
 
 
-def query(options: argparse.Namespace) -> int:
+def _query(options: argparse.Namespace) -> int:
     """Answer an SQL query over the tables ``runs`` and ``curves``."""
-    store = existing(options.folder)
-    with sql.tables(store.records(), planned(store)) as base:
+    store = _existing(options.folder)
+    with sql.tables(store.records(), _planned(store)) as base:
         names, rows = sql.ask(base, options.sql)
     if options.format == "json":
-        print(json.dumps(strict(objects(names, rows)), indent=1, default=str))
+        print(json.dumps(strict(_objects(names, rows)), indent=1, default=str))
     elif options.format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerows([names, *rows])
@@ -41,11 +41,11 @@ def query(options: argparse.Namespace) -> int:
         table = Table(*map(escape, names), box=None)
         for row in rows:
             table.add_row(*(Text("" if value is None else str(value)) for value in row))
-        page().print(table)
+        _page().print(table)
     return 0
 
 
-def objects(
+def _objects(
     names: Sequence[str], rows: Sequence[tuple[object, ...]]
 ) -> list[dict[str, object]]:
     """Return rows as objects; columns of one name would lose all values but one."""
@@ -56,7 +56,7 @@ def objects(
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def merge_folders(options: argparse.Namespace) -> int:
+def _merge_folders(options: argparse.Namespace) -> int:
     """Add the records of several folders to one."""
     sources = [
         Store(arguments.folder("a folder", folder)) for folder in options.folders
@@ -65,28 +65,28 @@ def merge_folders(options: argparse.Namespace) -> int:
     came = merge(sources, target, pool=options.pool)
     print(f"{target.folder}: {came.runs} runs, {came.taken} records taken over.")
     if came.disputed:
-        print(dispute(came.disputed))
+        print(_dispute(came.disputed))
     return 0
 
 
-def status(options: argparse.Namespace) -> int:
+def _status(options: argparse.Namespace) -> int:
     """Say what a folder holds and what its plan still lacks."""
-    store = existing(options.folder)
+    store = _existing(options.folder)
     every = store.every()
     records = settled(every)
     plan = store.read_plan() if (store.folder / PLAN).exists() else None
-    counts = by_task(records, plan)
+    counts = _by_task(records, plan)
     if options.json:
         tasks = {task: dict(count) for task, count in counts.items()}
-        plain = {"tasks": tasks, "disputed": disputed(every), **kept(store)}
+        plain = {"tasks": tasks, "disputed": disputed(every), **_kept(store)}
         print(json.dumps(plain, indent=1))
         return 0
-    table = Table("task", *COUNTED, box=None)
+    table = Table("task", *_COUNTED, box=None)
     for task, count in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
-        table.add_row(task, *(f"{count[word]:,}" for word in COUNTED))
-    console = page()
+        table.add_row(task, *(f"{count[word]:,}" for word in _COUNTED))
+    console = _page()
     console.print(table)
-    size = kept(store)
+    size = _kept(store)
     console.print(
         f"\nKept in {size['segments']} segment{'s' * (size['segments'] != 1)} and a "
         f"journal of {size['journal']:,} bytes.",
@@ -95,14 +95,14 @@ def status(options: argparse.Namespace) -> int:
     for machine in sorted({provenance(record) for record in records}):
         console.print(f"Run on: {machine}", markup=False)
     if several := disputed(every):
-        console.print(dispute(several))
+        console.print(_dispute(several))
     return 0
 
 
-COUNTED = ("planned", *Status, "missing")
+_COUNTED = ("planned", *Status, "missing")
 
 
-def by_task(records: list[RunRecord], plan: Plan | None) -> dict[str, Counter[str]]:
+def _by_task(records: list[RunRecord], plan: Plan | None) -> dict[str, Counter[str]]:
     """Return, for each task, how many runs are planned, over in each way, and left.
 
     Without a plan every run counts as planned. A failed run is tried again, so it is
@@ -121,17 +121,17 @@ def by_task(records: list[RunRecord], plan: Plan | None) -> dict[str, Counter[st
     return counts
 
 
-def kept(store: Store) -> dict[str, int]:
+def _kept(store: Store) -> dict[str, int]:
     """Return how many segments there are, and how long the journal is."""
     journal = store.journal.stat().st_size if store.journal.exists() else 0
     return {"segments": len(segments.listed(store.segments)), "journal": journal}
 
 
-def export(options: argparse.Namespace) -> int:
+def _export(options: argparse.Namespace) -> int:
     """Write the tables ``runs`` and ``curves`` as files that other programs read."""
-    store = existing(options.folder)
+    store = _existing(options.folder)
     folder = arguments.folder("--to", options.to)
-    with sql.tables(store.records(), planned(store)) as base:
+    with sql.tables(store.records(), _planned(store)) as base:
         try:
             for path in sql.export(base, folder, options.format):
                 print(path)
@@ -140,7 +140,7 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
-def existing(text: str) -> Store:
+def _existing(text: str) -> Store:
     """Return the store of a folder that holds something."""
     store = Store(arguments.folder("the folder", text))
     if not store.exists():
@@ -150,14 +150,14 @@ def existing(text: str) -> Store:
     return store
 
 
-def planned(store: Store) -> set[str]:
+def _planned(store: Store) -> set[str]:
     """Return the ids of the runs in the folder's plan; none without a plan."""
     if not (store.folder / PLAN).exists():
         return set()
     return {spec.run_id for spec in store.read_plan().specs()}
 
 
-def dispute(count: int) -> str:
+def _dispute(count: int) -> str:
     """Return the sentence on runs with several results."""
     return (
         f"{count} runs have several results that differ. One of each is drawn by a "
@@ -165,17 +165,17 @@ def dispute(count: int) -> str:
     )
 
 
-def page() -> PatientConsole:
+def _page() -> PatientConsole:
     """Return a console that folds no row where nobody sees its width."""
     console = PatientConsole(highlight=False)
     return (
-        console if console.is_terminal else PatientConsole(highlight=False, width=WIDE)
+        console if console.is_terminal else PatientConsole(highlight=False, width=_WIDE)
     )
 
 
 COMMANDS = {
-    "query": query,
-    "merge": merge_folders,
-    "status": status,
-    "export": export,
+    "query": _query,
+    "merge": _merge_folders,
+    "status": _status,
+    "export": _export,
 }

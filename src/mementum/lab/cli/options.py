@@ -18,8 +18,8 @@ from mementum.lab.arguments import ArgumentError
 from mementum.lab.errors import LabError
 
 FOLDER = "mementum-compare"
-PAGE = "report.html"
-SPELLING = {
+_PAGE = "report.html"
+_SPELLING = {
     "contenders": "--contenders",
     "dask": "--dask",
     "files": "--task",
@@ -44,15 +44,15 @@ def add_commands(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
     """Add the lab's commands to the command line."""
-    add_compare(commands)
-    add_reproduce(commands)
+    _add_compare(commands)
+    _add_reproduce(commands)
     report = commands.add_parser(
-        "report", help="make the report of a comparison again", description=REPORT
+        "report", help="make the report of a comparison again", description=_REPORT
     )
     report.add_argument(
         "folder", nargs="?", default=FOLDER, help=f"its folder (default: {FOLDER})"
     )
-    report.add_argument("--report", metavar="FILE", help=f"the page (default: {PAGE})")
+    report.add_argument("--report", metavar="FILE", help=f"the page (default: {_PAGE})")
     report.add_argument(
         "--ledger",
         metavar="FOLDER",
@@ -66,34 +66,34 @@ def add_commands(
         description="List the tasks and the contenders that `mementum compare` knows.",
     )
     tasks.set_defaults(run=run, lab="tasks")
-    add_archive(commands, run, FOLDER)
+    _add_archive(commands, run, FOLDER)
 
 
-REPORT = (
+_REPORT = (
     "Make the table and the page of a comparison again from the folder it was kept in. "
     "Nothing is trained."
 )
-COMPARE = (
+_COMPARE = (
     "Train every contender on real tasks, each with its learning rate tuned the same "
     "way, and say what is better, with uncertainty. Interrupted, the same command "
     "continues where it stopped."
 )
 
 
-CLAIMS = "mementum-claims"
-REPRODUCE = (
+_CLAIMS = "mementum-claims"
+_REPRODUCE = (
     "Run what the papers claim, as far as it can be run here, and say of every claim "
     "whether it is reproduced, with its interval. The predicates are fixed in files "
     "beside the code. Interrupted, the same command continues where it stopped."
 )
 
 
-def add_reproduce(
+def _add_reproduce(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
     """Add ``mementum reproduce`` to the command line."""
     parser = commands.add_parser(
-        "reproduce", help="check the claims of the papers", description=REPRODUCE
+        "reproduce", help="check the claims of the papers", description=_REPRODUCE
     )
     add = parser.add_argument
     add(
@@ -114,19 +114,19 @@ def add_reproduce(
         default="quick",
         help="smoke (2 seeds), quick (10) or standard (20) (default: quick)",
     )
-    add_workforce(parser)
+    _add_workforce(parser)
     add(
         "--out",
         metavar="FOLDER",
-        default=CLAIMS,
-        help=f"where results are kept and found again (default: {CLAIMS})",
+        default=_CLAIMS,
+        help=f"where results are kept and found again (default: {_CLAIMS})",
     )
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
     parser.set_defaults(run=run, lab="reproduce", module="mementum.lab.cli.reproduce")
 
 
-def add_workforce(parser: argparse.ArgumentParser) -> None:
+def _add_workforce(parser: argparse.ArgumentParser) -> None:
     """Add what says who carries the runs out."""
     add = parser.add_argument
     add(
@@ -141,20 +141,20 @@ def add_workforce(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_compare(
+def _add_compare(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
     """Add ``mementum compare`` to the command line."""
     parser = commands.add_parser(
-        "compare", help="compare optimizers on real tasks", description=COMPARE
+        "compare", help="compare optimizers on real tasks", description=_COMPARE
     )
-    add_subjects(parser)
-    add_spending(parser)
-    add_places(parser)
+    _add_subjects(parser)
+    _add_spending(parser)
+    _add_places(parser)
     parser.set_defaults(run=run, lab="compare")
 
 
-def add_subjects(parser: argparse.ArgumentParser) -> None:
+def _add_subjects(parser: argparse.ArgumentParser) -> None:
     """Add what says which optimizers are compared on what."""
     add = parser.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
@@ -187,7 +187,7 @@ def add_subjects(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_spending(parser: argparse.ArgumentParser) -> None:
+def _add_spending(parser: argparse.ArgumentParser) -> None:
     """Add what says how much is spent."""
     add = parser.add_argument
     add(
@@ -218,17 +218,17 @@ def add_spending(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_places(parser: argparse.ArgumentParser) -> None:
+def _add_places(parser: argparse.ArgumentParser) -> None:
     """Add what says where runs are carried out, kept and shown."""
     add = parser.add_argument
-    add_workforce(parser)
+    _add_workforce(parser)
     add(
         "--out",
         metavar="FOLDER",
         default=FOLDER,
         help=f"where results are kept and found again (default: {FOLDER})",
     )
-    add("--report", metavar="FILE", help=f"the page (default: {PAGE} in the folder)")
+    add("--report", metavar="FILE", help=f"the page (default: {_PAGE} in the folder)")
     add(
         "--log",
         choices=("trackio", "wandb", "tensorboard"),
@@ -256,56 +256,56 @@ def run(arguments: argparse.Namespace) -> int:
         module = import_module(getattr(arguments, "module", "mementum.lab.cli.compare"))
         return int(module.COMMANDS[arguments.lab](arguments))
     except LabError as error:
-        says = error.spelled(SPELLING) if isinstance(error, ArgumentError) else error
+        says = error.spelled(_SPELLING) if isinstance(error, ArgumentError) else error
         print(f"mementum {arguments.lab}: {says}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-QUERY = (
+_QUERY = (
     "Answer an SQL query over two tables: runs, a row for each run, and curves, a row "
     "for each point of its learning curve. They are copies: a query changes no result. "
     'Example: mementum query "SELECT contender, min(score) FROM runs GROUP BY ALL"'
 )
 
 
-MERGE = (
+_MERGE = (
     "Add the results of several folders to one. Neither the order of the folders nor "
     "repeating the command changes what comes of it."
 )
 
 
-STATUS = "Say which runs of a comparison are done, failed and missing."
+_STATUS = "Say which runs of a comparison are done, failed and missing."
 
 
-EXPORT = "Write the tables runs and curves as files that other programs read."
+_EXPORT = "Write the tables runs and curves as files that other programs read."
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_archive(
-    commands: Commands, run: Callable[[argparse.Namespace], int], folder: str
+def _add_archive(
+    commands: _Commands, run: Callable[[argparse.Namespace], int], folder: str
 ) -> None:
     """Add the commands, which read ``folder`` unless told another."""
     named = {
-        "query": query(commands, folder),
+        "query": _query(commands, folder),
         "merge": merge(commands),
-        "status": status(commands, folder),
-        "export": export(commands, folder),
+        "status": _status(commands, folder),
+        "export": _export(commands, folder),
     }
     for name, parser in named.items():
         parser.set_defaults(run=run, lab=name, module="mementum.lab.cli.archive")
 
 
-def query(commands: Commands, folder: str) -> argparse.ArgumentParser:
+def _query(commands: _Commands, folder: str) -> argparse.ArgumentParser:
     """Add the options of a query."""
     parser = commands.add_parser(
-        "query", help="ask the results in SQL", description=QUERY
+        "query", help="ask the results in SQL", description=_QUERY
     )
     parser.add_argument("sql", metavar="SQL", help="the query")
-    add_folder(parser, folder)
+    _add_folder(parser, folder)
     parser.add_argument(
         "--format",
         choices=["table", "csv", "json"],
@@ -315,10 +315,10 @@ def query(commands: Commands, folder: str) -> argparse.ArgumentParser:
     return parser
 
 
-def merge(commands: Commands) -> argparse.ArgumentParser:
+def merge(commands: _Commands) -> argparse.ArgumentParser:
     """Add the options of a merge."""
     parser = commands.add_parser(
-        "merge", help="bring several folders together", description=MERGE
+        "merge", help="bring several folders together", description=_MERGE
     )
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="what to add")
     parser.add_argument(
@@ -332,22 +332,22 @@ def merge(commands: Commands) -> argparse.ArgumentParser:
     return parser
 
 
-def status(commands: Commands, folder: str) -> argparse.ArgumentParser:
+def _status(commands: _Commands, folder: str) -> argparse.ArgumentParser:
     """Add the options of the status."""
     parser = commands.add_parser(
-        "status", help="say how far a comparison has come", description=STATUS
+        "status", help="say how far a comparison has come", description=_STATUS
     )
-    add_folder(parser, folder)
+    _add_folder(parser, folder)
     parser.add_argument("--json", action="store_true", help="print JSON only")
     return parser
 
 
-def export(commands: Commands, folder: str) -> argparse.ArgumentParser:
+def _export(commands: _Commands, folder: str) -> argparse.ArgumentParser:
     """Add the options of an export."""
     parser = commands.add_parser(
-        "export", help="write the results as Parquet or CSV", description=EXPORT
+        "export", help="write the results as Parquet or CSV", description=_EXPORT
     )
-    add_folder(parser, folder)
+    _add_folder(parser, folder)
     parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
     parser.add_argument(
         "--format",
@@ -358,7 +358,7 @@ def export(commands: Commands, folder: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_folder(parser: argparse.ArgumentParser, folder: str) -> None:
+def _add_folder(parser: argparse.ArgumentParser, folder: str) -> None:
     """Add the folder that a command reads."""
     parser.add_argument(
         "folder", nargs="?", default=folder, help=f"its folder (default: {folder})"

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from mementum.lab.planning.forecast import Forecast
 
-PAUSE = 5.0
+_PAUSE = 5.0
 """Seconds between two plain lines, at least."""
 
 
-class Display(Protocol):
+class _Display(Protocol):
     """Shows a forecast while it changes."""
 
     def __enter__(self) -> Self: ...
@@ -35,14 +35,14 @@ class Display(Protocol):
         ...
 
 
-def display(console: Console, forecast: Forecast) -> Display:
+def display(console: Console, forecast: Forecast) -> _Display:
     """Return the display that suits the console."""
     if console.is_terminal:
-        return LiveDisplay(console, forecast)
-    return Lines(console, forecast)
+        return _LiveDisplay(console, forecast)
+    return _Lines(console, forecast)
 
 
-class LiveDisplay:
+class _LiveDisplay:
     """A bar for each task and a line with the time left, drawn anew in place."""
 
     def __init__(self, console: Console, forecast: Forecast) -> None:
@@ -81,7 +81,7 @@ class LiveDisplay:
         return Group(rows, Text(self.forecast.summary(), style="bold"))
 
 
-class Lines:
+class _Lines:
     """A line now and then, for log files and pipes."""
 
     def __init__(self, console: Console, forecast: Forecast) -> None:
@@ -102,7 +102,7 @@ class Lines:
 
     def update(self) -> None:
         """Print a line, unless one was printed just before."""
-        if self.forecast.clock() - self.printed >= PAUSE:
+        if self.forecast.clock() - self.printed >= _PAUSE:
             self.printed = self.forecast.clock()
             self.console.print(self.forecast.summary(), soft_wrap=True, highlight=False)
 

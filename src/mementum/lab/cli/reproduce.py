@@ -95,7 +95,7 @@ def _show(
     if as_json:
         PatientConsole().out(text(verdicts, tier), highlight=False)
     else:
-        PatientConsole().print(table(verdicts))
+        PatientConsole().print(_table(verdicts))
     try:
         files.write(verdicts, tier, records, folder)
     except OSError as error:
@@ -106,13 +106,13 @@ def _show(
         ) from error
 
 
-STYLES = {
+_STYLES = {
     Outcome.REPRODUCED: "bold blue",
     Outcome.NOT_REPRODUCED: "bold dark_orange3",
 }
 
 
-def table(verdicts: Sequence[Verdict]) -> Table:
+def _table(verdicts: Sequence[Verdict]) -> Table:
     """Return the ledger as a table for the terminal."""
     rows = Table("claim", "verdict", "checks", box=None, padding=(0, 2, 1, 0))
     for verdict in verdicts:
@@ -124,7 +124,7 @@ def table(verdicts: Sequence[Verdict]) -> Table:
             verdict.claim.name,
             f"{words.SIGNS[verdict.outcome]} {verdict.outcome}",
             Text("\n".join(found or [verdict.claim.untestable])),
-            style=STYLES.get(verdict.outcome, ""),
+            style=_STYLES.get(verdict.outcome, ""),
         )
     return rows
 

@@ -20,34 +20,34 @@ from typing import Any, Protocol
 from mementum.lab.errors import LabError
 from mementum.lab.records.run import RunRecord
 
-PROJECT = "mementum-compare"
-PACKAGES = {
+_PROJECT = "mementum-compare"
+_PACKAGES = {
     "trackio": "trackio",
     "wandb": "wandb",
     "tensorboard": "torch.utils.tensorboard",
 }
 
 
-class Open(Protocol):
+class _Open(Protocol):
     """A run that a tracker has open."""
 
     def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Take the values of one step."""
 
 
-class Tracker(Protocol):
+class _Tracker(Protocol):
     """What trackio and wandb have in common."""
 
     def init(
         self, *, project: str, name: str, group: str, config: dict[str, Any]
-    ) -> Open:
+    ) -> _Open:
         """Open a run."""
 
     def finish(self) -> None:
         """Close the run that is open."""
 
 
-class TensorBoard:
+class _TensorBoard:
     """TensorBoard's event files, behind the same calls."""
 
     def __init__(self, writer: Callable[..., Any], folder: Path) -> None:
@@ -57,7 +57,7 @@ class TensorBoard:
 
     def init(
         self, *, project: str, name: str, group: str, config: Mapping[str, Any]
-    ) -> Open:
+    ) -> _Open:
         """Open a run in a folder of its own."""
         self.open = self.writer(log_dir=str(self.folder / name))
         words = "\n".join(f"{key}: {value}" for key, value in config.items())
@@ -74,7 +74,7 @@ class TensorBoard:
         self.open.close()
 
 
-class Watch:
+class _Watch:
     """Passes records on until the tracker fails.
 
     Standard output belongs to the comparison. What the tracker prints of the first run
@@ -82,9 +82,9 @@ class Watch:
     thousands of runs the tracker would say the same.
     """
 
-    def __init__(self, name: str, tracker: Tracker) -> None:
+    def __init__(self, name: str, tracker: _Tracker) -> None:
         self.name = name
-        self.tracker: Tracker | None = tracker
+        self.tracker: _Tracker | None = tracker
         self.heard = False
 
     def __call__(self, record: RunRecord) -> None:
@@ -95,7 +95,7 @@ class Watch:
         self.heard = True
         try:
             with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
-                hand_over(record, self.tracker)
+                _hand_over(record, self.tracker)
         except Exception as error:  # noqa: BLE001 - no tracker may stop a comparison
             self.tracker = None
             print(
@@ -105,11 +105,11 @@ class Watch:
             )
 
 
-def hand_over(record: RunRecord, tracker: Tracker) -> None:
+def _hand_over(record: RunRecord, tracker: _Tracker) -> None:
     """Log one run from its first point to its last."""
     spec = record.spec
     run = tracker.init(
-        project=PROJECT,
+        project=_PROJECT,
         name=f"{spec.task_label}-{spec.contender_label}-lr{spec.lr:g}-seed{spec.seed}"
         f"-{spec.run_id[:8]}",
         group=f"{spec.task_label}-{spec.contender_label}",
@@ -132,17 +132,17 @@ def hand_over(record: RunRecord, tracker: Tracker) -> None:
     tracker.finish()
 
 
-def watch(name: str, folder: Path) -> Watch:
+def watch(name: str, folder: Path) -> _Watch:
     """Return the tracker of this name, ready to be told of records.
 
     Errors: `LabError` if its package is not installed.
     """
     try:
-        module = importlib.import_module(PACKAGES[name])
+        module = importlib.import_module(_PACKAGES[name])
     except ModuleNotFoundError as error:
         raise LabError(
             f"--log {name} needs the package {name}: pip install {name}"
         ) from error
     if name == "tensorboard":
-        return Watch(name, TensorBoard(module.SummaryWriter, folder / "tensorboard"))
-    return Watch(name, module)
+        return _Watch(name, _TensorBoard(module.SummaryWriter, folder / "tensorboard"))
+    return _Watch(name, module)

@@ -17,14 +17,14 @@ from mementum.lab.tasks.task import Task, Tier
 __all__ = ["chosen_tasks", "rivals"]
 
 
-class Rivals(TypedDict):
+class _Rivals(TypedDict):
     """Who is compared, with whom."""
 
     contenders: list[Contender]
     reference: str
 
 
-def rivals(names: Iterable[str] | None, reference: str) -> Rivals:
+def rivals(names: Iterable[str] | None, reference: str) -> _Rivals:
     """Return the contenders in the lab's order, and the reference, which is of them."""
     known = [each.name for each in CONTENDERS]
     first = arguments.known_name("reference", reference, known, "contender")

@@ -20,8 +20,8 @@ from mementum.lab.errors import LabError
 from mementum.lab.tasks.sampling import seeded
 from mementum.lab.tasks.task import Task, stream
 
-NAME = "model-at-hand"
-DIGESTED = 1000
+_NAME = "model-at-hand"
+_DIGESTED = 1000
 """Batches of the training data that the digest reads at most."""
 
 Model = torch.nn.Module
@@ -71,7 +71,7 @@ class AtHand:
         return 1 / value
 
 
-class ModelAtHand:
+class _ModelAtHand:
     """A copy of the model, and its batches one after the other.
 
     Loaders that shuffle draw from torch's global state, and so does dropout. The
@@ -147,7 +147,7 @@ def at_hand(
     """
     title, metric = subject.words()
     return Task(
-        name=NAME,
+        name=_NAME,
         version=1,
         title=title,
         metric=metric,
@@ -157,7 +157,7 @@ def at_hand(
         scale=subject.scale,
         margin=margin,
         seconds=1.0,
-        start=functools.partial(ModelAtHand, subject=subject),
+        start=functools.partial(_ModelAtHand, subject=subject),
         data=functools.cache(lambda: _digest(subject) if kept else ""),
     )
 
@@ -171,9 +171,9 @@ def _digest(subject: AtHand) -> str:
     """
     digest = hashlib.sha256()
     with seeded():
-        model = ModelAtHand(0, subject=subject).model
+        model = _ModelAtHand(0, subject=subject).model
         tensors = dict([*model.named_parameters(), *model.named_buffers()])
-        train = itertools.islice(subject.train, DIGESTED)
+        train = itertools.islice(subject.train, _DIGESTED)
         for part in (tensors, *train, "held", *subject.held):
             _take_in(digest, part)
     for function in (subject.loss, subject.metric):

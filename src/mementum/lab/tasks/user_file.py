@@ -26,35 +26,35 @@ from mementum.lab.tasks.task import Task, stream
 
 VARIABLE = "MEMENTUM_TASKS"
 """The environment variable that lists task files; worker processes inherit it."""
-REQUIRED = ("data", "model", "loss")
-DEFAULTS: dict[str, Any] = {
+_REQUIRED = ("data", "model", "loss")
+_DEFAULTS: dict[str, Any] = {
     "steps": 500,
     "batch": 32,
     "evaluations": 10,
     "scale": "log",
     "margin": 0.01,
 }
-SHAPE = "((inputs, targets), (held-out inputs, held-out targets))"
+_SHAPE = "((inputs, targets), (held-out inputs, held-out targets))"
 
-Tensors = tuple[torch.Tensor, ...]
+_Tensors = tuple[torch.Tensor, ...]
 
 
-class OwnTaskError(LabError):
+class _OwnTaskError(LabError):
     """Something is wrong in a task file; the message names its line."""
 
 
 @contextmanager
-def blamed(path: Path) -> Generator[None, None, None]:
+def _blamed(path: Path) -> Generator[None, None, None]:
     """Turn whatever the file's code raises into a sentence with the file's line."""
     try:
         yield
     except LabError:
         raise
     except (Exception, SystemExit) as error:
-        raise OwnTaskError(told(path, error)) from error
+        raise _OwnTaskError(_told(path, error)) from error
 
 
-def told(path: Path, error: BaseException) -> str:
+def _told(path: Path, error: BaseException) -> str:
     """Return where in the file an error arose, and what it says."""
     kind = f"{type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, SyntaxError) and error.filename == str(path):
@@ -70,29 +70,29 @@ def told(path: Path, error: BaseException) -> str:
     return f"{place}: {kind} (`{frame.line}`)" if frame.line else f"{place}: {kind}"
 
 
-def settled(path: Path, module: ModuleType) -> dict[str, Any]:
+def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
     """Return what the file settles, defaults filled in; a missing part is an error."""
-    missing = [name for name in REQUIRED if not callable(getattr(module, name, None))]
+    missing = [name for name in _REQUIRED if not callable(getattr(module, name, None))]
     if missing:
-        raise OwnTaskError(
+        raise _OwnTaskError(
             f"{path} defines no function {' and no function '.join(missing)}. A task "
             "has data(), model(), loss(model, inputs, targets), and, if it is not the "
             "loss, metric(model, inputs, targets)."
         )
-    found = {name: getattr(module, name, value) for name, value in DEFAULTS.items()}
+    found = {name: getattr(module, name, value) for name, value in _DEFAULTS.items()}
     for name in ("steps", "batch", "evaluations"):
         if not isinstance(found[name], int) or found[name] < 1:
-            raise OwnTaskError(
+            raise _OwnTaskError(
                 f"{path}: {name} is {found[name]!r}; give a whole number, 1 or more."
             )
     for name in ("title", "unit"):
         if not isinstance(words := getattr(module, name, ""), str):
-            raise OwnTaskError(f"{path}: {name} is {words!r}; give text in quotes.")
+            raise _OwnTaskError(f"{path}: {name} is {words!r}; give text in quotes.")
     margin = found["margin"]
     if not isinstance(margin, int | float) or not 0 <= margin < math.inf:
-        raise OwnTaskError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
+        raise _OwnTaskError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
     if found["scale"] not in ("log", "linear"):
-        raise OwnTaskError(
+        raise _OwnTaskError(
             f'{path}: scale is {found["scale"]!r}; give "log", by which scores are '
             'compared by their ratio, or "linear".'
         )
@@ -100,7 +100,7 @@ def settled(path: Path, module: ModuleType) -> dict[str, Any]:
     return found
 
 
-def tensors(part: object) -> Tensors:
+def _tensors(part: object) -> _Tensors:
     """Return a part of the data as tensors; anything but a tuple or list is refused."""
     if not isinstance(part, tuple | list):
         raise TypeError(f"a part is {type(part).__name__}")
@@ -108,7 +108,7 @@ def tensors(part: object) -> Tensors:
 
 
 @dataclass(frozen=True)
-class OwnFile:
+class _OwnFile:
     """A task file, executed."""
 
     path: Path
@@ -116,20 +116,20 @@ class OwnFile:
     settings: dict[str, Any]
 
     @functools.cached_property
-    def parts(self) -> tuple[Tensors, Tensors]:
+    def parts(self) -> tuple[_Tensors, _Tensors]:
         """The training part and the held-out part of the data."""
-        with seeded(), blamed(self.path):
+        with seeded(), _blamed(self.path):
             given = self.module.data()
         try:
-            kept, held = (tensors(part) for part in given)
+            kept, held = (_tensors(part) for part in given)
             lengths = [{len(tensor) for tensor in part} for part in (kept, held)]
         except Exception as error:
-            raise OwnTaskError(
-                f"{self.path}: data() returned {type(given).__name__}, not {SHAPE} "
+            raise _OwnTaskError(
+                f"{self.path}: data() returned {type(given).__name__}, not {_SHAPE} "
                 f"as tensors or arrays ({error})."
             ) from error
         if any(len(each) != 1 or 0 in each for each in lengths):
-            raise OwnTaskError(
+            raise _OwnTaskError(
                 f"{self.path}: data() returned parts of {sorted(*lengths[:1])} and "
                 f"{sorted(*lengths[1:])} rows; inputs and targets of a part have "
                 "equally many rows, at least one."
@@ -145,7 +145,7 @@ class OwnFile:
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def score(self, model: torch.nn.Module, part: Tensors) -> float:
+    def score(self, model: torch.nn.Module, part: _Tensors) -> float:
         """Return the metric on a part of the data, the loss where there is none."""
         metric = getattr(self.module, "metric", self.module.loss)
         return float(metric(model, *part))
@@ -158,7 +158,7 @@ class Own:
     function of the seed and the step; the state itself is left as it was.
     """
 
-    def __init__(self, seed: int, *, file: OwnFile) -> None:
+    def __init__(self, seed: int, *, file: _OwnFile) -> None:
         self.file, self.seed = file, seed
         self.kept, self.held = file.parts
         settings = file.settings
@@ -172,12 +172,12 @@ class Own:
             self.model = file.module.model()
         if not isinstance(self.model, torch.nn.Module):
             kind = type(self.model).__name__
-            raise OwnTaskError(f"{file.path}: model() returned {kind}, no module.")
+            raise _OwnTaskError(f"{file.path}: model() returned {kind}, no module.")
 
     @contextmanager
     def drawing(self, name: str) -> Generator[None, None, None]:
         """Give torch's global state to a stream of the seed, and then back."""
-        with torch.random.fork_rng(devices=[]), blamed(self.file.path):
+        with torch.random.fork_rng(devices=[]), _blamed(self.file.path):
             torch.manual_seed(int(stream(self.seed, name).integers(2**62)))
             yield
 
@@ -197,7 +197,7 @@ class Own:
             loss = self.file.module.loss(self.model, *(t[rows] for t in self.kept))
             if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
                 kind = type(loss).__name__
-                raise OwnTaskError(
+                raise _OwnTaskError(
                     f"{self.file.path}: loss() returned {kind}; return a tensor of one "
                     "number."
                 )
@@ -215,21 +215,21 @@ class Own:
 def load(path: Path) -> Task:
     """Return the task of a file, after executing it."""
     if not path.is_file():
-        raise OwnTaskError(f"--task is {path}, and there is no such file.")
+        raise _OwnTaskError(f"--task is {path}, and there is no such file.")
     linecache.checkcache(str(path))
     name = path.stem
     spec = importlib.util.spec_from_file_location(f"mementum_task_{name}", path)
     if spec is None or spec.loader is None:
-        raise OwnTaskError(f"--task is {path}; give a Python file, its name in .py.")
+        raise _OwnTaskError(f"--task is {path}; give a Python file, its name in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
-        with seeded(), blamed(path):
+        with seeded(), _blamed(path):
             spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(path.parent))
-    settings = settled(path, module)
-    file = OwnFile(path, module, settings)
+    settings = _settled(path, module)
+    file = _OwnFile(path, module, settings)
     return Task(
         name=name,
         version=1,
@@ -246,7 +246,7 @@ def load(path: Path) -> Task:
     )
 
 
-def rehearsed(task: Task, path: Path) -> Task:
+def _rehearsed(task: Task, path: Path) -> Task:
     """Return the task with its measured cost, after a step and an evaluation.
 
     What is wrong in the file shows here, before hundreds of runs fail of it.
@@ -254,22 +254,22 @@ def rehearsed(task: Task, path: Path) -> Task:
     problem = task.start(0)
     parameters = problem.parameters()
     if not parameters:
-        raise OwnTaskError(f"{path}: the model has no parameter to train.")
+        raise _OwnTaskError(f"{path}: the model has no parameter to train.")
     began = time.perf_counter()
     loss = problem.loss(0)
-    with blamed(path):
+    with _blamed(path):
         loss.backward()  # type: ignore[no-untyped-call]
     step = time.perf_counter() - began
     with torch.no_grad():
         objective, score = problem.evaluate()
     whole = time.perf_counter() - began - step
     if not (math.isfinite(objective) and math.isfinite(score)):
-        raise OwnTaskError(
+        raise _OwnTaskError(
             f"{path}: before training the loss is {objective:g} and the metric "
             f"{score:g}; both are to be finite."
         )
     if task.scale == "log" and score <= 0:
-        raise OwnTaskError(
+        raise _OwnTaskError(
             f"{path}: the metric is {score:g} before training, and scores are compared "
             'by their ratio. Say scale = "linear" to compare by their difference.'
         )
@@ -284,10 +284,10 @@ def register(paths: Sequence[str], taken: Callable[[str], bool]) -> tuple[Task, 
         path = Path(text).resolve()
         task = load(path)
         if taken(task.name) or task.name in [other.name for other in found]:
-            raise OwnTaskError(
+            raise _OwnTaskError(
                 f"{path}: there is a task named {task.name} already; rename the file."
             )
-        found.append(rehearsed(task, path))
+        found.append(_rehearsed(task, path))
     if found:
         listed = [str(Path(text).resolve()) for text in paths]
         os.environ[VARIABLE] = os.pathsep.join(listed)

@@ -8,6 +8,8 @@ from typing import Protocol
 from mementum.lab.errors import LabError
 from mementum.lab.records.run import RunRecord, RunSpec
 
+__all__ = ["Executor", "ExecutorError"]
+
 
 class Executor(Protocol):
     """Somewhere to carry out runs."""

@@ -9,6 +9,8 @@ from mementum.lab.tasks.claimed.reddi_random import LATE, RANDOM
 from mementum.lab.tasks.claimed.two_basins import BASINS
 from mementum.lab.tasks.task import Task
 
+__all__ = ["PROBLEMS"]
+
 PROBLEMS: tuple[Task, ...] = (
     RANDOM,
     LATE,
