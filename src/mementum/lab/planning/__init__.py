@@ -1,1 +1,12 @@
 """What a comparison will run: contenders, their ranges, schedules and tiers."""
+
+__all__ = [
+    "contender",
+    "factorial",
+    "forecast",
+    "schedule",
+    "search_spaces",
+    "selection",
+    "tiers",
+    "widen",
+]

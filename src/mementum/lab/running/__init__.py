@@ -1,1 +1,14 @@
 """Runs are carried out here: the training loop, what surrounds it, and where."""
+
+__all__ = [
+    "driver",
+    "executors",
+    "loop",
+    "modifiers",
+    "optimizer_controls",
+    "probes",
+    "run_state",
+    "sharpness",
+    "snapshot",
+    "versions",
+]

@@ -1,1 +1,3 @@
 """What other programs read of a report."""
+
+__all__ = ["data_frames", "files", "json_form"]

@@ -1,1 +1,3 @@
 """Problems whose model is linear in its inputs."""
+
+__all__ = ["linear_ae", "logreg_cancer", "mf", "zipf_linear"]
