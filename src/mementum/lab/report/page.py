@@ -95,7 +95,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.globals |= {
-        "words": {**vars(sentences), **vars(number_words)},
+        "number_words": number_words,
+        "sentences": sentences,
         "signs": SIGNS,
         "sections": SECTIONS,
         "Verdict": Verdict,

@@ -34,7 +34,7 @@ def render(
         looks=[pictures.claim_looks(verdict) for verdict in verdicts],
         arms=[described(verdict, tier) for verdict in verdicts],
         interval=pictures.interval,
-        ledger=words,
+        words=words,
         tier=tier,
         tally=words.tally(verdicts),
         troubles=troubles(records),
