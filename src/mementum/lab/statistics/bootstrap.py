@@ -95,10 +95,10 @@ def estimate(
     these = over(weights.these)
     return Estimate(
         value=float(these[0]),
-        these=percentile(these, alpha),
+        these=_percentile(these, alpha),
         like_these=None
         if weights.drawn is None
-        else percentile(over(weights.drawn), alpha),
+        else _percentile(over(weights.drawn), alpha),
     )
 
 
@@ -118,7 +118,7 @@ def middle_mean(values: Array, weights: Array) -> Array:
     return means
 
 
-def percentile(values: Array, alpha: float) -> Interval:
+def _percentile(values: Array, alpha: float) -> Interval:
     """The interval that holds all but `alpha` of the resamples."""
     low, high = np.quantile(values, [alpha / 2, 1 - alpha / 2])
     return Interval(low=float(low), high=float(high), level=1 - alpha)

@@ -133,7 +133,7 @@ def grid(
     values = {
         (spec.lr, spec.seed): value
         for spec in specs
-        if (value := outcome(found.get(spec.run_id), scale)) is not None
+        if (value := _outcome(found.get(spec.run_id), scale)) is not None
     }
     return Grid(
         lrs=tuple(sorted({spec.lr for spec in specs})),
@@ -143,7 +143,7 @@ def grid(
     )
 
 
-def outcome(record: RunRecord | None, scale: str) -> float | None:
+def _outcome(record: RunRecord | None, scale: str) -> float | None:
     """A run's value on the scale: inf if it diverged, None without a result."""
     if record is None or record.status is Status.FAILED:
         return None

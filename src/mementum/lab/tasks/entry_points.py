@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from mementum.lab.tasks.task import Task
 
-GROUP = "mementum.tasks"
+_GROUP = "mementum.tasks"
 
 
-class Plugged(NamedTuple):
+class _Plugged(NamedTuple):
     """What the packages bring."""
 
     tasks: tuple[Task, ...]
@@ -20,15 +20,15 @@ class Plugged(NamedTuple):
 
 
 @functools.cache
-def plugged(taken: tuple[str, ...]) -> Plugged:
+def plugged(taken: tuple[str, ...]) -> _Plugged:
     """Return the tasks of the packages; names that are taken stay with their owners.
 
     A package that is broken is complained of and keeps nobody from the other tasks.
     """
     names, found, complaints = set(taken), list[Task](), list[str]()
-    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+    for point in sorted(entry_points(group=_GROUP), key=lambda each: each.name):
         try:
-            task = loaded(point, names)
+            task = _loaded(point, names)
         except Exception as error:  # noqa: BLE001 - another's code may raise anything
             package = point.dist.name if point.dist else point.value
             complaints.append(
@@ -38,10 +38,10 @@ def plugged(taken: tuple[str, ...]) -> Plugged:
         else:
             names.add(task.name)
             found.append(task)
-    return Plugged(tuple(found), tuple(complaints))
+    return _Plugged(tuple(found), tuple(complaints))
 
 
-def loaded(point: EntryPoint, taken: set[str]) -> Task:
+def _loaded(point: EntryPoint, taken: set[str]) -> Task:
     """Return the task that an entry point names."""
     task = point.load()
     if not isinstance(task, Task):

@@ -27,14 +27,14 @@ def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     found = frames(analysis, records)
-    with tables(found) as base:
+    with _tables(found) as base:
         for form in sql.FORMATS:
             sql.export(base, folder / "tables", form, found)
     matplotlib_export.sheets(Drawn.of(analysis, records).sheets().items(), figures)
     return folder
 
 
-def tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
+def _tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
     """Return a database of the tables of a comparison; what is not a number is NULL."""
     base = segments.database()
     for name, frame in frames.items():
