@@ -116,7 +116,7 @@ CHECK = {
 def read(path: Path) -> list[Claim]:
     """Return the claims of a ledger file.
 
-    Raises:
+    Errors:
         ClaimError: The file cannot be read, or does not say what a claim needs, or says
             what none knows; the message names the file, the claim and the key.
     """

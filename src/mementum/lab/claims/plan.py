@@ -85,7 +85,7 @@ def _memory(
 
     A beta is the one that a comparison gives for it.
 
-    Raises:
+    Errors:
         ValueError: The memory of the contender does not grow, or not by so much.
     """
     if arm.contender not in _GROWING:

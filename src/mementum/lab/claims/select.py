@@ -34,7 +34,7 @@ def papers() -> tuple[str, ...]:
 def select(wanted: str) -> tuple[Claim, ...]:
     """Return the claims of these names: claims, papers or all, separated by commas.
 
-    Raises:
+    Errors:
         ClaimError: A name is neither a claim nor a paper.
     """
     known = ("all", *papers(), *(claim.name for claim in ledger()))
@@ -53,7 +53,7 @@ def select(wanted: str) -> tuple[Claim, ...]:
 def own(paths: Sequence[str]) -> tuple[Claim, ...]:
     """Return the claims of these files, each of their arms tried out.
 
-    Raises:
+    Errors:
         ClaimError: A file is no ledger, a claim has the name of another, or an arm
             cannot be trained on its task.
     """

@@ -121,7 +121,7 @@ def export(
 ) -> list[Path]:
     """Write each table into a file of the folder; return the files.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)

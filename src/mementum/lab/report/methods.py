@@ -1,5 +1,7 @@
 """The methods paragraph: what was done, in sentences to paste into a paper."""
 
+from __future__ import annotations
+
 from collections.abc import Container, Mapping
 from typing import Any
 

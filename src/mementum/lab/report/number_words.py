@@ -1,5 +1,7 @@
 """Numbers and verdicts in words, the same on the terminal and on the page."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 

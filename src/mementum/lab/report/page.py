@@ -1,5 +1,7 @@
 """The comparison as one HTML file that opens offline and loads nothing."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -53,7 +55,7 @@ def write(
     The page is written beside the file first and then takes its place, so that an
     interrupted write leaves the old page whole.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     path = Path(path)

@@ -1,5 +1,7 @@
 """Words of the tables that stand beside the verdicts: controls, times, standings."""
 
+from __future__ import annotations
+
 from collections import Counter
 
 from mementum.lab.report.number_words import listed

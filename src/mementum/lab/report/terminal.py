@@ -1,5 +1,7 @@
 """The comparison as tables for a terminal, readable from 60 columns upwards."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult

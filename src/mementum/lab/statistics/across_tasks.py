@@ -13,6 +13,8 @@ anew in every resample: it speaks of these tasks. In the second the families are
 resampled as well: it speaks of tasks like these.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -76,7 +78,7 @@ class Across:
 
 
 def summarise(
-    tasks: "Sequence[TaskResult]", contenders: Sequence[str], alpha: float
+    tasks: Sequence[TaskResult], contenders: Sequence[str], alpha: float
 ) -> Across:
     """Put the tasks together on which every contender has all its results."""
     complete = [task for task in tasks if _is_complete(task, contenders)]
@@ -111,13 +113,13 @@ def summarise(
     )
 
 
-def _results_of(task: "TaskResult", contenders: Sequence[str]) -> "list[Result]":
+def _results_of(task: TaskResult, contenders: Sequence[str]) -> list[Result]:
     """The results of these contenders, who all took part."""
     found = [task.result(name) for name in contenders]
     return [result for result in found if result is not None]
 
 
-def _is_complete(task: "TaskResult", contenders: Sequence[str]) -> bool:
+def _is_complete(task: TaskResult, contenders: Sequence[str]) -> bool:
     """Whether every contender has a result in every cell, and every seed a start."""
     results = _results_of(task, contenders)
     grids = [result.choice.grid for result in results]
@@ -129,7 +131,7 @@ def _is_complete(task: "TaskResult", contenders: Sequence[str]) -> bool:
 
 
 def _resampled(
-    task: "TaskResult", contenders: Sequence[str], rng: np.random.Generator
+    task: TaskResult, contenders: Sequence[str], rng: np.random.Generator
 ) -> Array:
     """Cross-fitted values [contender, repeat, seed]; repeat 0 is the data itself."""
     n = len(task.seeds)
@@ -171,8 +173,8 @@ def cross_fitted(table: Array, counts: Array, picks: Places, start: Array) -> Ar
 
 
 def _normalised(
-    tasks: "Sequence[TaskResult]", drawn: Sequence[Array]
-) -> "tuple[list[TaskResult], list[Array]]":
+    tasks: Sequence[TaskResult], drawn: Sequence[Array]
+) -> tuple[list[TaskResult], list[Array]]:
     """The tasks with frozen ends, and their values as scores from 0 to 1 and beyond."""
     found = []
     for task, values in zip(tasks, drawn, strict=True):

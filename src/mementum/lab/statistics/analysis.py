@@ -1,5 +1,7 @@
 """Everything a comparison found: `analyse` builds it, reports read it."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -6,6 +6,8 @@ is the one with the lowest mean score over the *other* seeds, and seed s is then
 at that rate (cross-fitting). Every run serves both ends, and none serves both at once.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,6 +4,8 @@ If one comes out otherwise, the tasks, the runs or the statistics are not what t
 should be, and the report says so before anything else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -32,7 +34,7 @@ class Control:
     words: str
 
 
-def against_itself(tasks: "Sequence[TaskResult]") -> Control:
+def against_itself(tasks: Sequence[TaskResult]) -> Control:
     """Every contender against itself on other seeds is rarely better or worse.
 
     The seeds of a task are split into two halves in every way, each half chooses its
@@ -61,7 +63,7 @@ def against_itself(tasks: "Sequence[TaskResult]") -> Control:
     )
 
 
-def _false_claims(task: "TaskResult") -> Iterator[bool]:
+def _false_claims(task: TaskResult) -> Iterator[bool]:
     """Whether each split of each contender's seeds claims a difference."""
     if task.deterministic or len(task.seeds) < 4:
         return
@@ -102,7 +104,7 @@ def _half(grid: Grid, seeds: Sequence[int]) -> Choice:
     return choose("half", replace(grid, seeds=tuple(names.values()), values=values))
 
 
-def heavy_tail(tasks: "Sequence[TaskResult]") -> Control:
+def heavy_tail(tasks: Sequence[TaskResult]) -> Control:
     """Adam beats SGD where the classes of a linear model are heavy-tailed."""
     name = f"Adam better than SGD on {HEAVY_TAIL}"
     task = next((task for task in tasks if task.name == HEAVY_TAIL), None)

@@ -1,5 +1,7 @@
 """What a reader must know beside a verdict, as short sentences."""
 
+from __future__ import annotations
+
 from mementum.lab.statistics.choice import Choice
 
 EDGE = "chosen learning rate at the edge of the grid"

@@ -30,6 +30,8 @@ three: two equal contenders that diverge by chance do this with probability at m
 2 * 4**-n, which is 3 % for n = 3.
 """
 
+from __future__ import annotations
+
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass

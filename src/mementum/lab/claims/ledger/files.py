@@ -31,7 +31,7 @@ def write(
 ) -> None:
     """Write all files into the folder, each in the place of the one before.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     checks, figures = folder / markdown.CHECKS, folder / markdown.FIGURES

@@ -90,7 +90,7 @@ PLAIN = "ledger.json"
 def read(folder: Path) -> LedgerRows:
     """Return the ledger of a folder.
 
-    Raises:
+    Errors:
         ClaimError: There is none, or it is written in another version of its form.
     """
     path = folder / PLAIN

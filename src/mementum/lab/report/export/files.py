@@ -1,5 +1,7 @@
 """The report's figures and tables as files beside its page."""
 
+from __future__ import annotations
+
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
     Every figure is an SVG and a PNG, every table a Parquet and a CSV file. Returns the
     folder: `report-files` for `report.html`.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     folder = page.with_name(f"{page.stem}-files")

@@ -29,6 +29,8 @@ with `unit` "difference" they are in the metric's own unit. A number that does n
 is null.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +60,7 @@ _CONTRAST_KEYS = (
 )
 
 
-def plain(analysis: "Analysis") -> dict[str, Any]:
+def plain(analysis: Analysis) -> dict[str, Any]:
     """The analysis as nested dictionaries, lists, strings, finite numbers and None."""
     return {
         "format": _FORMAT,
@@ -84,7 +86,7 @@ def plain(analysis: "Analysis") -> dict[str, Any]:
     }
 
 
-def _of_task(task: "TaskResult") -> dict[str, Any]:
+def _of_task(task: TaskResult) -> dict[str, Any]:
     """One task with its results."""
     return {
         "name": task.name,
@@ -105,7 +107,7 @@ def _of_task(task: "TaskResult") -> dict[str, Any]:
     }
 
 
-def _of_across(across: "Across") -> dict[str, Any]:
+def _of_across(across: Across) -> dict[str, Any]:
     """All tasks together."""
     return {
         "tasks": list(across.tasks),
@@ -127,7 +129,7 @@ def _of_across(across: "Across") -> dict[str, Any]:
     }
 
 
-def of_estimate(estimate: "Estimate | None") -> dict[str, Any]:
+def of_estimate(estimate: Estimate | None) -> dict[str, Any]:
     """An estimate with its two intervals; every part null where there is none."""
     if estimate is None:
         return dict.fromkeys(("value", "these", "like_these"))
@@ -139,7 +141,7 @@ def of_estimate(estimate: "Estimate | None") -> dict[str, Any]:
     }
 
 
-def _of_result(result: "Result", task: "TaskResult") -> dict[str, Any]:
+def _of_result(result: Result, task: TaskResult) -> dict[str, Any]:
     """One contender on one task."""
     choice, scale, reach = result.choice, task.scale, result.reach
     return {
@@ -179,7 +181,7 @@ def _of_result(result: "Result", task: "TaskResult") -> dict[str, Any]:
     }
 
 
-def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
+def of_contrast(contrast: Contrast | None, scale: str) -> dict[str, Any]:
     """The comparison with the reference; every number null for the reference itself."""
     if contrast is None:
         return dict.fromkeys(_CONTRAST_KEYS)
@@ -205,7 +207,7 @@ def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
     }
 
 
-def _bounds(interval: "Interval | None", scale: str) -> list[float | None] | None:
+def _bounds(interval: Interval | None, scale: str) -> list[float | None] | None:
     """An interval as [low, high] in the unit of the effect."""
     if interval is None:
         return None

@@ -1,5 +1,7 @@
 """Axes of the figures: ranges and ticks that stay readable on logarithmic scales."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Which figures a page has: every task's effects, curves and learning rates."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +45,7 @@ class Drawn:
         return [figure for kind in self.sheets().values() for figure in kind]
 
     @classmethod
-    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> "Drawn":
+    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> Drawn:
         """Draw everything there is to draw."""
         style = looks(analysis.contenders, analysis.reference, analysis.matched)
         numbered = list(enumerate(analysis.tasks))

@@ -1,5 +1,7 @@
 """Figures of one line a contender: budgets, times to a target, profiles."""
 
+from __future__ import annotations
+
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

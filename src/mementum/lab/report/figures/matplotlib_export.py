@@ -4,6 +4,8 @@ They are drawn from the same plain data as the figures of the page, so the two c
 differ in what they show. All figures of a kind stand on one sheet.
 """
 
+from __future__ import annotations
+
 import math
 import textwrap
 from collections.abc import Iterable, Sequence

@@ -5,6 +5,8 @@ readers, with grey in the place of their yellow, which is too pale for lines on 
 Dash and symbol change with the colour.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

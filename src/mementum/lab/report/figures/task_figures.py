@@ -1,5 +1,7 @@
 """The figures of the page, as plain dictionaries that Plotly draws."""
 
+from __future__ import annotations
+
 import html
 import math
 from collections.abc import Mapping, Sequence
