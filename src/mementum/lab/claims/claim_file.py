@@ -15,104 +15,108 @@ from mementum.lab.records import codec
 from mementum.lab.records.codec import Kind, is_number, is_text, is_whole
 
 
-def one_of(*words: str) -> Kind:
+def _one_of(*words: str) -> Kind:
     """Return the kind of a value that is one of these words."""
     return Kind(lambda value: value in words, f"one of {', '.join(words)}")
 
 
-def is_name(value: Any) -> bool:
+def _is_name(value: Any) -> bool:
     """Return whether the value can name a claim, a place in a page and a file."""
     return is_text(value) and re.fullmatch(r"\w[\w.-]{0,39}", value) is not None
 
 
-def is_rates(value: Any) -> bool:
+def _is_rates(value: Any) -> bool:
     """Return whether the value is a list of rates above 0, from low to high."""
     if not codec.each(is_number, value) or value != sorted(set(value)):
         return False
     return bool(value) and value[0] > 0
 
 
-def is_table(value: object) -> bool:
+def _is_table(value: object) -> bool:
     """Return whether the value is a table."""
     return isinstance(value, dict)
 
 
-def number_kind(fits: Callable[[Any], bool], words: str) -> Kind:
+def _number_kind(fits: Callable[[Any], bool], words: str) -> Kind:
     """Return the kind of numbers that fit."""
     return Kind(lambda value: is_number(value) and fits(value), words)
 
 
-NAME = Kind(is_name, "a name of up to 40 letters, digits, dots, dashes and underscores")
+_NAME = Kind(
+    _is_name, "a name of up to 40 letters, digits, dots, dashes and underscores"
+)
 
 
-WORDS = Kind(lambda v: is_text(v) and v != "" and not v.isspace(), "a text")
+_WORDS = Kind(lambda v: is_text(v) and v != "" and not v.isspace(), "a text")
 
 
-TABLE = Kind(is_table, "a table")
+_TABLE = Kind(_is_table, "a table")
 
 
-TABLES = Kind(lambda value: codec.each(is_table, value), "a list of tables")
+_TABLES = Kind(lambda value: codec.each(_is_table, value), "a list of tables")
 
 
-NAMED = Kind(lambda value: codec.table(is_table, value), "a table of tables")
+_NAMED = Kind(lambda value: codec.table(_is_table, value), "a table of tables")
 
 
-RATES = Kind(is_rates, "a list of learning rates above 0, from low to high")
+_RATES = Kind(_is_rates, "a list of learning rates above 0, from low to high")
 
 
-COUNT = Kind(lambda value: is_whole(value) and value > 0, "a whole number of 1 or more")
+_COUNT = Kind(
+    lambda value: is_whole(value) and value > 0, "a whole number of 1 or more"
+)
 
 
-ABOVE = number_kind(lambda value: value > 0, "a number above 0")
+_ABOVE = _number_kind(lambda value: value > 0, "a number above 0")
 
 
-MARGIN = number_kind(lambda value: value >= 0, "a number of 0 or more")
+_MARGIN = _number_kind(lambda value: value >= 0, "a number of 0 or more")
 
 
-SHARE = number_kind(lambda value: 0 < value <= 1, "a share above 0, up to 1")
+_SHARE = _number_kind(lambda value: 0 < value <= 1, "a share above 0, up to 1")
 
 
-FILE = {"paper": TABLE, "claim": TABLES}
+_FILE = {"paper": _TABLE, "claim": _TABLES}
 
 
-PAPER = {"name": WORDS, "title": WORDS, "source": WORDS, "read": WORDS}
+PAPER = {"name": _WORDS, "title": _WORDS, "source": _WORDS, "read": _WORDS}
 
 
 CLAIM = {
-    "name": NAME,
-    "sentence": WORDS,
-    "where": WORDS,
+    "name": _NAME,
+    "sentence": _WORDS,
+    "where": _WORDS,
     "note": codec.TEXT,
     "untestable": codec.TEXT,
-    "arms": NAMED,
-    "check": TABLES,
+    "arms": _NAMED,
+    "check": _TABLES,
 }
 
 
-ARM = {"contender": WORDS, "lrs": RATES, "options": codec.OPTIONS, "kappa": ABOVE}
+ARM = {"contender": _WORDS, "lrs": _RATES, "options": codec.OPTIONS, "kappa": _ABOVE}
 
 
 CHECK = {
-    "says": WORDS,
-    "task": WORDS,
-    "arm": WORDS,
-    "is": one_of(*Relation),
-    "against": WORDS,
+    "says": _WORDS,
+    "task": _WORDS,
+    "arm": _WORDS,
+    "is": _one_of(*Relation),
+    "against": _WORDS,
     "level": codec.NUMBER,
-    "margin": MARGIN,
-    "scale": one_of("log", "linear"),
-    "value": one_of("validation", "train", "rise"),
-    "at": SHARE,
-    "rates": one_of("tuned", "mean"),
-    "chosen": one_of("validation", "train"),
-    "count": COUNT,
+    "margin": _MARGIN,
+    "scale": _one_of("log", "linear"),
+    "value": _one_of("validation", "train", "rise"),
+    "at": _SHARE,
+    "rates": _one_of("tuned", "mean"),
+    "chosen": _one_of("validation", "train"),
+    "count": _COUNT,
 }
 
 
 def read(path: Path) -> list[Claim]:
     """Return the claims of a ledger file.
 
-    Raises:
+    Errors:
         ClaimError: The file cannot be read, or does not say what a claim needs, or says
             what none knows; the message names the file, the claim and the key.
     """
@@ -122,13 +126,13 @@ def read(path: Path) -> list[Claim]:
         raise ClaimError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise ClaimError(f"{path} is no TOML ({error}).") from error
-    wanted(str(path), plain, FILE, ("paper", "claim"))
+    wanted(str(path), plain, _FILE, ("paper", "claim"))
     wanted(f"{path}, paper", plain["paper"], PAPER, tuple(PAPER))
     claims: dict[str, Claim] = {}
     for number, each in enumerate(plain["claim"], start=1):
         name = each.get("name")
-        place = f"{path}, claim {name if NAME.fits(name) else number}"
-        found = claim(place, each, plain["paper"])
+        place = f"{path}, claim {name if _NAME.fits(name) else number}"
+        found = _claim(place, each, plain["paper"])
         if found.name in claims:
             raise ClaimError(f"{place}: another claim of the file has this name.")
         claims[found.name] = found
@@ -159,12 +163,12 @@ def wanted(
             raise ClaimError(f"{place}: {key} is missing; give {known[key].words}.")
 
 
-def claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Claim:
+def _claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Claim:
     """Return the claim that a table of the file describes."""
     wanted(place, plain, CLAIM, ("name", "sentence", "where"))
     rest = dict(plain)
     arms = {
-        name: arm(f"{place}, arm {name}", each)
+        name: _arm(f"{place}, arm {name}", each)
         for name, each in rest.pop("arms", {}).items()
     }
     checks = tuple(
@@ -186,7 +190,7 @@ def claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Cla
     return found
 
 
-def arm(place: str, plain: Mapping[str, Any]) -> Arm:
+def _arm(place: str, plain: Mapping[str, Any]) -> Arm:
     """Return the arm that a table describes."""
     wanted(place, plain, ARM, ("contender", "lrs"))
     return Arm(**{**plain, "lrs": tuple(plain["lrs"])})
@@ -197,12 +201,12 @@ def check(place: str, plain: Mapping[str, Any]) -> Check:
     wanted(place, plain, CHECK, ("says", "task", "arm", "is"))
     rest = dict(plain)
     found = Check(relation=Relation(rest.pop("is")), **rest)
-    if fault := contradiction(found):
+    if fault := _contradiction(found):
         raise ClaimError(f"{place}: {fault}.")
     return found
 
 
-def contradiction(check: Check) -> str:
+def _contradiction(check: Check) -> str:
     """Return what two keys of a check say against each other, if they do."""
     level = check.level
     if (check.against is None) is (level is None):

@@ -15,12 +15,12 @@ from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import Option, RunRecord, RunSpec
 from mementum.lab.running.versions import versions
 
-EDITION = 1
+_EDITION = 1
 """Rises when a problem or modifier changes in a way that changes results."""
 
-GROWING = ("AdaX", "AdaXW", "AdamNX", "Mementum")
+_GROWING = ("AdaX", "AdaXW", "AdamNX", "Mementum")
 """Contenders whose memory kappa sets."""
-MOST = 0.5
+_MOST = 0.5
 """The largest log of the memory ratio that a beta2 of 0.4 or more gives AdamNX."""
 
 
@@ -60,7 +60,7 @@ class Settled:
                     lr=lr,
                     seed=seed,
                     steps=task.steps,
-                    versions={**versions(), "claims": str(EDITION)},
+                    versions={**versions(), "claims": str(_EDITION)},
                     schedule=self.setting.schedule,
                     match_updates=self.setting.match_updates,
                     probe=self.setting.probe,
@@ -73,30 +73,32 @@ def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
     task = setting.task
     options = {**contender.find(arm.contender).options, **arm.options}
     if arm.kappa is not None:
-        options |= memory(arm, options, arm.kappa / task.steps)
+        options |= _memory(arm, options, arm.kappa / task.steps)
     seeds = range(1 if task.deterministic else tier.seeds)
     return Settled(setting, arm, options, tuple(seeds))
 
 
-def memory(arm: Arm, options: dict[str, Option], log_ratio: float) -> dict[str, Option]:
+def _memory(
+    arm: Arm, options: dict[str, Option], log_ratio: float
+) -> dict[str, Option]:
     """Return the option that gives the second moment this log of the memory ratio.
 
     A beta is the one that a comparison gives for it.
 
-    Raises:
+    Errors:
         ValueError: The memory of the contender does not grow, or not by so much.
     """
-    if arm.contender not in GROWING:
+    if arm.contender not in _GROWING:
         raise ValueError(
             f"kappa is {arm.kappa:g}, and the memory of {arm.contender} does not grow; "
-            f"kappa is for {', '.join(GROWING)}."
+            f"kappa is for {', '.join(_GROWING)}."
         )
     if arm.contender == "Mementum":
         return {"memory": math.exp(log_ratio)}
     betas = options["betas"]
     assert isinstance(betas, list)
     if arm.contender == "AdamNX":
-        if log_ratio > MOST:
+        if log_ratio > _MOST:
             raise ValueError(
                 f"kappa is {arm.kappa:g}, more than AdamNX can hold in so few steps."
             )

@@ -34,7 +34,7 @@ def papers() -> tuple[str, ...]:
 def select(wanted: str) -> tuple[Claim, ...]:
     """Return the claims of these names: claims, papers or all, separated by commas.
 
-    Raises:
+    Errors:
         ClaimError: A name is neither a claim nor a paper.
     """
     known = ("all", *papers(), *(claim.name for claim in ledger()))
@@ -53,7 +53,7 @@ def select(wanted: str) -> tuple[Claim, ...]:
 def own(paths: Sequence[str]) -> tuple[Claim, ...]:
     """Return the claims of these files, each of their arms tried out.
 
-    Raises:
+    Errors:
         ClaimError: A file is no ledger, a claim has the name of another, or an arm
             cannot be trained on its task.
     """
@@ -67,33 +67,33 @@ def own(paths: Sequence[str]) -> tuple[Claim, ...]:
                 raise ClaimError(f"{place}: {taken} has a claim of this name.")
             names[claim.name.lower()] = claim.paper
             for number, check in enumerate(claim.checks, start=1):
-                attempt(f"{place}, check {number}", claim, check)
+                _attempt(f"{place}, check {number}", claim, check)
             found.append(claim)
     return tuple(found)
 
 
-def attempt(place: str, claim: Claim, check: Check) -> None:
+def _attempt(place: str, claim: Claim, check: Check) -> None:
     """Begin a run of each arm of a check, or say what stands in the way."""
     try:
         setting = parse(check.task)
     except LookupError as error:
         name = check.task.partition(SEPARATOR)[0]
         known = [each.name for each in (*registry.offered(), *PROBLEMS)]
-        reason = error if name in known else unknown("task", name, known)
+        reason = error if name in known else _unknown("task", name, known)
         raise ClaimError(f"{place}: {reason}") from error
     for name in filter(None, (check.arm, check.against)):
         try:
-            begin(check, claim.arms[name], setting)
+            _begin(check, claim.arms[name], setting)
         except Exception as error:
             raise ClaimError(f"{place}, arm {name}: {error}") from error
 
 
-def begin(check: Check, arm: Arm, setting: Setting) -> None:
+def _begin(check: Check, arm: Arm, setting: Setting) -> None:
     """Begin a run of an arm, which raises whatever makes it impossible."""
     every = (*contender.CONTENDERS, *contender.OTHERS)
     known = {each.name: each for each in every if each.matched is None}
     if arm.contender not in known:
-        raise ClaimError(unknown("contender", arm.contender, known))
+        raise ClaimError(_unknown("contender", arm.contender, known))
     options = settle(check, arm, Tier.SMOKE).options
     build = known[arm.contender].optimizer
     modifiers.begin(
@@ -106,7 +106,7 @@ def begin(check: Check, arm: Arm, setting: Setting) -> None:
     )
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the words for a name that is not known as it is written."""
     try:
         found = resolve(kind, name, known)

@@ -14,9 +14,9 @@ from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.statistics import Grid, choose
 from mementum.lab.statistics.grid import on_scale
 
-Values: TypeAlias = dict[tuple[float, int], float]
+_Values: TypeAlias = dict[tuple[float, int], float]
 """By learning rate and seed."""
-WORST_RISE = 10.0
+_WORST_RISE = 10.0
 """The rise that a diverged run counts as, in nats."""
 
 
@@ -39,19 +39,19 @@ class Reading:
         return math.fsum(finite) / len(finite) if finite else None
 
 
-def of_run(record: RunRecord, value: str, at: float, scale: str) -> float:
+def _of_run(record: RunRecord, value: str, at: float, scale: str) -> float:
     """Return what a run says; `inf` if it diverged."""
     if record.status is Status.DIVERGED:
-        return WORST_RISE if value == "rise" else math.inf
+        return _WORST_RISE if value == "rise" else math.inf
     curve = record.curve
     if value == "rise":
-        return min(WORST_RISE, largest_rise(curve.train[len(curve.train) // 4 :]))
+        return min(_WORST_RISE, _largest_rise(curve.train[len(curve.train) // 4 :]))
     last = max(i for i, step in enumerate(curve.steps) if step <= at * curve.steps[-1])
     found = (curve.train if value == "train" else curve.validation)[last]
     return on_scale(found, scale) if math.isfinite(found) else math.inf
 
 
-def largest_rise(losses: Sequence[float]) -> float:
+def _largest_rise(losses: Sequence[float]) -> float:
     """Return the largest rise of the logarithm from one loss to the next, or 0."""
     logs = [on_scale(loss, "log") for loss in losses]
     return max([0.0, *(b - a for a, b in pairwise(logs))])
@@ -65,20 +65,20 @@ def read(check: Check, settled: Settled, found: Mapping[str, RunRecord]) -> Read
         if spec.run_id in found and found[spec.run_id].status is not Status.FAILED
     }
 
-    def values(read_one: Callable[[RunRecord], float]) -> Values:
+    def values(read_one: Callable[[RunRecord], float]) -> _Values:
         return {key: read_one(record) for key, record in records.items()}
 
-    own = values(lambda r: of_run(r, check.value, check.at, check.scale))
+    own = values(lambda r: _of_run(r, check.value, check.at, check.scale))
     by_rate = {
         lr: tuple(v for (rate, _), v in own.items() if rate == lr and v < math.inf)
         for lr in settled.arm.lrs
     }
     if check.rates == "mean":
-        return Reading(means(settled, own), settled.arm.lrs, by_rate, edge=False)
+        return Reading(_means(settled, own), settled.arm.lrs, by_rate, edge=False)
     judged = own
     if check.chosen is not None:
         chosen = check.chosen
-        judged = values(lambda r: of_run(r, chosen, 1.0, check.scale))
+        judged = values(lambda r: _of_run(r, chosen, 1.0, check.scale))
     choice = choose(settled.setting.label, Grid(settled.arm.lrs, settled.seeds, judged))
     kept = {
         scored.seed: own[scored.lr, scored.seed]
@@ -88,7 +88,7 @@ def read(check: Check, settled: Settled, found: Mapping[str, RunRecord]) -> Read
     return Reading(kept, choice.lrs, by_rate, choice.edge)
 
 
-def means(
+def _means(
     settled: Settled, values: Mapping[tuple[float, int], float]
 ) -> dict[int, float]:
     """Return every seed's mean over all rates, where none is missing."""

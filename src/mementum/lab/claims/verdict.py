@@ -83,20 +83,20 @@ def judge(
 ) -> list[Verdict]:
     """Return the verdict on every claim."""
     found = by_identity(records)
-    return [verdict(claim, tier, found) for claim in claims]
+    return [_verdict(claim, tier, found) for claim in claims]
 
 
-def verdict(claim: Claim, tier: Tier, found: Mapping[str, RunRecord]) -> Verdict:
+def _verdict(claim: Claim, tier: Tier, found: Mapping[str, RunRecord]) -> Verdict:
     """Return the verdict on a claim."""
-    findings = tuple(finding(claim, each, tier, found) for each in claim.checks)
+    findings = tuple(_finding(claim, each, tier, found) for each in claim.checks)
     return Verdict(
         claim=claim,
-        outcome=Outcome.UNTESTABLE if claim.untestable else outcome(findings),
+        outcome=Outcome.UNTESTABLE if claim.untestable else _outcome(findings),
         findings=findings,
     )
 
 
-def outcome(findings: Sequence[Finding]) -> Outcome:
+def _outcome(findings: Sequence[Finding]) -> Outcome:
     """Return what the checks together say."""
     answers = {each.answer for each in findings}
     if Answer.MISSING in answers:
@@ -106,7 +106,7 @@ def outcome(findings: Sequence[Finding]) -> Outcome:
     return Outcome.INCONCLUSIVE if Answer.OPEN in answers else Outcome.REPRODUCED
 
 
-def finding(
+def _finding(
     claim: Claim, check: Check, tier: Tier, found: Mapping[str, RunRecord]
 ) -> Finding:
     """Return what the runs say about a check."""
@@ -116,10 +116,10 @@ def finding(
     if check.against is not None:
         other = settle(check, claim.arms[check.against], tier)
         against = read(check, other, found)
-    pairs = paired(arm, opponent(check, arm, against))
+    pairs = _paired(arm, _opponent(check, arm, against))
     level = 1 - ALPHA / len(claim.checks)
     exact = settled.setting.task.deterministic
-    interval = between(check, arm, pairs, level, exact=exact)
+    interval = _between(check, arm, pairs, level, exact=exact)
     region = check.relation.region(scale_margin(check.margin, check.scale))
     diverged = pairs.only_contender_diverged + pairs.only_reference_diverged
     missing = len(settled.seeds) - len(arm.values)
@@ -134,16 +134,16 @@ def finding(
         exact=exact,
         seeds=len(pairs.differences),
         diverged=diverged,
-        detectable=detectable(pairs, level),
+        detectable=_detectable(pairs, level),
         arm=arm,
         against=against,
     )
     if missing or diverged or interval is None:
         return bare
-    return replace(bare, answer=answer(interval, region))
+    return replace(bare, answer=_answer(interval, region))
 
 
-def opponent(
+def _opponent(
     check: Check, arm: Reading, against: Reading | None
 ) -> Mapping[int, float]:
     """Return what stands against the arm's values, seed by seed."""
@@ -153,7 +153,7 @@ def opponent(
     return dict.fromkeys(arm.values, on_scale(check.level, check.scale))
 
 
-def paired(arm: Reading, values: Mapping[int, float]) -> Pairs:
+def _paired(arm: Reading, values: Mapping[int, float]) -> Pairs:
     """Return the differences, seed by seed."""
     seeds = sorted(arm.values.keys() & values.keys())
     ends = [(math.isfinite(arm.values[s]), math.isfinite(values[s])) for s in seeds]
@@ -170,7 +170,7 @@ def paired(arm: Reading, values: Mapping[int, float]) -> Pairs:
     )
 
 
-def between(
+def _between(
     check: Check, arm: Reading, pairs: Pairs, level: float, *, exact: bool
 ) -> Interval | None:
     """Return the interval of the difference; None with too few finite pairs."""
@@ -188,7 +188,7 @@ def between(
     return Interval(low=low - check.level, high=high - check.level, level=level)
 
 
-def answer(interval: Interval, region: tuple[float, float]) -> Answer:
+def _answer(interval: Interval, region: tuple[float, float]) -> Answer:
     """Return where the interval lies."""
     low, high = region
     if low < interval.low and interval.high < high:
@@ -198,7 +198,7 @@ def answer(interval: Interval, region: tuple[float, float]) -> Answer:
     return Answer.OPEN
 
 
-def detectable(pairs: Pairs, level: float) -> float | None:
+def _detectable(pairs: Pairs, level: float) -> float | None:
     """Return the distance from an edge that would be seen with probability 0.8."""
     if pairs.error is None:
         return None

@@ -95,7 +95,7 @@ class Contender:
         return self.factory(parameters, lr=lr, **given)
 
 
-DECOUPLED: Mapping[str, Option] = {"decoupled_weight_decay": True}
+_DECOUPLED: Mapping[str, Option] = {"decoupled_weight_decay": True}
 CONTENDERS: tuple[Contender, ...] = (
     Contender(
         optimizer_name="SGD",
@@ -109,7 +109,7 @@ CONTENDERS: tuple[Contender, ...] = (
         lr=1e-3,
         options={"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         factory=Adam,
-        decoupling=DECOUPLED,
+        decoupling=_DECOUPLED,
         space=search_spaces.DECAYING,
     ),
     Contender(
@@ -129,7 +129,7 @@ CONTENDERS: tuple[Contender, ...] = (
             "variant": "paper",
         },
         factory=AMSGrad,
-        decoupling=DECOUPLED,
+        decoupling=_DECOUPLED,
         space=search_spaces.DECAYING,
     ),
     Contender(
@@ -137,7 +137,7 @@ CONTENDERS: tuple[Contender, ...] = (
         lr=1e-3,
         options={"momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0},
         factory=AdamNC,
-        decoupling=DECOUPLED,
+        decoupling=_DECOUPLED,
         space=search_spaces.MOMENTUM_EPS,
     ),
     Contender(
@@ -185,7 +185,7 @@ OTHERS: tuple[Contender, ...] = (
         lr=1.5e-3,
         options={"betas": [0.9, 1e-4], "eps": 1e-12, "weight_decay": 5e-4},
         factory=AdaX,
-        decoupling=DECOUPLED,
+        decoupling=_DECOUPLED,
     ),
     Contender(
         optimizer_name="Mementum",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mementum.lab.records.run import Option
     from mementum.lab.tasks.task import Task
 
-    Settings: TypeAlias = Sequence[tuple[float, dict[str, Option]]]
+    _Settings: TypeAlias = Sequence[tuple[float, dict[str, Option]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def factorial(
         contenders = [each.decaying(weight_decay) for each in contenders]
     on_grid, varied = list[RunSpec](), list[RunSpec]()
     for task in tasks:
-        runs = Runs(task, seeds[:1] if task.deterministic else seeds, versions)
+        runs = _Runs(task, seeds[:1] if task.deterministic else seeds, versions)
         for contender in contenders:
             usual = contender.options_over(task.steps)
             points = [(lr, usual) for lr in grid.around(contender.lr)]
@@ -81,14 +81,14 @@ def factorial(
 
 
 @dataclass(frozen=True)
-class Runs:
+class _Runs:
     """The runs of one task: every setting of a contender with every seed."""
 
     task: Task
     seeds: Sequence[int]
     versions: Mapping[str, str]
 
-    def of(self, contender: Contender, settings: Settings) -> Iterator[RunSpec]:
+    def of(self, contender: Contender, settings: _Settings) -> Iterator[RunSpec]:
         """Return the runs of a contender at these learning rates with these options."""
         for lr, options in settings:
             for seed in self.seeds:

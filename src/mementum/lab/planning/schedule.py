@@ -12,7 +12,7 @@ from mementum.lab.tasks.task import Task
 Factor = Callable[[int, int], float]
 """The learning rate at a step of so many, as a share of the rate that is planned."""
 
-WARM_UP = 0.05
+_WARM_UP = 0.05
 SCHEDULES = {
     CONSTANT: "constant learning rate",
     "cosine": "linear warm-up over 5 % of the steps, then half a cosine to 0",
@@ -25,7 +25,7 @@ def cosine(step: int, steps: int) -> float:
 
     The first step has some rate and the last one too: neither is lost.
     """
-    rising = max(1, round(WARM_UP * steps))
+    rising = max(1, round(_WARM_UP * steps))
     if step < rising:
         return (step + 1) / rising
     return (1 + math.cos(math.pi * (step - rising + 1) / (steps - rising + 1))) / 2

@@ -66,55 +66,55 @@ def adamnx_beta(log_ratio: float) -> float:
     return short(memory.adamnx_beta(log_ratio))
 
 
-def set_betas(options: dict[str, Option], place: int, value: float) -> None:
+def _set_betas(options: dict[str, Option], place: int, value: float) -> None:
     """Put one of the two betas."""
     betas = options["betas"]
     assert isinstance(betas, list)
     options["betas"] = [*betas[:place], value, *betas[place + 1 :]]
 
 
-def set_momentum(options: dict[str, Option], gap: float, steps: int) -> None:
+def _set_momentum(options: dict[str, Option], gap: float, steps: int) -> None:
     """Put the momentum, given by its distance from 1."""
     if "betas" in options:
-        set_betas(options, 0, short(1 - gap))
+        _set_betas(options, 0, short(1 - gap))
     else:
         options["momentum"] = short(1 - gap)
 
 
-def set_decay(options: dict[str, Option], gap: float, steps: int) -> None:
+def _set_decay(options: dict[str, Option], gap: float, steps: int) -> None:
     """Put a decaying memory, given by the distance of beta2 from 1."""
-    set_betas(options, 1, short(1 - gap))
+    _set_betas(options, 1, short(1 - gap))
 
 
-def set_adax(options: dict[str, Option], kappa: float, steps: int) -> None:
+def _set_adax(options: dict[str, Option], kappa: float, steps: int) -> None:
     """Put AdaX's memory, given by its horizon."""
-    set_betas(options, 1, adax_beta(kappa / steps))
+    _set_betas(options, 1, adax_beta(kappa / steps))
 
 
-def set_adamnx(options: dict[str, Option], kappa: float, steps: int) -> None:
+def _set_adamnx(options: dict[str, Option], kappa: float, steps: int) -> None:
     """Put AdamNX's memory, given by its horizon."""
-    set_betas(options, 1, adamnx_beta(kappa / steps))
+    _set_betas(options, 1, adamnx_beta(kappa / steps))
 
 
-def set_eps(options: dict[str, Option], eps: float, steps: int) -> None:
+def _set_eps(options: dict[str, Option], eps: float, steps: int) -> None:
     """Put eps."""
     options["eps"] = eps
 
 
-def set_weight_decay(options: dict[str, Option], decay: float, steps: int) -> None:
+def _set_weight_decay(options: dict[str, Option], decay: float, steps: int) -> None:
     """Put the weight decay."""
     options["weight_decay"] = decay
 
 
-GAP = Dimension(name="1 - momentum", low=0.02, high=0.5, apply=set_momentum)
-DECAY = Dimension(name="weight decay", low=1e-4, high=1e-1, apply=set_weight_decay)
-EPS = Dimension(name="eps", low=1e-16, high=1e-6, apply=set_eps)
-BETA2 = Dimension(name="1 - beta2", low=3e-4, high=1e-1, apply=set_decay)
-MOMENTUM = (GAP, DECAY)
-MOMENTUM_EPS = (GAP, DECAY, EPS)
-DECAYING = (GAP, DECAY, EPS, BETA2)
-HORIZON = Dimension(
-    name="kappa", low=0.1, high=50, apply=set_adax, per_step=KAPPA / SHORTEST
+_GAP = Dimension(name="1 - momentum", low=0.02, high=0.5, apply=_set_momentum)
+DECAY = Dimension(name="weight decay", low=1e-4, high=1e-1, apply=_set_weight_decay)
+_EPS = Dimension(name="eps", low=1e-16, high=1e-6, apply=_set_eps)
+_BETA2 = Dimension(name="1 - beta2", low=3e-4, high=1e-1, apply=_set_decay)
+MOMENTUM = (_GAP, DECAY)
+MOMENTUM_EPS = (_GAP, DECAY, _EPS)
+DECAYING = (_GAP, DECAY, _EPS, _BETA2)
+_HORIZON = Dimension(
+    name="kappa", low=0.1, high=50, apply=_set_adax, per_step=KAPPA / SHORTEST
 )
-ADAX = (GAP, DECAY, EPS, HORIZON)
-ADAMNX = (GAP, DECAY, EPS, replace(HORIZON, apply=set_adamnx))
+ADAX = (_GAP, DECAY, _EPS, _HORIZON)
+ADAMNX = (_GAP, DECAY, _EPS, replace(_HORIZON, apply=_set_adamnx))

@@ -9,7 +9,7 @@ from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Tier
 
 
-class Spending(NamedTuple):
+class _Spending(NamedTuple):
     """What a tier spends unless told otherwise."""
 
     seeds: int
@@ -26,8 +26,8 @@ class Spending(NamedTuple):
 
 
 SPENDING = {
-    Tier.SMOKE: Spending(2, 1, 10**0.5, 0, 0, (CONSTANT,)),
-    Tier.QUICK: Spending(4, 5, 10**0.5, 0, 1, (CONSTANT,)),
-    Tier.STANDARD: Spending(10, 9, 10**0.25, 24, 2, tuple(SCHEDULES)),
-    Tier.PAPER: Spending(5, 5, 10**0.5, 24, 2, tuple(SCHEDULES)),
+    Tier.SMOKE: _Spending(2, 1, 10**0.5, 0, 0, (CONSTANT,)),
+    Tier.QUICK: _Spending(4, 5, 10**0.5, 0, 1, (CONSTANT,)),
+    Tier.STANDARD: _Spending(10, 9, 10**0.25, 24, 2, tuple(SCHEDULES)),
+    Tier.PAPER: _Spending(5, 5, 10**0.5, 24, 2, tuple(SCHEDULES)),
 }

@@ -30,7 +30,7 @@ def each(fits: Callable[[object], bool], value: object) -> bool:
     return isinstance(value, list | tuple) and all(map(fits, value))
 
 
-def is_option(value: object) -> bool:
+def _is_option(value: object) -> bool:
     """Return whether the value can be a hyperparameter."""
     return isinstance(value, str | bool) or is_number(value) or each(is_number, value)
 
@@ -53,7 +53,7 @@ SCALE = Kind(lambda value: value in ("log", "linear"), '"log" or "linear"')
 TEXT_OR_NONE = Kind(lambda v: v is None or is_text(v), "a text or null")
 NUMBER_OR_NONE = Kind(lambda v: v is None or is_number(v), "a number or null")
 TEXTS = Kind(lambda value: table(is_text, value), "a table of texts")
-OPTIONS = Kind(lambda value: table(is_option, value), "a table of hyperparameters")
+OPTIONS = Kind(lambda value: table(_is_option, value), "a table of hyperparameters")
 WHOLES = Kind(lambda value: each(is_whole, value), "a list of whole numbers")
 NUMBERS = Kind(
     lambda value: each(lambda v: isinstance(v, float) or is_whole(v), value),

@@ -23,7 +23,7 @@ from mementum.lab.records.run import FormatError, RunRecord, Status, compact
 JOURNAL = "journal.jsonl"
 PLAN = "plan.json"
 SEGMENTS = "segments"
-LIMIT = 4 << 20
+_LIMIT = 4 << 20
 """Bytes of the journal at which its records move into a segment."""
 
 
@@ -39,7 +39,7 @@ class Store:
     is emptied into a Parquet segment.
     """
 
-    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path, limit: int = _LIMIT) -> None:
         self.folder = folder
         self.journal = folder / JOURNAL
         self.segments = folder / SEGMENTS
@@ -58,7 +58,7 @@ class Store:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise StoreError(locked(error, self.folder)) from error
+            raise StoreError(_locked(error, self.folder)) from error
         self._descriptor = descriptor
         self._drop_torn_line()
         segments.drop_unfinished(self.segments)
@@ -217,18 +217,18 @@ def settled(records: Iterable[RunRecord]) -> list[RunRecord]:
     for record in records:
         run_id = record.spec.run_id
         rival = kept.setdefault(run_id, record)
-        if rival is not record and standing(record) < standing(rival):
+        if rival is not record and _standing(record) < _standing(rival):
             kept[run_id] = record
-    return sorted(kept.values(), key=place)
+    return sorted(kept.values(), key=_place)
 
 
-def standing(record: RunRecord) -> tuple[bool, str]:
+def _standing(record: RunRecord) -> tuple[bool, str]:
     """Return what decides between records of one run; the least is kept."""
     digest = hashlib.sha256(record.to_json().encode()).hexdigest()
     return record.status is Status.FAILED, digest
 
 
-def place(record: RunRecord) -> tuple[str, str, float, int, str]:
+def _place(record: RunRecord) -> tuple[str, str, float, int, str]:
     """Return what decides the place of a record among those of other runs."""
     spec = record.spec
     return *spec.labels, spec.lr, spec.seed, spec.run_id
@@ -262,7 +262,7 @@ def complaint(error: OSError, folder: Path) -> str:
     return f"{folder} cannot be used ({error.strerror}). {kept}"
 
 
-def locked(error: OSError, folder: Path) -> str:
+def _locked(error: OSError, folder: Path) -> str:
     """Say why the folder cannot be locked, and the way out."""
     if error.errno in (errno.EAGAIN, errno.EACCES):
         return (

@@ -13,7 +13,7 @@ from mementum.lab.records.journal import PLAN, Store, settled
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 
-UNITED = ("tasks", "runs", "trials", "centres")
+_UNITED = ("tasks", "runs", "trials", "centres")
 """Fields of a plan that become one; plans agree on all others."""
 
 
@@ -22,7 +22,7 @@ class MergeError(LabError):
 
 
 @dataclass(frozen=True)
-class Merged:
+class _Merged:
     """What came of a merge."""
 
     taken: int
@@ -33,7 +33,7 @@ class Merged:
     """Runs whose results differ; see ``disputed``."""
 
 
-def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> Merged:
+def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> _Merged:
     """Add the records and plans of the sources to the target.
 
     The order of the sources does not matter, nor does a folder given twice, nor a merge
@@ -46,9 +46,9 @@ def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> Merged:
                 f"{source.folder} is no folder of a comparison: it holds no results."
             )
     offered = [source.every() for source in sources]
-    agreed(sources, offered, target, pool=pool)
+    _agreed(sources, offered, target, pool=pool)
     with target:
-        held, plan = agreed(sources, offered, target, pool=pool)
+        held, plan = _agreed(sources, offered, target, pool=pool)
         known = {record.to_json() for record in held}
         fresh = {
             line: record
@@ -60,10 +60,10 @@ def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> Merged:
         if plan is not None:
             target.write_plan(plan)
     together = [*held, *fresh.values()]
-    return Merged(len(fresh), len(settled(together)), disputed(together))
+    return _Merged(len(fresh), len(settled(together)), disputed(together))
 
 
-def agreed(
+def _agreed(
     sources: Sequence[Store],
     offered: Sequence[Sequence[RunRecord]],
     target: Store,
@@ -76,12 +76,12 @@ def agreed(
     """
     held, stores = target.every(), [*sources, target]
     if not pool:
-        same_class([*offered, held], [store.folder for store in stores])
+        _same_class([*offered, held], [store.folder for store in stores])
     plans = [each.read_plan() for each in stores if (each.folder / PLAN).exists()]
     return held, union(plans)
 
 
-def same_class(groups: Sequence[Sequence[RunRecord]], folders: Sequence[Path]) -> None:
+def _same_class(groups: Sequence[Sequence[RunRecord]], folders: Sequence[Path]) -> None:
     """Raise if the groups were not run by the same software on the same processor."""
     first: tuple[Path, set[str]] | None = None
     for folder, records in zip(folders, groups, strict=True):
@@ -111,7 +111,7 @@ def provenance(record: RunRecord) -> str:
 def disputed(records: Iterable[RunRecord]) -> int:
     """Return how many runs have results that differ in more than their times."""
     results = {
-        (record.spec.run_id, timeless(record).to_json())
+        (record.spec.run_id, _timeless(record).to_json())
         for record in records
         if record.status is not Status.FAILED
     }
@@ -119,7 +119,7 @@ def disputed(records: Iterable[RunRecord]) -> int:
     return sum(count > 1 for count in counts.values())
 
 
-def timeless(record: RunRecord) -> RunRecord:
+def _timeless(record: RunRecord) -> RunRecord:
     """Return the record without what the clock and the machine put into it."""
     return replace(record, seconds=0.0, optimizer_seconds=0.0, environment={})
 
@@ -136,7 +136,7 @@ def union(plans: Sequence[Plan]) -> Plan | None:
     for other in others:
         for field in dataclasses.fields(Plan):
             one, two = getattr(first, field.name), getattr(other, field.name)
-            if field.name not in UNITED and one != two:
+            if field.name not in _UNITED and one != two:
                 raise MergeError(
                     f"the plans differ in their {field.name}: {one} and {two}. Only "
                     "comparisons that differ in nothing but their runs become one."
@@ -156,13 +156,13 @@ def union(plans: Sequence[Plan]) -> Plan | None:
     return replace(
         first,
         tasks=tuple(tasks[name] for name in sorted(tasks)),
-        runs=listed(plan.runs for plan in plans),
-        trials=listed(plan.trials for plan in plans),
+        runs=_listed(plan.runs for plan in plans),
+        trials=_listed(plan.trials for plan in plans),
         centres=dict(sorted(centres.items())),
     )
 
 
-def listed(lists: Iterable[Iterable[RunSpec]]) -> tuple[RunSpec, ...]:
+def _listed(lists: Iterable[Iterable[RunSpec]]) -> tuple[RunSpec, ...]:
     """Return every run of the lists once, in an order that does not depend on them."""
     found = {run.run_id: run for runs in lists for run in runs}
     return tuple(

@@ -113,15 +113,15 @@ class Plan:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the plan is incomplete: {error}") from error
-        codec.check(plan, PLAN)
+        codec.check(plan, _PLAN)
         for task in plan.tasks:
-            codec.check(task, OUTLINE)
+            codec.check(task, _OUTLINE)
         for run in plan.specs():
             codec.check(run, SPEC)
         return plan
 
 
-PLAN = {
+_PLAN = {
     "reference": codec.TEXT,
     "factor": codec.NUMBER,
     "widen": codec.WHOLE,
@@ -132,7 +132,7 @@ PLAN = {
 }
 
 
-OUTLINE = {
+_OUTLINE = {
     "name": codec.TEXT,
     "title": codec.TEXT,
     "metric": codec.TEXT,

@@ -145,19 +145,19 @@ class RunRecord:
                 status=Status(plain.pop("status")),
                 curve=Curve(
                     steps=tuple(curve["steps"]),
-                    train=numbers(curve["train"]),
-                    validation=numbers(curve["validation"]),
+                    train=_numbers(curve["train"]),
+                    validation=_numbers(curve["validation"]),
                 ),
                 **plain,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the record is incomplete: {error}") from error
-        check(record)
+        _check(record)
         return record
 
 
-SCHEDULES_1 = ("root", "drops", "decline", "cosine")
-PROBES_1 = ("sharpness", "adaptive", "change", "turn")
+_SCHEDULES_1 = ("root", "drops", "decline", "cosine")
+_PROBES_1 = ("sharpness", "adaptive", "change", "turn")
 
 
 def read_spec(plain: dict[str, Any], version: int) -> RunSpec:
@@ -169,11 +169,11 @@ def read_spec(plain: dict[str, Any], version: int) -> RunSpec:
     fields = dict(plain)
     if version == 1:
         task, *words = fields["task"].split("+")
-        while words and words[-1] in (*SCHEDULES_1, *PROBES_1, "matched"):
+        while words and words[-1] in (*_SCHEDULES_1, *_PROBES_1, "matched"):
             word = words.pop()
-            if word in SCHEDULES_1:
+            if word in _SCHEDULES_1:
                 fields["schedule"] = word
-            elif word in PROBES_1:
+            elif word in _PROBES_1:
                 fields["probe"] = word
             else:
                 fields["match_updates"] = True
@@ -205,8 +205,8 @@ SPEC = {
     "probe": codec.TEXT_OR_NONE,
     "matched_memory": codec.FLAG,
 }
-CURVE = {"steps": codec.WHOLES, "train": codec.NUMBERS, "validation": codec.NUMBERS}
-RECORD = {
+_CURVE = {"steps": codec.WHOLES, "train": codec.NUMBERS, "validation": codec.NUMBERS}
+_RECORD = {
     "score": codec.NUMBER_OR_NONE,
     "seconds": codec.NUMBER,
     "optimizer_seconds": codec.NUMBER,
@@ -216,11 +216,11 @@ RECORD = {
 }
 
 
-def check(record: RunRecord) -> None:
+def _check(record: RunRecord) -> None:
     """Raise a ValueError for a value that no run can leave."""
-    codec.check(record, RECORD)
+    codec.check(record, _RECORD)
     codec.check(record.spec, SPEC)
-    codec.check(record.curve, CURVE)
+    codec.check(record.curve, _CURVE)
     if (record.score is None) is (record.status is Status.FINISHED):
         raise ValueError(f"score is {record.score} and status {record.status}")
     curve = record.curve
@@ -246,7 +246,7 @@ def strict(value: Any) -> Any:
     return value
 
 
-def numbers(values: list[float | None]) -> tuple[float, ...]:
+def _numbers(values: list[float | None]) -> tuple[float, ...]:
     """Return the values with nan in place of null."""
     return tuple(math.nan if value is None else value for value in values)
 

@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 import duckdb
 
-SUFFIX = ".parquet"
+_SUFFIX = ".parquet"
 UNFINISHED = ".new"
 
-Columns: TypeAlias = Mapping[str, tuple[str, Sequence[object]]]
+_Columns: TypeAlias = Mapping[str, tuple[str, Sequence[object]]]
 
 
-class SegmentError(ValueError):
+class _SegmentError(ValueError):
     """A segment does not hold what was written into it."""
 
 
@@ -30,7 +30,7 @@ def database() -> duckdb.DuckDBPyConnection:
 
 
 @functools.cache
-def engine() -> duckdb.DuckDBPyConnection:
+def _engine() -> duckdb.DuckDBPyConnection:
     """Return the database through which segments pass; opening one takes a while."""
     return database()
 
@@ -42,9 +42,9 @@ def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
     and files of several folders can lie in one.
     """
     folder.mkdir(exist_ok=True)
-    path = folder / f"{digest(lines)}{SUFFIX}"
+    path = folder / f"{_digest(lines)}{_SUFFIX}"
     fresh = path.with_name(path.name + UNFINISHED)
-    with engine().cursor() as base:
+    with _engine().cursor() as base:
         fill(
             base, "segment", {"run_id": ("VARCHAR", ids), "record": ("VARCHAR", lines)}
         )
@@ -55,7 +55,7 @@ def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
     return path
 
 
-def fill(base: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> None:
+def fill(base: duckdb.DuckDBPyConnection, name: str, columns: _Columns) -> None:
     """Make a table of columns, each of an SQL type and with its values."""
     names = ", ".join(f'"{column}" {kind}' for column, (kind, _) in columns.items())
     base.execute(f'CREATE TEMP TABLE "{name}" ({names})')
@@ -70,21 +70,21 @@ def fill(base: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> None:
 
 
 def read(path: Path) -> list[str]:
-    """Return the lines of a segment, or raise ``SegmentError``."""
+    """Return the lines of a segment, or raise ``_SegmentError``."""
     try:
-        with engine().cursor() as base:
+        with _engine().cursor() as base:
             rows = base.read_parquet(glob.escape(str(path))).project("record")
             lines = [str(line) for (line,) in rows.fetchall()]
     except duckdb.Error as error:
-        raise SegmentError(str(error).splitlines()[0]) from error
-    if digest(lines) != path.stem:
-        raise SegmentError("its content does not belong to its name")
+        raise _SegmentError(str(error).splitlines()[0]) from error
+    if _digest(lines) != path.stem:
+        raise _SegmentError("its content does not belong to its name")
     return lines
 
 
 def listed(folder: Path) -> list[Path]:
     """Return the segments of a folder, by name."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+    return sorted(folder.glob(f"*{_SUFFIX}"))
 
 
 def drop_unfinished(folder: Path) -> None:
@@ -93,7 +93,7 @@ def drop_unfinished(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def digest(lines: Sequence[str]) -> str:
+def _digest(lines: Sequence[str]) -> str:
     """Return the name of the segment that holds these lines."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 

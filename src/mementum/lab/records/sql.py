@@ -18,11 +18,11 @@ from mementum.lab.records.run import RunRecord, RunSpec
 
 TABLES = ("runs", "curves")
 FORMATS = ("parquet", "csv")
-TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+_TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
 """SQL types of a run's fields by their Python types; any other becomes JSON."""
 
 
-class QueryError(LabError):
+class _QueryError(LabError):
     """A query cannot be answered; the message is the database's own."""
 
 
@@ -48,17 +48,17 @@ def tables(
             "record": ("JSON", [record.to_json() for record in records]),
         },
     )
-    columns = [*columns_of(RunSpec, "$.spec."), *columns_of(RunRecord, "$.")]
+    columns = [*_columns_of(RunSpec, "$.spec."), *_columns_of(RunRecord, "$.")]
     base.execute(
         f"CREATE TABLE runs AS SELECT run_id, planned, {', '.join(columns)} "  # noqa: S608
         "FROM kept ORDER BY place"
     )
-    base.execute(CURVES)
+    base.execute(_CURVES)
     base.execute("DROP TABLE kept")
     return base
 
 
-CURVES = """
+_CURVES = """
 CREATE TABLE curves AS SELECT
   run_id,
   unnest(from_json(record -> '$.curve.steps', '["BIGINT"]')) AS step,
@@ -68,18 +68,18 @@ FROM kept ORDER BY place, step
 """
 
 
-def columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
+def _columns_of(kind: type[RunSpec] | type[RunRecord], where: str) -> list[str]:
     """Return the SQL for the plain fields of a spec or record: it follows the class."""
     hints = typing.get_type_hints(kind, localns={"Option": object})
     names = [field.name for field in fields(kind)]
     return [
-        column(name, hints[name], where)
+        _column(name, hints[name], where)
         for name in names
         if name not in ("spec", "curve")
     ]
 
 
-def column(name: str, hint: object, where: str) -> str:
+def _column(name: str, hint: object, where: str) -> str:
     """Return the SQL for one field; a task and a contender go by their labels."""
     if f"{name}_label" in vars(RunSpec):
         return f'{name}_label AS "{name}"'
@@ -92,7 +92,7 @@ def type_of(hint: object) -> str | None:
     """Return the SQL type of a Python type, or of it or None."""
     if isinstance(hint, types.UnionType):
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
-    for known, kind in TYPES.items():
+    for known, kind in _TYPES.items():
         if isinstance(hint, type) and issubclass(hint, known):
             return kind
     return None
@@ -106,11 +106,11 @@ def ask(
         # What holds no statement has no answer, whatever DuckDB's types say.
         answer: duckdb.DuckDBPyConnection | None = base.execute(query)
         if answer is None:
-            raise QueryError('The query is empty; "FROM runs" shows all runs.')
+            raise _QueryError('The query is empty; "FROM runs" shows all runs.')
         names = [each[0] for each in answer.description or []]
         return names, answer.fetchall()
     except duckdb.Error as error:
-        raise QueryError(str(error).strip()) from error
+        raise _QueryError(str(error).strip()) from error
 
 
 def export(
@@ -121,7 +121,7 @@ def export(
 ) -> list[Path]:
     """Write each table into a file of the folder; return the files.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)

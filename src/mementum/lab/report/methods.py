@@ -1,5 +1,7 @@
 """The methods paragraph: what was done, in sentences to paste into a paper."""
 
+from __future__ import annotations
+
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -16,38 +18,38 @@ from mementum.lab.statistics.verdicts import DECISIVE_DIVERGENCES
 def paragraphs(analysis: Analysis) -> list[str]:
     """The methods, a paragraph for each part of the protocol."""
     found = [
-        design(analysis),
-        tuning(analysis),
-        inference(analysis),
-        divergences(analysis),
-        arms(analysis),
-        targets(analysis),
-        together(analysis),
-        controls(analysis),
-        memory(analysis),
-        software(analysis),
+        _design(analysis),
+        _tuning(analysis),
+        _inference(analysis),
+        _divergences(analysis),
+        _arms(analysis),
+        _targets(analysis),
+        _together(analysis),
+        _controls(analysis),
+        _memory(analysis),
+        _software(analysis),
     ]
     return [paragraph for paragraph in found if paragraph]
 
 
-def design(analysis: Analysis) -> str:
+def _design(analysis: Analysis) -> str:
     """Tasks, contenders, seeds, number of runs."""
-    tasks = "; ".join(task_words(task) for task in analysis.tasks)
+    tasks = "; ".join(_task_words(task) for task in analysis.tasks)
     rates = number_words.rates_tried(analysis) or "no learning rates"
     return (
         f"We compared {listed(analysis.contenders)} on "
         f"{number_words.count(len(analysis.tasks), 'task')}: {tasks}. "
         f"Every contender was trained at {rates}, a logarithmic grid "
         "centred on its published default, with every seed of a task. "
-        f"{widening(analysis)} A seed fixes initial values, data order and split for "
-        f"all contenders (common random numbers). {schedules(analysis)} "
-        f"{published(analysis)}: {options(analysis)}. "
+        f"{_widening(analysis)} A seed fixes initial values, data order and split for "
+        f"all contenders (common random numbers). {_schedules(analysis)} "
+        f"{_published(analysis)}: {_options(analysis)}. "
         f"The plan holds {number_words.count(analysis.runs_planned, 'run')}, of which "
         f"{analysis.runs_done:,} gave a result."
     )
 
 
-def widening(analysis: Analysis) -> str:
+def _widening(analysis: Analysis) -> str:
     """What is done about a grid whose end was chosen."""
     text = "Grids begin with equal size and width."
     if not analysis.widen:
@@ -59,7 +61,7 @@ def widening(analysis: Analysis) -> str:
     )
 
 
-def schedules(analysis: Analysis) -> str:
+def _schedules(analysis: Analysis) -> str:
     """Under which schedules the tasks were trained."""
     words = {
         name: words
@@ -75,7 +77,7 @@ def schedules(analysis: Analysis) -> str:
     )
 
 
-def published(analysis: Analysis) -> str:
+def _published(analysis: Analysis) -> str:
     """What the hyperparameters are besides the learning rate."""
     decay = analysis.weight_decay
     if decay is None:
@@ -93,7 +95,7 @@ def published(analysis: Analysis) -> str:
     )
 
 
-def task_words(task: TaskResult) -> str:
+def _task_words(task: TaskResult) -> str:
     """A task with its metric and its budget."""
     return (
         f"{task.name} ({task.title}; {task.metric}, lower is better; "
@@ -101,7 +103,7 @@ def task_words(task: TaskResult) -> str:
     )
 
 
-def options(analysis: Analysis) -> str:
+def _options(analysis: Analysis) -> str:
     """The hyperparameters of every contender besides the learning rate.
 
     A matched memory differs from task to task; it stands for the first.
@@ -123,7 +125,7 @@ def plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def tuning(analysis: Analysis) -> str:
+def _tuning(analysis: Analysis) -> str:
     """How the learning rate was chosen."""
     text = (
         "Learning rates were chosen by cross-fitting: the rate for seed s is the one "
@@ -148,9 +150,9 @@ def tuning(analysis: Analysis) -> str:
     return text
 
 
-def inference(analysis: Analysis) -> str:
+def _inference(analysis: Analysis) -> str:
     """How the verdicts were reached."""
-    margins = "; ".join(margin(task) for task in analysis.tasks)
+    margins = "; ".join(_margin(task) for task in analysis.tasks)
     return (
         f"Scores were compared with those of tuned {analysis.reference} seed by seed, "
         "as differences of their logarithms, reported in percent, or as plain "
@@ -167,13 +169,13 @@ def inference(analysis: Analysis) -> str:
     ).rstrip()
 
 
-def margin(task: TaskResult) -> str:
+def _margin(task: TaskResult) -> str:
     """The margin of a task, with its scale."""
     kind = "of the score" if task.scale == "log" else "as a plain difference"
     return f"{number_words.margin_words(task)} {kind} on {task.name}"
 
 
-def divergences(analysis: Analysis) -> str:
+def _divergences(analysis: Analysis) -> str:
     """What diverged runs count for; empty if there are none."""
     if not any(trouble.kind == "diverged" for trouble in analysis.troubles):
         return ""
@@ -186,7 +188,7 @@ def divergences(analysis: Analysis) -> str:
     )
 
 
-def arms(analysis: Analysis) -> str:
+def _arms(analysis: Analysis) -> str:
     """The other ways of tuning, from the same runs."""
     names = {arm.name for arm in analysis.arms}
     free = analysis.weight_decay is None
@@ -214,7 +216,7 @@ def arms(analysis: Analysis) -> str:
     return " ".join(found)
 
 
-def targets(analysis: Analysis) -> str:
+def _targets(analysis: Analysis) -> str:
     """Which targets there are and what is done with them."""
     timed = [task for task in analysis.tasks if task.target is not None]
     bare = [task.name for task in analysis.tasks if task.target is None]
@@ -241,7 +243,7 @@ def targets(analysis: Analysis) -> str:
     return text
 
 
-def together(analysis: Analysis) -> str:
+def _together(analysis: Analysis) -> str:
     """How tasks were put together; empty for a single task."""
     across = analysis.across
     if len(across.tasks) < 2:
@@ -269,7 +271,7 @@ def together(analysis: Analysis) -> str:
     return text
 
 
-def controls(analysis: Analysis) -> str:
+def _controls(analysis: Analysis) -> str:
     """Which controls were made, and how they came out."""
     made = [control for control in analysis.controls if control.passed is not None]
     if not made:
@@ -280,19 +282,19 @@ def controls(analysis: Analysis) -> str:
     return f"Controls with a known outcome were made: {names}. {outcome}"
 
 
-def software(analysis: Analysis) -> str:
+def _software(analysis: Analysis) -> str:
     """Versions and data."""
     versions = listed([f"{name} {v}" for name, v in analysis.versions.items()])
     data = ", ".join(f"{task.name} {task.data[:16]}" for task in analysis.tasks)
     return f"Software: {versions}. Data (start of the SHA-256): {data}."
 
 
-def memory(analysis: Analysis) -> str:
+def _memory(analysis: Analysis) -> str:
     """How long the memories are in these runs; empty without a growing memory."""
     found = [
-        words for task in analysis.tasks if (words := kappas(task, analysis.matched))
+        words for task in analysis.tasks if (words := _kappas(task, analysis.matched))
     ]
-    matched = matching(analysis)
+    matched = _matching(analysis)
     if not found and not matched:
         return ""
     told = f" Here it is: {'; '.join(found)}." if found else ""
@@ -306,7 +308,7 @@ def memory(analysis: Analysis) -> str:
     )
 
 
-def matching(analysis: Analysis) -> str:
+def _matching(analysis: Analysis) -> str:
     """What a matched memory is; empty where nobody has one."""
     names = [name for name in analysis.contenders if name in analysis.matched]
     if not names:
@@ -318,18 +320,18 @@ def matching(analysis: Analysis) -> str:
     )
 
 
-def kappas(task: TaskResult, matched: Container[str]) -> str:
+def _kappas(task: TaskResult, matched: Container[str]) -> str:
     """The published horizons on one task: "on lm-bytes AdaXW 0.03"; empty if none."""
     found = [
         f"{result.contender} {task.steps * log_ratio:.2g}"
         for result in task.results
         if result.contender not in matched
-        and (log_ratio := log_ratio_of(result)) is not None
+        and (log_ratio := _log_ratio_of(result)) is not None
     ]
     return f"on {task.name} {', '.join(found)}" if found else ""
 
 
-def log_ratio_of(result: Result) -> float | None:
+def _log_ratio_of(result: Result) -> float | None:
     """The log of the memory ratio, where a contender's memory grows without bound."""
     settings: Mapping[str, Any] = result.options
     match result.contender:

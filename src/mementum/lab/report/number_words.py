@@ -1,5 +1,7 @@
 """Numbers and verdicts in words, the same on the terminal and on the page."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 
@@ -15,9 +17,9 @@ from mementum.lab.statistics.grid import effect
 
 NONE = "-"
 TIMES = "x"
-MANY = 6
+_MANY = 6
 """Learning rates that are listed one by one."""
-MANIFOLD = 10
+_MANIFOLD = 10
 """Relative changes above this are written as factors, as percentages mislead there."""
 
 
@@ -52,7 +54,7 @@ def mean_words(contrast: Contrast, task: TaskResult) -> str:
     """The mean effect: "-12.3 %" or "x12", or "-0.97" in the metric's unit."""
     if contrast.mean is None:
         return NONE
-    (words,) = numbers([contrast.mean], task)
+    (words,) = _numbers([contrast.mean], task)
     return words + (" %" if task.scale == "log" and words[0] != TIMES else "")
 
 
@@ -60,13 +62,13 @@ def interval_words(interval: Interval | None, task: TaskResult) -> str:
     """An interval in the unit of the effect: "[-15.1, -9.4]"; empty for None."""
     if interval is None:
         return ""
-    low, high = numbers([interval.low, interval.high], task)
+    low, high = _numbers([interval.low, interval.high], task)
     # Beside a factor, a percentage says what it is.
     unit = " %" if high.startswith(TIMES) and not low.startswith(TIMES) else ""
     return f"[{low}{unit}, {high}]"
 
 
-def numbers(differences: Sequence[float], task: TaskResult) -> list[str]:
+def _numbers(differences: Sequence[float], task: TaskResult) -> list[str]:
     """Differences on the scale in percent, or in the metric's unit."""
     shown = [effect(difference, task.scale) for difference in differences]
     if task.scale != "log":
@@ -78,12 +80,12 @@ def change_words(change: float | None) -> str:
     """A relative change in percent, "-12.3", or beyond +1,000 % in times, "x12"."""
     if change is None:
         return signed(None, 0)
-    if change > MANIFOLD:
-        return times_words(change, 3)
+    if change > _MANIFOLD:
+        return _times_words(change, 3)
     return signed(100 * change, 0 if abs(change) >= 1 else 1)
 
 
-def times_words(change: float, digits: int) -> str:
+def _times_words(change: float, digits: int) -> str:
     """A relative change as a factor, to so many digits: "x12"."""
     words = f"{float(f'{1 + change:.{digits}g}'):g}"
     return TIMES + words.replace("e+0", "e").replace("e+", "e")
@@ -94,8 +96,8 @@ def size_words(difference: float, task: TaskResult) -> str:
     shown = effect(difference, task.scale)
     if shown is None:
         return "> 1e308"
-    if task.scale == "log" and shown > MANIFOLD:
-        return times_words(shown, 2)
+    if task.scale == "log" and shown > _MANIFOLD:
+        return _times_words(shown, 2)
     size = 100 * shown if task.scale == "log" else shown
     rounded = float(f"{size:.2g}")
     words = f"{rounded:.2g}" if rounded < 100 else f"{rounded:.6g}"
@@ -124,7 +126,7 @@ def rate(lr: float) -> str:
 
 def rates(lrs: Sequence[float]) -> str:
     """Learning rates in a row; of many, the first, the last and their number."""
-    if len(lrs) > MANY:
+    if len(lrs) > _MANY:
         return f"{rate(lrs[0])} to {rate(lrs[-1])} ({len(lrs)})"
     return ", ".join(map(rate, lrs))
 

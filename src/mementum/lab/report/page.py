@@ -1,5 +1,7 @@
 """The comparison as one HTML file that opens offline and loads nothing."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +19,7 @@ from mementum.lab.report.figures.palette import looks
 from mementum.lab.report.ledger_rows import LedgerRows
 from mementum.lab.statistics import Analysis, TaskResult, Trouble, Verdict
 
-SECTIONS = (
+_SECTIONS = (
     ("verdicts", "Verdicts"),
     ("across", "All tasks together"),
     ("effects", "Effects"),
@@ -32,7 +34,7 @@ SECTIONS = (
     ("methods", "Methods"),
     ("environment", "Environment"),
 )
-SIGNS = {
+_SIGNS = {
     Verdict.BETTER: "▲",
     Verdict.WORSE: "▼",
     Verdict.EQUIVALENT: "=",
@@ -53,7 +55,7 @@ def write(
     The page is written beside the file first and then takes its place, so that an
     interrupted write leaves the old page whole.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     path = Path(path)
@@ -79,7 +81,7 @@ def render(
         looks=looks(analysis.contenders, analysis.reference, analysis.matched),
         methods=methods.paragraphs(analysis),
         troubles=grouped(analysis.troubles),
-        costs=costs(analysis),
+        costs=_costs(analysis),
         ledger=ledger,
         tally=number_words.verdicts(analysis),
     )
@@ -95,9 +97,10 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.globals |= {
-        "words": {**vars(sentences), **vars(number_words)},
-        "signs": SIGNS,
-        "sections": SECTIONS,
+        "number_words": number_words,
+        "sentences": sentences,
+        "signs": _SIGNS,
+        "sections": _SECTIONS,
         "Verdict": Verdict,
     }
     found.filters["typeset"] = typeset
@@ -117,12 +120,12 @@ def embedded(data: Any) -> Markup:
     return Markup(text)  # noqa: S704, every character that could do harm is gone
 
 
-SCALING_FROM = 100_000
+_SCALING_FROM = 100_000
 """Parameters below which a step's cost is that of the call, not of the parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class _Cost:
     """What a step costs in the optimizer, and how that compares within its task."""
 
     microseconds: float
@@ -130,7 +133,7 @@ class Cost:
     share: float
 
 
-def costs(analysis: Analysis) -> dict[str, list[Cost | None]]:
+def _costs(analysis: Analysis) -> dict[str, list[_Cost | None]]:
     """For every contender its cost on every task; None without a finished run."""
     return {
         contender: [cost(task, contender) for task in analysis.tasks]
@@ -138,7 +141,7 @@ def costs(analysis: Analysis) -> dict[str, list[Cost | None]]:
     }
 
 
-def cost(task: TaskResult, contender: str) -> Cost | None:
+def cost(task: TaskResult, contender: str) -> _Cost | None:
     """The cost of a contender on a task, as a share of the most expensive one."""
     result = task.result(contender)
     own = None if result is None else result.microseconds_per_step
@@ -146,15 +149,15 @@ def cost(task: TaskResult, contender: str) -> Cost | None:
         return None
     most = max(r.microseconds_per_step or 0.0 for r in task.results)
     parameters = task.parameters or 0
-    return Cost(
+    return _Cost(
         microseconds=own,
-        per_million=1e6 * own / parameters if parameters >= SCALING_FROM else None,
+        per_million=1e6 * own / parameters if parameters >= _SCALING_FROM else None,
         share=own / most if most else 0.0,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class _Group:
     """Troubles that differ in nothing but the learning rate and the seed."""
 
     task: str
@@ -166,7 +169,7 @@ class Group:
     """The seeds at each of these rates."""
 
 
-def grouped(troubles: Iterable[Trouble]) -> list[Group]:
+def grouped(troubles: Iterable[Trouble]) -> list[_Group]:
     """Troubles at the same seeds of several learning rates as one; failures first."""
     seeds: dict[tuple[str, str, str, str | None], dict[float, set[int]]] = {}
     for t in troubles:
@@ -175,13 +178,15 @@ def grouped(troubles: Iterable[Trouble]) -> list[Group]:
     kinds = ("failed", "missing", "diverged")
     ordered = sorted(seeds, key=lambda key: kinds.index(key[0]))
     return [
-        Group(kind=kind, task=task, contender=contender, error=error, lrs=lrs, seeds=of)
+        _Group(
+            kind=kind, task=task, contender=contender, error=error, lrs=lrs, seeds=of
+        )
         for kind, task, contender, error in ordered
-        for of, lrs in alike(seeds[kind, task, contender, error]).items()
+        for of, lrs in _alike(seeds[kind, task, contender, error]).items()
     ]
 
 
-def alike(seeds: Mapping[float, set[int]]) -> dict[tuple[int, ...], tuple[float, ...]]:
+def _alike(seeds: Mapping[float, set[int]]) -> dict[tuple[int, ...], tuple[float, ...]]:
     """The learning rates with the same seeds, ascending, under these seeds."""
     found: dict[tuple[int, ...], tuple[float, ...]] = {}
     for lr in sorted(seeds):

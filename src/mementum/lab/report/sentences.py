@@ -1,5 +1,7 @@
 """Words of the tables that stand beside the verdicts: controls, times, standings."""
 
+from __future__ import annotations
+
 from collections import Counter
 
 from mementum.lab.report.number_words import listed
@@ -20,7 +22,7 @@ ARMS = {
     "default": "as published, untuned",
     "full": "all hyperparameters tuned",
 }
-NONE = "-"
+_NONE = "-"
 
 
 def alarm(analysis: Analysis) -> str:
@@ -54,24 +56,24 @@ def sort_key(result: Result) -> str:
 
 def fixed(value: float | None, digits: int) -> str:
     """A number with so many decimals."""
-    return NONE if value is None else f"{value:.{digits}f}"
+    return _NONE if value is None else f"{value:.{digits}f}"
 
 
 def ends(interval: Interval | None, digits: int) -> str:
     """An interval with so many decimals: "[1.20, 3.45]"."""
     if interval is None:
-        return NONE
+        return _NONE
     return f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
 def share_words(share: float | None) -> str:
     """A share in whole percent."""
-    return NONE if share is None else f"{100 * share:.0f} %"
+    return _NONE if share is None else f"{100 * share:.0f} %"
 
 
 def steps_words(steps: float | None) -> str:
     """A number of steps; a dash where most runs missed."""
-    return NONE if steps is None else f"{steps:,.0f}"
+    return _NONE if steps is None else f"{steps:,.0f}"
 
 
 def places(across: Across, contender: str) -> str:
@@ -80,7 +82,7 @@ def places(across: Across, contender: str) -> str:
         order[contender] for order in across.without.values() if contender in order
     ]
     if not found:
-        return NONE
+        return _NONE
     return " to ".join(str(place) for place in dict.fromkeys((min(found), max(found))))
 
 
@@ -98,7 +100,7 @@ def any_target(analysis: Analysis) -> bool:
 
 def reached_words(reach: Reach) -> str:
     """How many runs reached the target: "3 of 4"; a dash where none has a result."""
-    return f"{reach.reached} of {len(reach.times)}" if reach.times else NONE
+    return f"{reach.reached} of {len(reach.times)}" if reach.times else _NONE
 
 
 def gap(task: TaskResult, result: Result, analysis: Analysis) -> Interval | None:
@@ -114,7 +116,7 @@ def gap_words(task: TaskResult, result: Result, analysis: Analysis) -> str:
     if result.contender == analysis.reference:
         return ""
     interval = gap(task, result, analysis)
-    return NONE if interval is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
+    return _NONE if interval is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
 
 
 def low(interval: Interval | None) -> str:

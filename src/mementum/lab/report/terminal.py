@@ -1,5 +1,7 @@
 """The comparison as tables for a terminal, readable from 60 columns upwards."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -11,7 +13,7 @@ from mementum.lab.report import number_words, sentences
 from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.remarks import EDGE, of_choice
 
-STYLES = {
+_STYLES = {
     Verdict.BETTER: "bold green",
     Verdict.WORSE: "bold red",
     Verdict.EQUIVALENT: "cyan",
@@ -19,9 +21,9 @@ STYLES = {
     Verdict.REFERENCE: "dim",
     Verdict.FAILED: "bold magenta",
 }
-NAME_WIDTH = 12
-CELL_WIDTH = 14
-SCORE_FROM = 76
+_NAME_WIDTH = 12
+_CELL_WIDTH = 14
+_SCORE_FROM = 76
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,18 @@ class Summary:
         yield Text(number_words.headline(analysis), style="bold")
         yield Text()
         many = len(analysis.tasks)
-        if many > 1 and width >= NAME_WIDTH + many * CELL_WIDTH:
-            yield matrix(analysis)
+        if many > 1 and width >= _NAME_WIDTH + many * _CELL_WIDTH:
+            yield _matrix(analysis)
             yield Text()
         for task in analysis.tasks:
-            yield task_title(task)
-            yield task_table(task, with_score=width >= SCORE_FROM)
-            yield from task_notes(task)
+            yield _task_title(task)
+            yield _task_table(task, with_score=width >= _SCORE_FROM)
+            yield from _task_notes(task)
             yield Text()
         if len(analysis.across.tasks) > 1:
-            yield standings(analysis)
+            yield _standings(analysis)
             yield Text()
-        yield from closing(analysis)
+        yield from _closing(analysis)
 
 
 def table(analysis: Analysis) -> Summary:
@@ -64,27 +66,27 @@ def table(analysis: Analysis) -> Summary:
     return Summary(analysis)
 
 
-def verdict_text(verdict: Verdict) -> Text:
+def _verdict_text(verdict: Verdict) -> Text:
     """A verdict as a coloured word."""
-    return Text(verdict.value, style=STYLES[verdict])
+    return Text(verdict.value, style=_STYLES[verdict])
 
 
-def matrix(analysis: Analysis) -> Table:
+def _matrix(analysis: Analysis) -> Table:
     """Verdicts of all contenders on all tasks."""
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column("", no_wrap=True)
     for task in analysis.tasks:
-        grid.add_column(Text(task.name), overflow="fold", max_width=CELL_WIDTH)
+        grid.add_column(Text(task.name), overflow="fold", max_width=_CELL_WIDTH)
     for contender in analysis.contenders:
         found = [task.result(contender) for task in analysis.tasks]
         cells = [
-            verdict_text(r.verdict) if r else Text(number_words.NONE) for r in found
+            _verdict_text(r.verdict) if r else Text(number_words.NONE) for r in found
         ]
         grid.add_row(Text(contender), *cells)
     return grid
 
 
-def task_title(task: TaskResult) -> Text:
+def _task_title(task: TaskResult) -> Text:
     """The task, what it measures and how."""
     title = Text.assemble((task.name, "bold"), f"  {task.title}")
     title.append(
@@ -95,7 +97,7 @@ def task_title(task: TaskResult) -> Text:
     return title
 
 
-def task_table(task: TaskResult, *, with_score: bool) -> Table:
+def _task_table(task: TaskResult, *, with_score: bool) -> Table:
     """One row a contender: verdict, effect with interval, learning rate."""
     grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column("", overflow="fold", max_width=20)
@@ -108,15 +110,15 @@ def task_table(task: TaskResult, *, with_score: bool) -> Table:
         score = [number_words.score_words(result.score)] if with_score else []
         grid.add_row(
             Text(result.contender),
-            verdict_text(result.verdict),
-            effect_text(result, task),
+            _verdict_text(result.verdict),
+            _effect_text(result, task),
             *score,
             number_words.rate_words(result, "..") + ("*" if result.choice.edge else ""),
         )
     return grid
 
 
-def effect_text(result: Result, task: TaskResult) -> Text:
+def _effect_text(result: Result, task: TaskResult) -> Text:
     """The effect with its interval; for an open verdict also what could be seen."""
     contrast = result.contrast
     if contrast is None or result.verdict is Verdict.FAILED:
@@ -128,7 +130,7 @@ def effect_text(result: Result, task: TaskResult) -> Text:
     return text
 
 
-def task_notes(task: TaskResult) -> list[Padding]:
+def _task_notes(task: TaskResult) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
     lines = [
         Text(f"{result.contender}: {note}", style="dim")
@@ -142,7 +144,7 @@ def task_notes(task: TaskResult) -> list[Padding]:
     return [Padding(line, (0, 0, 0, 2)) for line in lines]
 
 
-def standings(analysis: Analysis) -> Table:
+def _standings(analysis: Analysis) -> Table:
     """Every contender over all tasks: rank with its interval, score, profile."""
     across = analysis.across
     title = f"Over {number_words.count(len(across.tasks), 'task')}"
@@ -165,7 +167,7 @@ def standings(analysis: Analysis) -> Table:
     return grid
 
 
-def closing(analysis: Analysis) -> list[Text]:
+def _closing(analysis: Analysis) -> list[Text]:
     """What holds for all tables, in a few lines."""
     reading = (
         "Effect: change of the score against the reference, negative is better, with "

@@ -12,7 +12,7 @@ from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running.executors import Executor
 
-UNFINISHED = "unfinished"
+_UNFINISHED = "unfinished"
 
 Listener: TypeAlias = Callable[[RunRecord], object]
 """What is told of the record of each run as it ends."""
@@ -95,7 +95,7 @@ def complete(
     # What only reads a store does without torch, which this module needs.
     from mementum.lab.running.snapshot import snapshots_in
 
-    with snapshots_in(store.folder / UNFINISHED):
+    with snapshots_in(store.folder / _UNFINISHED):
         results = executor.results(specs)
         with closing(results):
             for record in results:

@@ -29,7 +29,7 @@ def execute(spec: RunSpec) -> RunRecord:
     torch.set_num_threads(1)
     run = Progress()
     try:
-        train(run, spec, checked(spec))
+        train(run, spec, _checked(spec))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
         run.status = Status.FAILED
         told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
@@ -39,7 +39,7 @@ def execute(spec: RunSpec) -> RunRecord:
     return run.record(spec, time.perf_counter() - began)
 
 
-def checked(spec: RunSpec) -> Task:
+def _checked(spec: RunSpec) -> Task:
     """Return the spec's task, after comparing version, steps and data."""
     task = registry.find_any(spec.task, spec.steps)
     asked = spec.task_version, spec.steps, spec.data
@@ -69,11 +69,11 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
     )
     run.parameters = sum(each.numel() for each in made.problem.parameters())
     snapshots = Snapshots(spec, made)
-    run.status = follow(run, made, snapshots)
+    run.status = _follow(run, made, snapshots)
     snapshots.forget()
 
 
-def follow(run: Progress, made: Making, snapshots: Snapshots) -> Status:
+def _follow(run: Progress, made: Making, snapshots: Snapshots) -> Status:
     """Take the steps that are left, and return how the run ended."""
     task, problem = made.task, made.problem
     grid = set(task.grid())

@@ -44,7 +44,7 @@ class Scheduled:
 
 
 @dataclass
-class Matched:
+class _Matched:
     """Rescales every update to a root mean square of the learning rate.
 
     Two optimizers differ then in the direction of their updates alone.
@@ -92,7 +92,7 @@ def begin(
         factor = FACTORS[schedule]
         making.stepper = Scheduled(making.stepper, optimizer, factor, task.steps)
     if match_updates:
-        making.stepper = Matched(making.stepper, optimizer, problem.parameters())
+        making.stepper = _Matched(making.stepper, optimizer, problem.parameters())
     if probe is not None:
         PROBES[probe](making)
     return making

@@ -15,9 +15,9 @@ from mementum.lab.tasks.task import Problem
 
 EVERY = 5
 """Steps from one look at the training objective to the next."""
-EPS = 1e-8
+_EPS = 1e-8
 """Keeps a number that never had a gradient from dividing by zero."""
-LEVELS = {"mlp-digits": 0.2}
+_LEVELS = {"mlp-digits": 0.2}
 """The training objective at which sharpness is measured, by task."""
 
 
@@ -78,7 +78,7 @@ class Sharpness:
         return Hessian(self.inner.objective(), parameters, scale).largest()
 
 
-class Remembered:
+class _Remembered:
     """Compares the second moment of each step with that of an earlier one.
 
     ``change`` is its relative change at the last step. ``turn`` is one minus the cosine
@@ -108,14 +108,14 @@ class Remembered:
         after = self.state("square")
         self.taken += 1
         if before:
-            old = joined(before)
-            self.change = float((joined(after) - old).norm() / old.norm())
+            old = _joined(before)
+            self.change = float((_joined(after) - old).norm() / old.norm())
         if self.taken == self.half:
             self.fixed = [square.clone() for square in after]
         if self.fixed:
-            momentum = joined(self.state("momentum"))
-            here = momentum / (joined(after).sqrt() + EPS)
-            there = momentum / (joined(self.fixed).sqrt() + EPS)
+            momentum = _joined(self.state("momentum"))
+            here = momentum / (_joined(after).sqrt() + _EPS)
+            there = momentum / (_joined(self.fixed).sqrt() + _EPS)
             self.turn = 1 - float(torch.cosine_similarity(here, there, dim=0))
 
     def state(self, name: str) -> list[torch.Tensor]:
@@ -127,10 +127,10 @@ class Remembered:
         ]
 
 
-class Shown:
+class _Shown:
     """A problem whose metric is a number of its optimizer."""
 
-    def __init__(self, inner: Problem, watched: Remembered, name: str) -> None:
+    def __init__(self, inner: Problem, watched: _Remembered, name: str) -> None:
         self.inner = inner
         self.watched = watched
         self.name = name
@@ -148,7 +148,7 @@ class Shown:
         return self.inner.evaluate()[0], float(getattr(self.watched, self.name))
 
 
-def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return all numbers in one vector of float64."""
     return torch.cat([part.detach().double().flatten() for part in parts])
 
@@ -158,23 +158,23 @@ def sharpness(*, adaptive: bool) -> Modifier:
 
     def modify(making: Making) -> None:
         task, problem = making.task, making.problem
-        if task.name not in LEVELS or not isinstance(problem, Smooth):
-            known = ", ".join(LEVELS)
+        if task.name not in _LEVELS or not isinstance(problem, Smooth):
+            known = ", ".join(_LEVELS)
             raise LookupError(f"sharpness is measured on {known}, not on {task.name}")
-        making.problem = Sharpness(problem, LEVELS[task.name], task.steps, adaptive)
+        making.problem = Sharpness(problem, _LEVELS[task.name], task.steps, adaptive)
 
     return modify
 
 
-def memory(name: str) -> Modifier:
+def _memory(name: str) -> Modifier:
     """Return the modifier that watches how the second moment changes."""
 
     def modify(making: Making) -> None:
-        watched = Remembered(
+        watched = _Remembered(
             making.problem, making.optimizer, making.stepper, making.task.steps
         )
         making.stepper = watched
-        making.problem = Shown(making.problem, watched, name)
+        making.problem = _Shown(making.problem, watched, name)
 
     return modify
 
@@ -182,6 +182,6 @@ def memory(name: str) -> Modifier:
 PROBES: dict[str, Modifier] = {
     "sharpness": sharpness(adaptive=False),
     "adaptive": sharpness(adaptive=True),
-    "change": memory("change"),
-    "turn": memory("turn"),
+    "change": _memory("change"),
+    "turn": _memory("turn"),
 }

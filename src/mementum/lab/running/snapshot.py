@@ -26,7 +26,7 @@ VARIABLE = "MEMENTUM_UNFINISHED"
 """Names the environment variable with the folder; without it nothing is kept."""
 EVERY = 60.0
 """Seconds between two snapshots; a run that is shorter makes none."""
-KEPT = 2
+_KEPT = 2
 """How many are kept of a run: the last may be damaged."""
 COUNTED = "steps", "train", "validation", "optimizer_seconds"
 
@@ -104,7 +104,7 @@ class Snapshots:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(place)
-            for old in self._paths()[:-KEPT]:
+            for old in self._paths()[:-_KEPT]:
                 old.unlink()
         except (OSError, RuntimeError):
             with suppress(OSError):

@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
     }
 
 
-SOURCES = (
+_SOURCES = (
     "family/*.py",
     "torch/optimizers.py",
     "torch/family_optimizer.py",
@@ -41,7 +41,7 @@ SOURCES = (
 """What decides the numbers of a step, and so the identity of a run."""
 
 
-def source_digest(folders: Iterable[Path], sources: Collection[str] = SOURCES) -> str:
+def source_digest(folders: Iterable[Path], sources: Collection[str] = _SOURCES) -> str:
     """Return a digest of the sources of the package, wherever its folders lie.
 
     An editable install spreads the package over two folders. A file that is in both

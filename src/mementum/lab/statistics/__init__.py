@@ -6,6 +6,8 @@ buys, `across` puts tasks together, `control` checks what must come out as known
 `analyse` runs all over a plan, `plain` gives the JSON form.
 """
 
+from __future__ import annotations
+
 from mementum.lab.statistics.across_tasks import Across, Standing
 from mementum.lab.statistics.analysis import Analysis, analyse
 from mementum.lab.statistics.bootstrap import Estimate

@@ -13,6 +13,8 @@ anew in every resample: it speaks of these tasks. In the second the families are
 resampled as well: it speaks of tasks like these.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,7 +39,7 @@ from mementum.lab.statistics.target_times import median_of
 if TYPE_CHECKING:
     from mementum.lab.statistics.task_result import Result, TaskResult
 
-LIMIT = 4.0
+_LIMIT = 4.0
 """Profiles are followed up to this multiple of the fastest time."""
 
 
@@ -46,7 +48,7 @@ class Standing:
     """How one contender does over all tasks.
 
     `profile` gives the share of tasks solved within each ratio of `Across.ratios` to
-    the fastest contender, and `area` its mean up to `LIMIT`. `score` is the
+    the fastest contender, and `area` its mean up to `_LIMIT`. `score` is the
     interquartile mean of normalised scores: 0 before training, 1 at the frozen best.
     """
 
@@ -76,20 +78,20 @@ class Across:
 
 
 def summarise(
-    tasks: "Sequence[TaskResult]", contenders: Sequence[str], alpha: float
+    tasks: Sequence[TaskResult], contenders: Sequence[str], alpha: float
 ) -> Across:
     """Put the tasks together on which every contender has all its results."""
-    complete = [task for task in tasks if is_complete(task, contenders)]
+    complete = [task for task in tasks if _is_complete(task, contenders)]
     timed = [task for task in complete if task.target is not None]
     times = np.array(
-        [median_of([r.reach for r in results_of(task, contenders)]) for task in timed]
+        [median_of([r.reach for r in _results_of(task, contenders)]) for task in timed]
     ).reshape(len(timed), len(contenders))
     ratios, profiles, areas = profile(times, shares(families(timed)))
     rng = np.random.default_rng(2021)
-    drawn = [resampled(task, contenders, rng) for task in complete]
+    drawn = [_resampled(task, contenders, rng) for task in complete]
     means = np.array([each.mean(axis=2) for each in drawn])
-    scored, scores = normalised(complete, drawn)
-    ranks = ranking(means) if complete else np.empty((0, len(contenders), 1))
+    scored, scores = _normalised(complete, drawn)
+    ranks = _ranking(means) if complete else np.empty((0, len(contenders), 1))
     ranked, aimed = Weights.of(complete, rng), Weights.of(scored, rng)
     return Across(
         tasks=tuple(task.name for task in complete),
@@ -111,15 +113,15 @@ def summarise(
     )
 
 
-def results_of(task: "TaskResult", contenders: Sequence[str]) -> "list[Result]":
+def _results_of(task: TaskResult, contenders: Sequence[str]) -> list[Result]:
     """The results of these contenders, who all took part."""
     found = [task.result(name) for name in contenders]
     return [result for result in found if result is not None]
 
 
-def is_complete(task: "TaskResult", contenders: Sequence[str]) -> bool:
+def _is_complete(task: TaskResult, contenders: Sequence[str]) -> bool:
     """Whether every contender has a result in every cell, and every seed a start."""
-    results = results_of(task, contenders)
+    results = _results_of(task, contenders)
     grids = [result.choice.grid for result in results]
     return (
         len(results) == len(contenders)
@@ -128,8 +130,8 @@ def is_complete(task: "TaskResult", contenders: Sequence[str]) -> bool:
     )
 
 
-def resampled(
-    task: "TaskResult", contenders: Sequence[str], rng: np.random.Generator
+def _resampled(
+    task: TaskResult, contenders: Sequence[str], rng: np.random.Generator
 ) -> Array:
     """Cross-fitted values [contender, repeat, seed]; repeat 0 is the data itself."""
     n = len(task.seeds)
@@ -138,7 +140,7 @@ def resampled(
     counts = (picks[:, :, None] == np.arange(n)).sum(axis=1).astype(float)
     start = np.array([task.start[seed] for seed in task.seeds])
     found = []
-    for result in results_of(task, contenders):
+    for result in _results_of(task, contenders):
         grid = result.choice.grid
         order = sorted(grid.lrs, key=lambda lr: abs(grid.lrs.index(lr) - grid.centre))
         table = np.array([[grid.values[lr, s] for s in task.seeds] for lr in order])
@@ -170,9 +172,9 @@ def cross_fitted(table: Array, counts: Array, picks: Places, start: Array) -> Ar
     return np.take_along_axis(scored, picks, axis=1)
 
 
-def normalised(
-    tasks: "Sequence[TaskResult]", drawn: Sequence[Array]
-) -> "tuple[list[TaskResult], list[Array]]":
+def _normalised(
+    tasks: Sequence[TaskResult], drawn: Sequence[Array]
+) -> tuple[list[TaskResult], list[Array]]:
     """The tasks with frozen ends, and their values as scores from 0 to 1 and beyond."""
     found = []
     for task, values in zip(tasks, drawn, strict=True):
@@ -182,7 +184,7 @@ def normalised(
     return [task for task, _ in found], [scores for _, scores in found]
 
 
-def ranking(means: Array) -> Array:
+def _ranking(means: Array) -> Array:
     """Ranks [task, contender, repeat] from means of the same shape; 1 is best."""
     found: Array = stats.rankdata(means, axis=1)
     return found
@@ -197,7 +199,7 @@ def left_out(
         rest = [j for j in range(len(contenders)) if j != i]
         if not len(means) or not rest:
             continue
-        ranks = weights @ ranking(means[:, rest, :1])[:, :, 0]
+        ranks = weights @ _ranking(means[:, rest, :1])[:, :, 0]
         # Sums of the same ranks in another order are the same to rounding.
         places = stats.rankdata(ranks.round(9), method="min")
         found[name] = {
@@ -207,7 +209,7 @@ def left_out(
 
 
 def profile(times: Array, weights: Array) -> tuple[tuple[float, ...], Array, Array]:
-    """The performance profile of times [task, contender], and its mean up to `LIMIT`.
+    """The performance profile of times [task, contender], and its mean up to `_LIMIT`.
 
     The share of tasks, by weight, that a contender solves within a ratio of the fastest
     time; an infinite time is never within. The area is the integral over [1, LIMIT],
@@ -218,10 +220,10 @@ def profile(times: Array, weights: Array) -> tuple[tuple[float, ...], Array, Arr
         # A task solved at step 0 by the fastest is solved by a ratio of 1 or never.
         ratio = np.where(times == fastest, 1.0, times / np.maximum(fastest, 1e-300))
     ratio = np.where(np.isfinite(times), ratio, np.inf)
-    inner = ratio[np.isfinite(ratio) & (ratio <= LIMIT)]
-    points = np.unique(np.concatenate([[1.0, LIMIT], inner]))
+    inner = ratio[np.isfinite(ratio) & (ratio <= _LIMIT)]
+    points = np.unique(np.concatenate([[1.0, _LIMIT], inner]))
     if not len(times):
         return tuple(points), np.empty((0, 0)), np.empty(0)
     solved = np.tensordot(weights, ratio[:, :, None] <= points, axes=1)
-    areas = (solved[:, :-1] * np.diff(points)).sum(axis=1) / (LIMIT - 1)
+    areas = (solved[:, :-1] * np.diff(points)).sum(axis=1) / (_LIMIT - 1)
     return tuple(float(p) for p in points), solved, areas

@@ -1,5 +1,7 @@
 """Everything a comparison found: `analyse` builds it, reports read it."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from mementum.lab.statistics.grid import scale_margin
 from mementum.lab.statistics.task_result import Arm, TaskResult, Trouble, of_contender
 from mementum.lab.statistics.verdicts import ALPHA, POWER, Contrast, compare
 
-SCREENING = 10
+_SCREENING = 10
 """Below this many seeds a verdict suggests; it does not establish."""
 
 
@@ -69,9 +71,11 @@ class Analysis:
 
     @property
     def screening(self) -> bool:
-        """Whether a task with chance in it has fewer than `SCREENING` seeds."""
+        """Whether a task with chance in it has fewer than `_SCREENING` seeds."""
         return any(
-            len(task.seeds) < SCREENING for task in self.tasks if not task.deterministic
+            len(task.seeds) < _SCREENING
+            for task in self.tasks
+            if not task.deterministic
         )
 
 
@@ -92,19 +96,19 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
     return Analysis(
         reference=plan.reference,
         contenders=tuple(dict.fromkeys(spec.contender_label for spec in specs)),
-        tasks=of_arm("lr", on_grid, found, plan),
+        tasks=_of_arm("lr", on_grid, found, plan),
         arms=tuple(
-            Arm(name=name, tasks=of_arm(name, own, found, plan))
-            for name, own in arms(plan, on_grid).items()
+            Arm(name=name, tasks=_of_arm(name, own, found, plan))
+            for name, own in _arms(plan, on_grid).items()
             if own
         ),
-        troubles=tuple(trouble for spec in specs for trouble in of_run(spec, found)),
+        troubles=tuple(trouble for spec in specs for trouble in _of_run(spec, found)),
         alpha=ALPHA,
         power=POWER,
         runs_planned=len(planned),
         runs_done=len(done),
         versions=specs[0].versions if specs else {},
-        environments=distinct(r.environment for r in found.values()),
+        environments=_distinct(r.environment for r in found.values()),
         seconds=math.fsum(r.seconds for r in found.values()),
         widen=plan.widen,
         matched={s.contender_label: s.contender for s in specs if s.matched_memory},
@@ -112,15 +116,15 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
     )
 
 
-def arms(plan: Plan, on_grid: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
+def _arms(plan: Plan, on_grid: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
     """The runs that the other ways of tuning choose from: none, and all there are."""
-    published = [spec for spec in on_grid if spec.lr == centre(plan, spec, on_grid)]
+    published = [spec for spec in on_grid if spec.lr == _centre(plan, spec, on_grid)]
     tuned = {spec.labels for spec in plan.trials}
     among = [spec for spec in published if spec.labels in tuned]
     return {"default": published, "full": [*among, *plan.trials]}
 
 
-def centre(plan: Plan, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
+def _centre(plan: Plan, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
     """The published learning rate of a run's contender: the middle of an old grid."""
     if spec.contender_label in plan.centres:
         return plan.centres[spec.contender_label]
@@ -128,12 +132,12 @@ def centre(plan: Plan, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
     return lrs[len(lrs) // 2]
 
 
-def of_arm(
+def _of_arm(
     arm: str, specs: Sequence[RunSpec], found: Records, plan: Plan
 ) -> tuple[TaskResult, ...]:
     """Every task, with what one way of tuning may choose from."""
     return tuple(
-        of_task(
+        _of_task(
             task,
             [spec for spec in specs if spec.task_label == task.name],
             found,
@@ -144,7 +148,7 @@ def of_arm(
     )
 
 
-def of_task(
+def _of_task(
     task: Outline,
     specs: Sequence[RunSpec],
     found: Records,
@@ -153,13 +157,13 @@ def of_task(
     gridded: bool,
 ) -> TaskResult:
     """Choose, compare and summarise on one task."""
-    own = by_contender(specs)
+    own = _by_contender(specs)
     grids = {
         name: grid(runs, found, task.scale, plan.centres.get(name))
         for name, runs in own.items()
     }
     choices = [choose(name, each, gridded=gridded) for name, each in grids.items()]
-    contrasts = against(plan.reference, choices, task)
+    contrasts = _against(plan.reference, choices, task)
     return TaskResult(
         name=task.name,
         family=task.family or task.name,
@@ -186,7 +190,7 @@ def of_task(
     )
 
 
-def by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
+def _by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
     """The runs of each contender, in the order of the plan."""
     found: dict[str, list[RunSpec]] = {}
     for spec in specs:
@@ -194,7 +198,7 @@ def by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
     return found
 
 
-def against(
+def _against(
     reference: str, choices: Sequence[Choice], task: Outline
 ) -> dict[str, Contrast]:
     """Every other choice against the reference's, as one family of comparisons."""
@@ -208,7 +212,7 @@ def against(
     return {contrast.contender: contrast for contrast in contrasts}
 
 
-def of_run(spec: RunSpec, found: Records) -> tuple[Trouble, ...]:
+def _of_run(spec: RunSpec, found: Records) -> tuple[Trouble, ...]:
     """What went wrong in one planned run: nothing, or one trouble."""
     record = found.get(spec.run_id)
     if record is not None and record.status is Status.FINISHED:
@@ -225,7 +229,7 @@ def of_run(spec: RunSpec, found: Records) -> tuple[Trouble, ...]:
     )
 
 
-def distinct(
+def _distinct(
     environments: Iterable[Mapping[str, str]],
 ) -> tuple[Mapping[str, str], ...]:
     """The different environments, in an order that depends on nothing but them."""

@@ -4,6 +4,8 @@ Every family of tasks has the same weight, which its members share. The first in
 resamples seeds within tasks, the second the families as well.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,13 +32,13 @@ class Estimate:
     like_these: Interval | None
 
 
-def families(tasks: "Sequence[TaskResult]") -> Places:
+def families(tasks: Sequence[TaskResult]) -> Places:
     """The place of each task's family among the families of these tasks."""
     names = list(dict.fromkeys(task.family for task in tasks))
     return np.array([names.index(task.family) for task in tasks], dtype=np.int64)
 
 
-def kin(tasks: "Sequence[TaskResult]") -> Iterator[tuple[str, ...]]:
+def kin(tasks: Sequence[TaskResult]) -> Iterator[tuple[str, ...]]:
     """The names of tasks that share a family."""
     for family in dict.fromkeys(task.family for task in tasks):
         names = tuple(task.name for task in tasks if task.family == family)
@@ -64,7 +66,7 @@ class Weights:
     drawn: Array | None
 
     @classmethod
-    def of(cls, tasks: "Sequence[TaskResult]", rng: np.random.Generator) -> "Weights":
+    def of(cls, tasks: Sequence[TaskResult], rng: np.random.Generator) -> Weights:
         """The weights of these tasks."""
         places = families(tasks)
         these, number = shares(places), len(np.bincount(places))
@@ -95,10 +97,10 @@ def estimate(
     these = over(weights.these)
     return Estimate(
         value=float(these[0]),
-        these=percentile(these, alpha),
+        these=_percentile(these, alpha),
         like_these=None
         if weights.drawn is None
-        else percentile(over(weights.drawn), alpha),
+        else _percentile(over(weights.drawn), alpha),
     )
 
 
@@ -118,7 +120,7 @@ def middle_mean(values: Array, weights: Array) -> Array:
     return means
 
 
-def percentile(values: Array, alpha: float) -> Interval:
+def _percentile(values: Array, alpha: float) -> Interval:
     """The interval that holds all but `alpha` of the resamples."""
     low, high = np.quantile(values, [alpha / 2, 1 - alpha / 2])
     return Interval(low=float(low), high=float(high), level=1 - alpha)

@@ -10,6 +10,8 @@ chooses the setting it is scored at. At k = n this is the score that verdicts co
 A diverged run counts as one that has learned nothing: as the score before step one.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 

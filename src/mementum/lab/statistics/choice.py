@@ -6,6 +6,8 @@ is the one with the lowest mean score over the *other* seeds, and seed s is then
 at that rate (cross-fitting). Every run serves both ends, and none serves both at once.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +135,7 @@ def grid(
     values = {
         (spec.lr, spec.seed): value
         for spec in specs
-        if (value := outcome(found.get(spec.run_id), scale)) is not None
+        if (value := _outcome(found.get(spec.run_id), scale)) is not None
     }
     return Grid(
         lrs=tuple(sorted({spec.lr for spec in specs})),
@@ -143,7 +145,7 @@ def grid(
     )
 
 
-def outcome(record: RunRecord | None, scale: str) -> float | None:
+def _outcome(record: RunRecord | None, scale: str) -> float | None:
     """A run's value on the scale: inf if it diverged, None without a result."""
     if record is None or record.status is Status.FAILED:
         return None

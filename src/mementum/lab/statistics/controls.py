@@ -4,6 +4,8 @@ If one comes out otherwise, the tasks, the runs or the statistics are not what t
 should be, and the report says so before anything else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from mementum.lab.statistics.task_result import TaskResult
 
 HEAVY_TAIL = "zipf-linear"
-FALSE_ALARM = 0.001
-CLAIMS = (Verdict.BETTER, Verdict.WORSE)
+_FALSE_ALARM = 0.001
+_CLAIMS = (Verdict.BETTER, Verdict.WORSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Control:
     words: str
 
 
-def against_itself(tasks: "Sequence[TaskResult]") -> Control:
+def against_itself(tasks: Sequence[TaskResult]) -> Control:
     """Every contender against itself on other seeds is rarely better or worse.
 
     The seeds of a task are split into two halves in every way, each half chooses its
@@ -44,13 +46,13 @@ def against_itself(tasks: "Sequence[TaskResult]") -> Control:
     name = "Every contender against itself, on disjoint seeds"
     shares = []
     for task in tasks:
-        claims = list(false_claims(task))
+        claims = list(_false_claims(task))
         if claims:
             shares.append(sum(claims) / len(claims))
     if not shares:
         words = "not made: it needs four seeds on a task with chance in it"
         return Control(name=name, passed=None, words=words)
-    allowed = int(stats.binom.isf(FALSE_ALARM, len(shares), ALPHA))
+    allowed = int(stats.binom.isf(_FALSE_ALARM, len(shares), ALPHA))
     found = sum(shares) / len(shares)
     return Control(
         name=name,
@@ -61,7 +63,7 @@ def against_itself(tasks: "Sequence[TaskResult]") -> Control:
     )
 
 
-def false_claims(task: "TaskResult") -> Iterator[bool]:
+def _false_claims(task: TaskResult) -> Iterator[bool]:
     """Whether each split of each contender's seeds claims a difference."""
     if task.deterministic or len(task.seeds) < 4:
         return
@@ -70,14 +72,14 @@ def false_claims(task: "TaskResult") -> Iterator[bool]:
         if len(grid.values) < len(grid.lrs) * len(grid.seeds):
             continue
         for one, other in splits(task.seeds):
-            mine, reference = half(grid, one), half(grid, other)
+            mine, reference = _half(grid, one), _half(grid, other)
             (contrast,) = compare(
                 [mine],
                 reference,
                 margin=task.margin_on_scale,
                 deterministic=False,
             )
-            yield contrast.verdict in CLAIMS
+            yield contrast.verdict in _CLAIMS
 
 
 def splits(seeds: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -91,7 +93,7 @@ def splits(seeds: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, .
         yield one, tuple(seed for seed in seeds[: 2 * size] if seed not in one)
 
 
-def half(grid: Grid, seeds: Sequence[int]) -> Choice:
+def _half(grid: Grid, seeds: Sequence[int]) -> Choice:
     """The choice made on these seeds alone, with the seeds renamed to 0, 1, ..."""
     names = {seed: place for place, seed in enumerate(seeds)}
     values = {
@@ -102,7 +104,7 @@ def half(grid: Grid, seeds: Sequence[int]) -> Choice:
     return choose("half", replace(grid, seeds=tuple(names.values()), values=values))
 
 
-def heavy_tail(tasks: "Sequence[TaskResult]") -> Control:
+def heavy_tail(tasks: Sequence[TaskResult]) -> Control:
     """Adam beats SGD where the classes of a linear model are heavy-tailed."""
     name = f"Adam better than SGD on {HEAVY_TAIL}"
     task = next((task for task in tasks if task.name == HEAVY_TAIL), None)

@@ -1,5 +1,7 @@
 """Differences between two contenders, seed by seed, with their t interval."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

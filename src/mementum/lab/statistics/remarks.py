@@ -1,5 +1,7 @@
 """What a reader must know beside a verdict, as short sentences."""
 
+from __future__ import annotations
+
 from mementum.lab.statistics.choice import Choice
 
 EDGE = "chosen learning rate at the edge of the grid"
@@ -13,7 +15,7 @@ def remarks(choice: Choice, reference: Choice) -> tuple[str, ...]:
     if not reference.usable:
         found.append(f"{reference.contender}, the reference, has no usable run")
     if reference.diverged:
-        found.append(f"{reference.contender}, the reference, {divergence(reference)}")
+        found.append(f"{reference.contender}, the reference, {_divergence(reference)}")
     return tuple(found)
 
 
@@ -28,7 +30,7 @@ def of_choice(choice: Choice) -> tuple[str, ...]:
     """What qualifies the scores of one contender, whatever it is compared with."""
     found = []
     if choice.diverged:
-        found.append(divergence(choice))
+        found.append(_divergence(choice))
     if choice.edge:
         found.append(EDGE)
     missing = sum(scored.value is None for scored in choice.scored)
@@ -37,7 +39,7 @@ def of_choice(choice: Choice) -> tuple[str, ...]:
     return tuple(found)
 
 
-def divergence(choice: Choice) -> str:
+def _divergence(choice: Choice) -> str:
     """How often the scored runs diverged, in words."""
     return (
         f"diverged at its chosen learning rate on {choice.diverged} of "

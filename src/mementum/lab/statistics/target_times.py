@@ -6,6 +6,8 @@ above the target is censored at the budget: it would have taken longer, or for e
 The same holds for a run that diverged.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -163,23 +163,25 @@ def of_contender(
         verdict=verdict,
         score=shown_score(choice.mean, scale),
         sensitivity=tuple(
-            sensitivity(choice.grid, lr, scale) for lr in choice.grid.lrs
+            _sensitivity(choice.grid, lr, scale) for lr in choice.grid.lrs
         ),
-        microseconds_per_step=cost(found[s.run_id] for s in specs if s.run_id in found),
+        microseconds_per_step=_cost(
+            found[s.run_id] for s in specs if s.run_id in found
+        ),
         notes=of_choice(choice) if contrast is None else contrast.notes,
-        reach=None if task.target is None else reach(scored, task.target, task.steps),
-        spikes=spikes(scored),
+        reach=None if task.target is None else _reach(scored, task.target, task.steps),
+        spikes=_spikes(scored),
     )
 
 
-def reach(records: Sequence[RunRecord], target: float, budget: int) -> Reach:
+def _reach(records: Sequence[RunRecord], target: float, budget: int) -> Reach:
     """When the scored runs first reached the target."""
     times = tuple(first_crossing(record.curve, target) for record in records)
     seeds = tuple(record.spec.seed for record in records)
     return Reach(budget=budget, seeds=seeds, times=times)
 
 
-def spikes(records: Sequence[RunRecord]) -> float | None:
+def _spikes(records: Sequence[RunRecord]) -> float | None:
     """How often, per run, the training objective rose to 1.5 times its minimum."""
     if not records:
         return None
@@ -194,7 +196,7 @@ def spikes(records: Sequence[RunRecord]) -> float | None:
     return sum(counts) / len(counts)
 
 
-def sensitivity(grid: Grid, lr: float, scale: str) -> Sensitivity:
+def _sensitivity(grid: Grid, lr: float, scale: str) -> Sensitivity:
     """What all seeds score at one learning rate."""
     present = [
         grid.values[lr, seed] for seed in grid.seeds if (lr, seed) in grid.values
@@ -212,7 +214,7 @@ def sensitivity(grid: Grid, lr: float, scale: str) -> Sensitivity:
     )
 
 
-def cost(records: Iterable[RunRecord]) -> float | None:
+def _cost(records: Iterable[RunRecord]) -> float | None:
     """Median microseconds inside `optimizer.step()` per step, over finished runs."""
     costs = [
         1e6 * record.optimizer_seconds / record.spec.steps

@@ -30,6 +30,8 @@ three: two equal contenders that diverge by chance do this with probability at m
 2 * 4**-n, which is 3 % for n = 3.
 """
 
+from __future__ import annotations
+
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +99,7 @@ def claim_p(mean: float, error: float, df: int, margin: float) -> float:
     return float(2 * stats.t.sf(distance / error, df))
 
 
-def region(mean: float, margin: float) -> Verdict:
+def _region(mean: float, margin: float) -> Verdict:
     """The region that a difference lies in: better, equivalent or worse."""
     if abs(mean) <= margin:
         return Verdict.EQUIVALENT
@@ -142,14 +144,14 @@ def detectable_errors(df: int, level: float) -> float:
     return float(brentq(shortfall, 0.0, 2 * critical + 10))
 
 
-def opposed(pairs: Pairs, claim: Verdict) -> bool:
+def _opposed(pairs: Pairs, claim: Verdict) -> bool:
     """Whether divergences stand against a claim made from the finite pairs."""
     return (pairs.only_contender_diverged > 0 and claim is not Verdict.WORSE) or (
         pairs.only_reference_diverged > 0 and claim is not Verdict.BETTER
     )
 
 
-def decided_by_divergence(pairs: Pairs) -> Verdict | None:
+def _decided_by_divergence(pairs: Pairs) -> Verdict | None:
     """The verdict where every informative pair has exactly one diverged run."""
     mine, other = pairs.only_contender_diverged, pairs.only_reference_diverged
     if pairs.differences or min(mine, other) > 0:
@@ -159,10 +161,10 @@ def decided_by_divergence(pairs: Pairs) -> Verdict | None:
     return Verdict.WORSE if mine else Verdict.BETTER
 
 
-def raw_p(pairs: Pairs, margin: float) -> float | None:
+def _raw_p(pairs: Pairs, margin: float) -> float | None:
     """The p-value of the claim that the finite pairs point to, if they can make it."""
     mean, error = pairs.mean, pairs.error
-    if mean is None or error is None or opposed(pairs, region(mean, margin)):
+    if mean is None or error is None or _opposed(pairs, _region(mean, margin)):
         return None
     return claim_p(mean, error, len(pairs.differences) - 1, margin)
 
@@ -183,19 +185,19 @@ def compare(
     pairs = [pair(choice, reference) for choice in choices]
     if deterministic:
         return tuple(
-            exact(choice, reference, both, margin)
+            _exact(choice, reference, both, margin)
             for choice, both in zip(choices, pairs, strict=True)
         )
-    ps = [raw_p(both, margin) for both in pairs]
+    ps = [_raw_p(both, margin) for both in pairs]
     return tuple(
-        uncertain(choice, reference, both, (p, *adjusted), margin, alpha)
+        _uncertain(choice, reference, both, (p, *adjusted), margin, alpha)
         for choice, both, p, adjusted in zip(
             choices, pairs, ps, holm(ps, alpha), strict=True
         )
     )
 
 
-def uncertain(
+def _uncertain(
     choice: Choice,
     reference: Choice,
     pairs: Pairs,
@@ -207,7 +209,7 @@ def uncertain(
     p, p_holm, level = found
     return Contrast(
         contender=choice.contender,
-        verdict=judge(choice, reference, pairs, p_holm, margin, alpha),
+        verdict=_judge(choice, reference, pairs, p_holm, margin, alpha),
         exact=False,
         margin=margin,
         pairs=pairs,
@@ -215,12 +217,12 @@ def uncertain(
         verdict_interval=pairs.interval(level),
         p=p,
         p_holm=p_holm,
-        detectable=detectable(pairs, margin, level),
+        detectable=_detectable(pairs, margin, level),
         notes=remarks(choice, reference) + of_single_seed(choice),
     )
 
 
-def judge(
+def _judge(
     choice: Choice,
     reference: Choice,
     pairs: Pairs,
@@ -234,16 +236,16 @@ def judge(
     if not reference.usable:
         return Verdict.INCONCLUSIVE
     if p_holm is not None and p_holm <= alpha and pairs.mean is not None:
-        return region(pairs.mean, margin)
-    return decided_by_divergence(pairs) or Verdict.INCONCLUSIVE
+        return _region(pairs.mean, margin)
+    return _decided_by_divergence(pairs) or Verdict.INCONCLUSIVE
 
 
-def exact(choice: Choice, reference: Choice, pairs: Pairs, margin: float) -> Contrast:
+def _exact(choice: Choice, reference: Choice, pairs: Pairs, margin: float) -> Contrast:
     """The contrast on a deterministic task: one difference, and no uncertainty."""
     if not choice.usable:
         verdict = Verdict.FAILED
     elif pairs.mean is not None:
-        verdict = region(pairs.mean, margin)
+        verdict = _region(pairs.mean, margin)
     elif pairs.only_contender_diverged or pairs.only_reference_diverged:
         diverged = pairs.only_contender_diverged
         verdict = Verdict.WORSE if diverged else Verdict.BETTER
@@ -264,7 +266,7 @@ def exact(choice: Choice, reference: Choice, pairs: Pairs, margin: float) -> Con
     )
 
 
-def detectable(pairs: Pairs, margin: float, level: float) -> float | None:
+def _detectable(pairs: Pairs, margin: float, level: float) -> float | None:
     """The smallest true difference called better or worse with probability 0.8."""
     if pairs.error is None:
         return None

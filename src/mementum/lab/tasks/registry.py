@@ -72,7 +72,7 @@ def find(name: str, steps: int | None = None) -> Task:
     for source in (offered, registered):
         for task in source():
             if task.name == name:
-                return task if steps in (None, task.steps) else sized(task, steps)
+                return task if steps in (None, task.steps) else _sized(task, steps)
     raise LookupError(f"the lab knows no task named {name!r}")
 
 
@@ -87,7 +87,7 @@ def find_any(name: str, steps: int | None = None) -> Task:
         raise
 
 
-def sized(task: Task, steps: int | None) -> Task:
+def _sized(task: Task, steps: int | None) -> Task:
     """Return the task in the size of so many steps."""
     for tier in task.sizes:
         found = task.at(tier)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from mementum.lab.tasks.task import Task
 
-FILE = Path(__file__).with_name("targets.json")
-FORMAT = 1
+_FILE = Path(__file__).with_name("targets.json")
+_FORMAT = 1
 
 
-class Goal(NamedTuple):
+class _Goal(NamedTuple):
     """What scores of a task are measured against; None where there is no such number.
 
     A task may have a target and no ends, or ends and no target: where training cannot
@@ -36,13 +36,13 @@ class Goal(NamedTuple):
 @functools.cache
 def frozen() -> dict[str, Any]:
     """Return the content of the file."""
-    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    if content["format"] != FORMAT:
-        raise ValueError(f"{FILE} has format {content['format']}, and not {FORMAT}")
+    content: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
+    if content["format"] != _FORMAT:
+        raise ValueError(f"{_FILE} has format {content['format']}, and not {_FORMAT}")
     return content
 
 
-def goal(task: Task) -> Goal:
+def goal(task: Task) -> _Goal:
     """Return the goal of a task: the frozen one, or what the task itself says.
 
     A frozen goal holds for one version, one number of steps and one set of data, under
@@ -50,10 +50,10 @@ def goal(task: Task) -> Goal:
     """
     kept = frozen()["tasks"].get(task.name)
     if kept is None or (kept["version"], kept["steps"]) != (task.version, task.steps):
-        return Goal(task.target, task.untrained, task.best)
+        return _Goal(task.target, task.untrained, task.best)
     if kept["data"] != task.data():
-        return Goal(task.target, task.untrained, task.best)
-    return Goal(kept["target"], kept["untrained"], kept["best"])
+        return _Goal(task.target, task.untrained, task.best)
+    return _Goal(kept["target"], kept["untrained"], kept["best"])
 
 
 FAMILIES = {

@@ -18,8 +18,8 @@ from mementum.lab.report.figures.bands import Band, Quantity, band
 from mementum.lab.report.figures.palette import BETTER, MUTED, WORSE, Look, looks
 from mementum.lab.report.figures.task_figures import Figure, Trace, curves, layout
 
-WIDTH, HEIGHT = 220.0, 30.0
-DRAWING = (
+_WIDTH, _HEIGHT = 220.0, 30.0
+_DRAWING = (
     '<svg xmlns="http://www.w3.org/2000/svg" class="interval" role="img" '
     'width="{width:g}" height="{height:g}" '
     'viewBox="0 0 {width:g} {height:g}" aria-label="{label}">'
@@ -32,7 +32,7 @@ DRAWING = (
 )
 Drawn = Mapping[str, tuple[Figure, ...]]
 """The figures of every claim, by its name."""
-COLOURS = {Answer.HOLDS: BETTER, Answer.FAILS: WORSE}
+_COLOURS = {Answer.HOLDS: BETTER, Answer.FAILS: WORSE}
 
 
 def interval(finding: Finding) -> Markup:
@@ -46,14 +46,14 @@ def interval(finding: Finding) -> Markup:
     low, high = low - room, high + room
 
     def place(x: float) -> float:
-        return round(WIDTH * (min(max(x, low), high) - low) / (high - low), 1)
+        return round(_WIDTH * (min(max(x, low), high) - low) / (high - low), 1)
 
     left, right = map(place, finding.region)
     first, last = place(finding.interval.low), place(finding.interval.high)
-    colour = COLOURS.get(finding.answer, MUTED)
-    text = DRAWING.format(
-        width=WIDTH,
-        height=HEIGHT,
+    colour = _COLOURS.get(finding.answer, MUTED)
+    text = _DRAWING.format(
+        width=_WIDTH,
+        height=_HEIGHT,
         label=html.escape(words.told(finding)),
         left=left,
         wide=round(right - left, 1),
@@ -87,9 +87,9 @@ def drawn(
             continue
         name = f"{verdict.claim.name}-{len(figures)}"
         if finding.check.value == "rise" or len(finding.arm.by_rate) > 1:
-            figures[key] = by_rate(name, verdict, finding, style)
+            figures[key] = _by_rate(name, verdict, finding, style)
         else:
-            bands = arms_bands(verdict, finding, tier, found)
+            bands = _arms_bands(verdict, finding, tier, found)
             about = words.value(finding)
             whole = finding.check.scale == "linear"
             task = finding.check.task
@@ -97,7 +97,7 @@ def drawn(
     return tuple(figure for figure in figures.values() if figure is not None)
 
 
-def arms_bands(
+def _arms_bands(
     verdict: Verdict, finding: Finding, tier: Tier, found: Mapping[str, RunRecord]
 ) -> list[Band]:
     """The curves of all arms that checks have on this finding's task."""
@@ -115,7 +115,7 @@ def arms_bands(
     return bands
 
 
-def by_rate(
+def _by_rate(
     name: str, verdict: Verdict, finding: Finding, style: Mapping[str, Look]
 ) -> Figure | None:
     """The value at every learning rate, with its range over seeds."""
@@ -134,24 +134,24 @@ def by_rate(
     rates = [rate for reading in sides.values() for rate in reading.by_rate]
     y = (axes.logarithmic if logged else axes.linear)("", *seen)
     x = axes.logarithmic("learning rate", min(rates), max(rates))
-    means = ", ".join(f"{arm} {mean_words(r, logged)}" for arm, r in sides.items())
+    means = ", ".join(f"{arm} {_mean_words(r, logged)}" for arm, r in sides.items())
     return Figure(
         name=name,
         title=f"{words.value(finding)}, against learning rate",
         description=f"{check.task}: {words.value(finding)}. Means: {means}.",
-        data=[rate_trace(arm, r, style[arm], logged) for arm, r in sides.items()],
+        data=[_rate_trace(arm, r, style[arm], logged) for arm, r in sides.items()],
         layout=layout(x, y, 300),
     )
 
 
-def mean_words(reading: Reading, logged: bool) -> str:
+def _mean_words(reading: Reading, logged: bool) -> str:
     """The mean of a reading in the unit of the quantity."""
     if reading.mean is None:
         return "none"
     return f"{math.exp(reading.mean) if logged else reading.mean:.3g}"
 
 
-def rate_trace(arm: str, reading: Reading, look: Look, logged: bool) -> Trace:
+def _rate_trace(arm: str, reading: Reading, look: Look, logged: bool) -> Trace:
     """One arm: means as a line, lowest and highest seeds as whiskers."""
     points: list[tuple[float, float, float, float]] = []
     for rate, values in reading.by_rate.items():

@@ -31,7 +31,7 @@ def write(
 ) -> None:
     """Write all files into the folder, each in the place of the one before.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     checks, figures = folder / markdown.CHECKS, folder / markdown.FIGURES
@@ -43,15 +43,15 @@ def write(
             drawing = pictures.interval(finding)
             if drawing:
                 name = f"{verdict.claim.name}-{number}.svg"
-                replace(checks / name, str(drawing))
+                _replace(checks / name, str(drawing))
     drawn = {each.claim.name: pictures.drawn(each, tier, found) for each in verdicts}
     matplotlib_export.sheets(drawn.items(), figures)
-    replace(folder / PAGE, page.render(verdicts, tier, records, drawn))
-    replace(folder / TEXT, markdown.ledger(verdicts, tier, drawn))
-    replace(folder / PLAIN, text(verdicts, tier) + "\n")
+    _replace(folder / PAGE, page.render(verdicts, tier, records, drawn))
+    _replace(folder / TEXT, markdown.ledger(verdicts, tier, drawn))
+    _replace(folder / PLAIN, text(verdicts, tier) + "\n")
 
 
-def replace(path: Path, content: str) -> None:
+def _replace(path: Path, content: str) -> None:
     """Write a file in one step: interrupted, it leaves the old one whole."""
     partial = path.with_name(path.name + ".part")
     try:

@@ -26,14 +26,14 @@ from mementum.lab.claims.verdict import Finding, Outcome, Verdict
 from mementum.lab.records.run import strict
 from mementum.lab.report.ledger_rows import LedgerRow, LedgerRows
 
-FORMAT = 1
+_FORMAT = 1
 
 
 def plain(verdicts: Sequence[Verdict], tier: Tier) -> dict[str, Any]:
     """Return the ledger as nested dictionaries, lists, strings and finite numbers."""
-    claims = [of_verdict(verdict) for verdict in verdicts]
+    claims = [_of_verdict(verdict) for verdict in verdicts]
     found: dict[str, Any] = strict(
-        {"format": FORMAT, "tier": tier.value, "claims": claims}
+        {"format": _FORMAT, "tier": tier.value, "claims": claims}
     )
     return found
 
@@ -43,7 +43,7 @@ def text(verdicts: Sequence[Verdict], tier: Tier) -> str:
     return json.dumps(plain(verdicts, tier), indent=1, allow_nan=False)
 
 
-def of_verdict(verdict: Verdict) -> dict[str, Any]:
+def _of_verdict(verdict: Verdict) -> dict[str, Any]:
     """Return one claim."""
     claim = verdict.claim
     return {
@@ -54,11 +54,11 @@ def of_verdict(verdict: Verdict) -> dict[str, Any]:
         "note": claim.note,
         "verdict": verdict.outcome.value,
         "untestable": claim.untestable or None,
-        "checks": [of_finding(finding) for finding in verdict.findings],
+        "checks": [_of_finding(finding) for finding in verdict.findings],
     }
 
 
-def of_finding(finding: Finding) -> dict[str, Any]:
+def _of_finding(finding: Finding) -> dict[str, Any]:
     """Return one check."""
     check, interval = finding.check, finding.interval
     return {
@@ -90,7 +90,7 @@ PLAIN = "ledger.json"
 def read(folder: Path) -> LedgerRows:
     """Return the ledger of a folder.
 
-    Raises:
+    Errors:
         ClaimError: There is none, or it is written in another version of its form.
     """
     path = folder / PLAIN
@@ -106,10 +106,10 @@ def read(folder: Path) -> LedgerRows:
     except ValueError as error:
         raise ClaimError(f"{path} is broken ({error}). {again} anew.") from error
     try:
-        if (form := plain["format"]) != FORMAT:
+        if (form := plain["format"]) != _FORMAT:
             raise ClaimError(
                 f"{path} is written in format {form}, and this version reads format "
-                f"{FORMAT}. {again} anew."
+                f"{_FORMAT}. {again} anew."
             )
         entries = tuple(_row(each) for each in plain["claims"])
         return LedgerRows(page=folder / PAGE, tier=str(plain["tier"]), entries=entries)

@@ -16,10 +16,10 @@ FIGURES = "ledger-files/figures"
 
 def ledger(verdicts: Sequence[Verdict], tier: Tier, drawn: Drawn) -> str:
     """Return the whole ledger."""
-    return "\n".join(lines(verdicts, tier, drawn)) + "\n"
+    return "\n".join(_lines(verdicts, tier, drawn)) + "\n"
 
 
-def lines(verdicts: Sequence[Verdict], tier: Tier, drawn: Drawn) -> Iterator[str]:
+def _lines(verdicts: Sequence[Verdict], tier: Tier, drawn: Drawn) -> Iterator[str]:
     """Return the ledger line by line."""
     counted = ", ".join(f"{n} {each}" for each, n in words.tally(verdicts).items())
     yield from ("# Claims ledger", "", f"Tier {tier}: {counted}.", "")
@@ -30,18 +30,18 @@ def lines(verdicts: Sequence[Verdict], tier: Tier, drawn: Drawn) -> Iterator[str
     for each in verdicts:
         claim = each.claim
         cells = (claim.name, claim.paper, f"**{each.outcome}**", claim.sentence)
-        yield f"| {' | '.join(map(cell, cells))} |"
+        yield f"| {' | '.join(map(_cell, cells))} |"
     for each in verdicts:
-        yield from of_claim(each)
+        yield from _of_claim(each)
         if figures := drawn[each.claim.name]:
             about = " ".join(figure.description for figure in figures)
-            yield from ("", picture(about, f"{FIGURES}/{each.claim.name}.svg"))
+            yield from ("", _picture(about, f"{FIGURES}/{each.claim.name}.svg"))
     yield from ("", "## Methods")
     for paragraph in methods.paragraphs(verdicts, tier):
         yield from ("", paragraph)
 
 
-def of_claim(verdict: Verdict) -> Iterator[str]:
+def _of_claim(verdict: Verdict) -> Iterator[str]:
     """Return the part about one claim."""
     claim = verdict.claim
     yield from ("", f"## {claim.name} ({claim.paper}): {verdict.outcome}", "")
@@ -63,7 +63,7 @@ def of_claim(verdict: Verdict) -> Iterator[str]:
         cells = (
             f"{each.check.says} ({words.sides(each)})",
             f"**{each.answer}**",
-            picture(words.told(each), drawing) if each.interval is not None else "",
+            _picture(words.told(each), drawing) if each.interval is not None else "",
             words.difference(each),
             words.level(each) or "exact",
             words.wanted(each),
@@ -71,15 +71,15 @@ def of_claim(verdict: Verdict) -> Iterator[str]:
             f"{each.check.task}: {words.value(each)}",
             words.remarks(each),
         )
-        yield f"| {' | '.join(map(cell, cells))} |"
+        yield f"| {' | '.join(map(_cell, cells))} |"
 
 
-def picture(about: str, path: str) -> str:
+def _picture(about: str, path: str) -> str:
     """Return a picture with the words that stand for it."""
     words = about.replace("[", "\\[").replace("]", "\\]").replace("\n", " ")
     return f"![{words}]({path})"
 
 
-def cell(text: str) -> str:
+def _cell(text: str) -> str:
     """Return text that stays inside a cell of a table."""
     return text.replace("|", "\\|").replace("\n", " ")

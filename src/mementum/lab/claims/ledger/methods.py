@@ -8,7 +8,7 @@ from mementum.lab.claims.plan import Tier
 from mementum.lab.claims.verdict import ALPHA, Verdict
 from mementum.lab.report import number_words
 
-VERDICTS = (
+_VERDICTS = (
     "A check holds if the interval of its difference lies inside the region that was "
     "fixed before any run, fails if it lies outside, and is open otherwise. A claim is "
     "reproduced if all its checks hold, not reproduced if one fails, and inconclusive "
@@ -48,4 +48,4 @@ def paragraphs(verdicts: Sequence[Verdict], tier: Tier) -> list[str]:
         f"many trials. With k checks in a claim each has the level 1 - {ALPHA:g}/k, so "
         f"that together they cover with probability {level} or more."
     )
-    return [runs, tuning, intervals, VERDICTS]
+    return [runs, tuning, intervals, _VERDICTS]

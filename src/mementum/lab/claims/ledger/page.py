@@ -32,20 +32,20 @@ def render(
         verdicts=verdicts,
         figures=drawn,
         looks=[pictures.claim_looks(verdict) for verdict in verdicts],
-        arms=[described(verdict, tier) for verdict in verdicts],
+        arms=[_described(verdict, tier) for verdict in verdicts],
         interval=pictures.interval,
-        ledger=words,
+        words=words,
         tier=tier,
         tally=words.tally(verdicts),
-        troubles=troubles(records),
-        environments=environments(records),
+        troubles=_troubles(records),
+        environments=_environments(records),
         methods=methods.paragraphs(verdicts, tier),
         figures_json=embedded(every),
         plotly=Markup(get_plotlyjs()),  # noqa: S704, the library's own script
     )
 
 
-def described(verdict: Verdict, tier: Tier) -> list[dict[str, str]]:
+def _described(verdict: Verdict, tier: Tier) -> list[dict[str, str]]:
     """The arms of a claim with their hyperparameters, once for each task."""
     rows: dict[tuple[str, str], Settled] = {}
     for finding in verdict.findings:
@@ -64,7 +64,7 @@ def described(verdict: Verdict, tier: Tier) -> list[dict[str, str]]:
     ]
 
 
-def troubles(records: Sequence[RunRecord]) -> list[tuple[str, str, str, int, str]]:
+def _troubles(records: Sequence[RunRecord]) -> list[tuple[str, str, str, int, str]]:
     """Runs that diverged or failed: task, optimizer, kind, how many, and the error."""
     counted = Counter(
         (*r.spec.labels, r.status.value, r.error or "")
@@ -77,7 +77,7 @@ def troubles(records: Sequence[RunRecord]) -> list[tuple[str, str, str, int, str
     ]
 
 
-def environments(records: Sequence[RunRecord]) -> list[dict[str, str]]:
+def _environments(records: Sequence[RunRecord]) -> list[dict[str, str]]:
     """The distinct machines and versions that the runs come from."""
     found = {tuple(sorted(record.environment.items())) for record in records}
     return [dict(each) for each in sorted(found)]

@@ -24,7 +24,7 @@ ANSWERS = {
     Answer.MISSING: "…",
 }
 
-TONES = {
+_TONES = {
     Outcome.REPRODUCED: "better",
     Answer.HOLDS: "better",
     Outcome.NOT_REPRODUCED: "worse",
@@ -34,10 +34,10 @@ TONES = {
 
 def tone(found: Outcome | Answer) -> str:
     """The class of the page's style that shows what was found; empty for undecided."""
-    return TONES.get(found, "")
+    return _TONES.get(found, "")
 
 
-PROBED = {
+_PROBED = {
     "sharpness": "largest eigenvalue of the Hessian at a matched training loss",
     "adaptive": "adaptive sharpness at a matched training loss",
     "change": "relative change of the second moment in the last step",
@@ -46,7 +46,7 @@ PROBED = {
 """What the metric is once a word after the task's name has replaced it."""
 
 
-def change(difference: float, scale: str) -> str:
+def _change(difference: float, scale: str) -> str:
     """A difference: "-12.3 %" or "x12" on the log scale, "0.031" on the linear one."""
     if scale == "log":
         words = number_words.change_words(math.expm1(min(difference, 700.0)))
@@ -54,10 +54,10 @@ def change(difference: float, scale: str) -> str:
     return number_words.signed(difference, number_words.decimals([difference]))
 
 
-def one(difference: float, check: Check, digits: int = 3) -> str:
+def _one(difference: float, check: Check, digits: int = 3) -> str:
     """A difference from an arm, or the value itself where a level stands against it."""
     if check.level is None:
-        return change(difference, check.scale)
+        return _change(difference, check.scale)
     if check.scale == "log":
         return f"{check.level * math.exp(min(difference, 600.0)):.{digits}g}"
     return f"{check.level + difference:.{digits}g}"
@@ -67,13 +67,13 @@ def difference(finding: Finding) -> str:
     """What was found with its interval: "-12.3 % [-15.1 %, -9.4 %]"."""
     if finding.difference is None:
         return "no pair of finite values"
-    mean = one(finding.difference, finding.check)
+    mean = _one(finding.difference, finding.check)
     if finding.exact:
         return f"{mean} exactly"
     if finding.interval is None:
         return mean
-    low = one(finding.interval.low, finding.check)
-    high = one(finding.interval.high, finding.check)
+    low = _one(finding.interval.low, finding.check)
+    high = _one(finding.interval.high, finding.check)
     return f"{mean} [{low}, {high}]"
 
 
@@ -87,7 +87,7 @@ def level(finding: Finding) -> str:
 def wanted(finding: Finding) -> str:
     """What the check asks for: "below -1 %", "between -5 % and 5 %", "above 0.95"."""
     low, high = (
-        one(edge, finding.check, 6) if math.isfinite(edge) else ""
+        _one(edge, finding.check, 6) if math.isfinite(edge) else ""
         for edge in finding.region
     )
     if not low:
@@ -111,7 +111,7 @@ def value(finding: Finding) -> str:
     """What is read of a run: a metric, "training objective after 50 % of the steps"."""
     check = finding.check
     name = {
-        "validation": metric(check.task),
+        "validation": _metric(check.task),
         "train": "training objective",
         "rise": "largest rise of the training objective",
     }[check.value]
@@ -119,10 +119,10 @@ def value(finding: Finding) -> str:
     return name + when
 
 
-def metric(name: str) -> str:
+def _metric(name: str) -> str:
     """What the metric of a task is, under all that modifies it."""
     setting = parse(name)
-    return setting.task.metric if setting.probe is None else PROBED[setting.probe]
+    return setting.task.metric if setting.probe is None else _PROBED[setting.probe]
 
 
 def remarks(finding: Finding) -> str:
@@ -130,7 +130,7 @@ def remarks(finding: Finding) -> str:
     found = []
     check = finding.check
     if finding.answer is Answer.OPEN and finding.detectable is not None:
-        size = change(finding.detectable, check.scale)
+        size = _change(finding.detectable, check.scale)
         found.append(f"{size} beyond the edge would be found with probability 0.8")
     if finding.diverged:
         found.append(

@@ -20,7 +20,7 @@ from mementum.lab.statistics.grid import shown_score
 Frame: TypeAlias = dict[str, list[Any]]
 
 
-class RunRow(NamedTuple):
+class _RunRow(NamedTuple):
     """What decides a run and how it ended."""
 
     run: str
@@ -38,7 +38,7 @@ class RunRow(NamedTuple):
     error: str | None
 
 
-class CurveRow(NamedTuple):
+class _CurveRow(NamedTuple):
     """A point of a run's learning curve."""
 
     run: str
@@ -47,7 +47,7 @@ class CurveRow(NamedTuple):
     validation: float
 
 
-class VerdictRow(NamedTuple):
+class _VerdictRow(NamedTuple):
     """A verdict with its effect, as `mementum compare --json` gives it."""
 
     arm: str
@@ -73,7 +73,7 @@ class VerdictRow(NamedTuple):
     microseconds_per_step: float | None
 
 
-class ScoreRow(NamedTuple):
+class _ScoreRow(NamedTuple):
     """What a seed scored, at which rate, and when it reached the target."""
 
     arm: str
@@ -86,7 +86,7 @@ class ScoreRow(NamedTuple):
     steps_to_target: int | None
 
 
-class StandingRow(NamedTuple):
+class _StandingRow(NamedTuple):
     """How a contender does over all tasks."""
 
     contender: str
@@ -103,43 +103,43 @@ class StandingRow(NamedTuple):
     rank_tasks_like_these_high: float | None
 
 
-Row: TypeAlias = RunRow | CurveRow | VerdictRow | ScoreRow | StandingRow
-ROWS: dict[str, type[Row]] = {
-    "runs": RunRow,
-    "curves": CurveRow,
-    "verdicts": VerdictRow,
-    "scores": ScoreRow,
-    "standings": StandingRow,
+_Row: TypeAlias = _RunRow | _CurveRow | _VerdictRow | _ScoreRow | _StandingRow
+ROWS: dict[str, type[_Row]] = {
+    "runs": _RunRow,
+    "curves": _CurveRow,
+    "verdicts": _VerdictRow,
+    "scores": _ScoreRow,
+    "standings": _StandingRow,
 }
 
 
 def frames(analysis: Analysis, records: Sequence[RunRecord]) -> dict[str, Frame]:
     """Return every table."""
     arms = {"lr": analysis.tasks, **{arm.name: arm.tasks for arm in analysis.arms}}
-    rows: dict[str, Iterable[Row]] = {
-        "runs": map(run_row, records),
-        "curves": (row for record in records for row in curve_rows(record)),
+    rows: dict[str, Iterable[_Row]] = {
+        "runs": map(_run_row, records),
+        "curves": (row for record in records for row in _curve_rows(record)),
         "verdicts": (
-            r for arm, tasks in arms.items() for r in verdict_rows(arm, tasks)
+            r for arm, tasks in arms.items() for r in _verdict_rows(arm, tasks)
         ),
         "scores": (
-            row for arm, tasks in arms.items() for row in score_rows(arm, tasks)
+            row for arm, tasks in arms.items() for row in _score_rows(arm, tasks)
         ),
-        "standings": standing_rows(analysis),
+        "standings": _standing_rows(analysis),
     }
-    return {name: columns(ROWS[name], found) for name, found in rows.items()}
+    return {name: _columns(ROWS[name], found) for name, found in rows.items()}
 
 
-def columns(kind: type[Row], rows: Iterable[Row]) -> Frame:
+def _columns(kind: type[_Row], rows: Iterable[_Row]) -> Frame:
     """Return rows of a kind as columns; without a row they are empty."""
     kept = list(rows)
     return {name: [row[i] for row in kept] for i, name in enumerate(kind._fields)}
 
 
-def run_row(record: RunRecord) -> RunRow:
+def _run_row(record: RunRecord) -> _RunRow:
     """Return the row of a run."""
     spec = record.spec
-    return RunRow(
+    return _RunRow(
         run=spec.run_id,
         task=spec.task_label,
         contender=spec.contender_label,
@@ -156,21 +156,21 @@ def run_row(record: RunRecord) -> RunRow:
     )
 
 
-def curve_rows(record: RunRecord) -> Iterable[CurveRow]:
+def _curve_rows(record: RunRecord) -> Iterable[_CurveRow]:
     """Return the points of a run's learning curve."""
     curve = record.curve
     points = zip(curve.steps, curve.train, curve.validation, strict=True)
-    return (CurveRow(record.spec.run_id, *point) for point in points)
+    return (_CurveRow(record.spec.run_id, *point) for point in points)
 
 
-def verdict_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[VerdictRow]:
+def _verdict_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[_VerdictRow]:
     """Return the verdicts under one way of tuning."""
     for task in tasks:
         for result in task.results:
             numbers = of_contrast(result.contrast, task.scale)
             low, high = numbers["interval_95"] or (None, None)
             least, most = numbers["verdict_interval"] or (None, None)
-            yield VerdictRow(
+            yield _VerdictRow(
                 arm=arm,
                 task=task.name,
                 contender=result.contender,
@@ -195,7 +195,7 @@ def verdict_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[VerdictRow]:
             )
 
 
-def score_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[ScoreRow]:
+def _score_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[_ScoreRow]:
     """Return the scores of every seed under one way of tuning."""
     for task in tasks:
         for result in task.results:
@@ -203,7 +203,7 @@ def score_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[ScoreRow]:
             times = dict(zip(reach.seeds, reach.times, strict=True)) if reach else {}
             for scored in choice.scored:
                 finite = scored.value is not None and not scored.diverged
-                yield ScoreRow(
+                yield _ScoreRow(
                     arm=arm,
                     task=task.name,
                     contender=result.contender,
@@ -215,23 +215,23 @@ def score_rows(arm: str, tasks: Iterable[TaskResult]) -> Iterable[ScoreRow]:
                 )
 
 
-def standing_rows(analysis: Analysis) -> Iterable[StandingRow]:
+def _standing_rows(analysis: Analysis) -> Iterable[_StandingRow]:
     """Return the standings of all contenders."""
     for standing in analysis.across.standings:
-        yield StandingRow(
+        yield _StandingRow(
             standing.contender,
             standing.area,
-            *ends(of_estimate(standing.score)),
-            *ends(of_estimate(standing.rank)),
+            *_ends(of_estimate(standing.score)),
+            *_ends(of_estimate(standing.rank)),
         )
 
 
-Ends: TypeAlias = tuple[
+_Ends: TypeAlias = tuple[
     float | None, float | None, float | None, float | None, float | None
 ]
 
 
-def ends(estimate: dict[str, Any]) -> Ends:
+def _ends(estimate: dict[str, Any]) -> _Ends:
     """Return an estimate with the ends of its two intervals."""
     these, like = (estimate[name] or (None, None) for name in ("these", "like_these"))
     return estimate["value"], these[0], these[1], like[0], like[1]

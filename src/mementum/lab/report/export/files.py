@@ -1,5 +1,7 @@
 """The report's figures and tables as files beside its page."""
 
+from __future__ import annotations
+
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,21 +22,21 @@ def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
     Every figure is an SVG and a PNG, every table a Parquet and a CSV file. Returns the
     folder: `report-files` for `report.html`.
 
-    Raises:
+    Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
     folder = page.with_name(f"{page.stem}-files")
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     found = frames(analysis, records)
-    with tables(found) as base:
+    with _tables(found) as base:
         for form in sql.FORMATS:
             sql.export(base, folder / "tables", form, found)
     matplotlib_export.sheets(Drawn.of(analysis, records).sheets().items(), figures)
     return folder
 
 
-def tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
+def _tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
     """Return a database of the tables of a comparison; what is not a number is NULL."""
     base = segments.database()
     for name, frame in frames.items():

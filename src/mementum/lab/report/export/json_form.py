@@ -29,6 +29,8 @@ with `unit` "difference" they are in the metric's own unit. A number that does n
 is null.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from mementum.lab.statistics.task_result import Result, TaskResult
     from mementum.lab.statistics.verdicts import Contrast
 
-FORMAT = 2
-CONTRAST_KEYS = (
+_FORMAT = 2
+_CONTRAST_KEYS = (
     "effect",
     "interval_95",
     "verdict_interval",
@@ -58,10 +60,10 @@ CONTRAST_KEYS = (
 )
 
 
-def plain(analysis: "Analysis") -> dict[str, Any]:
+def plain(analysis: Analysis) -> dict[str, Any]:
     """The analysis as nested dictionaries, lists, strings, finite numbers and None."""
     return {
-        "format": FORMAT,
+        "format": _FORMAT,
         "reference": analysis.reference,
         "contenders": list(analysis.contenders),
         "screening": analysis.screening,
@@ -73,18 +75,18 @@ def plain(analysis: "Analysis") -> dict[str, Any]:
         "runs": {"planned": analysis.runs_planned, "done": analysis.runs_done},
         "versions": dict(analysis.versions),
         "environments": [dict(each) for each in analysis.environments],
-        "tasks": [of_task(task) for task in analysis.tasks],
+        "tasks": [_of_task(task) for task in analysis.tasks],
         "arms": [
-            {"name": arm.name, "tasks": [of_task(task) for task in arm.tasks]}
+            {"name": arm.name, "tasks": [_of_task(task) for task in arm.tasks]}
             for arm in analysis.arms
         ],
-        "across": of_across(analysis.across),
+        "across": _of_across(analysis.across),
         "controls": [asdict(control) for control in analysis.controls],
         "troubles": [asdict(trouble) for trouble in analysis.troubles],
     }
 
 
-def of_task(task: "TaskResult") -> dict[str, Any]:
+def _of_task(task: TaskResult) -> dict[str, Any]:
     """One task with its results."""
     return {
         "name": task.name,
@@ -101,11 +103,11 @@ def of_task(task: "TaskResult") -> dict[str, Any]:
         "target": task.target,
         "untrained": task.untrained,
         "best": task.best,
-        "results": [of_result(result, task) for result in task.results],
+        "results": [_of_result(result, task) for result in task.results],
     }
 
 
-def of_across(across: "Across") -> dict[str, Any]:
+def _of_across(across: Across) -> dict[str, Any]:
     """All tasks together."""
     return {
         "tasks": list(across.tasks),
@@ -127,7 +129,7 @@ def of_across(across: "Across") -> dict[str, Any]:
     }
 
 
-def of_estimate(estimate: "Estimate | None") -> dict[str, Any]:
+def of_estimate(estimate: Estimate | None) -> dict[str, Any]:
     """An estimate with its two intervals; every part null where there is none."""
     if estimate is None:
         return dict.fromkeys(("value", "these", "like_these"))
@@ -139,7 +141,7 @@ def of_estimate(estimate: "Estimate | None") -> dict[str, Any]:
     }
 
 
-def of_result(result: "Result", task: "TaskResult") -> dict[str, Any]:
+def _of_result(result: Result, task: TaskResult) -> dict[str, Any]:
     """One contender on one task."""
     choice, scale, reach = result.choice, task.scale, result.reach
     return {
@@ -179,15 +181,15 @@ def of_result(result: "Result", task: "TaskResult") -> dict[str, Any]:
     }
 
 
-def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
+def of_contrast(contrast: Contrast | None, scale: str) -> dict[str, Any]:
     """The comparison with the reference; every number null for the reference itself."""
     if contrast is None:
-        return dict.fromkeys(CONTRAST_KEYS)
+        return dict.fromkeys(_CONTRAST_KEYS)
     pairs, decisive = contrast.pairs, contrast.verdict_interval
     return {
         "effect": effect(contrast.mean, scale),
-        "interval_95": bounds(contrast.interval, scale),
-        "verdict_interval": bounds(decisive, scale),
+        "interval_95": _bounds(contrast.interval, scale),
+        "verdict_interval": _bounds(decisive, scale),
         "verdict_level": None if decisive is None else decisive.level,
         "p": contrast.p,
         "p_holm": contrast.p_holm,
@@ -205,7 +207,7 @@ def of_contrast(contrast: "Contrast | None", scale: str) -> dict[str, Any]:
     }
 
 
-def bounds(interval: "Interval | None", scale: str) -> list[float | None] | None:
+def _bounds(interval: Interval | None, scale: str) -> list[float | None] | None:
     """An interval as [low, high] in the unit of the effect."""
     if interval is None:
         return None

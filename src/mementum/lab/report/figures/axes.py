@@ -1,5 +1,7 @@
 """Axes of the figures: ranges and ticks that stay readable on logarithmic scales."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,11 +9,11 @@ from typing import Any
 from mementum.lab.report.figures.palette import MUTED, RULE
 
 Axis = dict[str, Any]
-FEW = 10
+_FEW = 10
 """Whole numbers that are labelled one by one."""
-LOSSES = (-99, -90, -75, -50, -30, -20, -10, -5, -2, -1, -0.5)
-GAINS = (0.5, 1, 2, 5, 10, 20, 30, 50, 100, 200, 400, 900, 1900, 4900, 9900, 99900)
-CHANGES = (*LOSSES, 0, *GAINS)
+_LOSSES = (-99, -90, -75, -50, -30, -20, -10, -5, -2, -1, -0.5)
+_GAINS = (0.5, 1, 2, 5, 10, 20, 30, 50, 100, 200, 400, 900, 1900, 4900, 9900, 99900)
+_CHANGES = (*_LOSSES, 0, *_GAINS)
 """Relative changes, in percent, that an axis of effects may be labelled with."""
 
 
@@ -41,7 +43,7 @@ def counts(title: str, first: int, last: int, room: float) -> Axis:
     """An axis of whole numbers; a few are all labelled."""
     beyond = 0.0 if first == 0 else room
     found = axis(title, range=[first - beyond, max(last, first + 1) + room])
-    if last - first < FEW:
+    if last - first < _FEW:
         ticks = list(range(first, last + 1))
         found |= {"tickvals": ticks, "ticktext": list(map(str, ticks))}
     return found
@@ -60,13 +62,13 @@ def logarithmic(title: str, low: float, high: float) -> Axis:
         raise ValueError(f"a logarithmic axis cannot begin at {low}")
     room = 0.04 * max(math.log10(high / low), 0.1)
     ends = [math.log10(low) - room, math.log10(high) + room]
-    ticks = log_ticks(10 ** ends[0], 10 ** ends[1])
+    ticks = _log_ticks(10 ** ends[0], 10 ** ends[1])
     return axis(
         title,
         type="log",
         range=ends,
         tickvals=ticks,
-        ticktext=[label(tick) for tick in ticks],
+        ticktext=[_label(tick) for tick in ticks],
     )
 
 
@@ -76,12 +78,12 @@ def linear(title: str, low: float, high: float) -> Axis:
     return axis(title, range=[low - room, high + room])
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between low and high, at most about seven."""
     decades = math.log10(high / low)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     if decades < 0.7:
-        return steps(low, high)
+        return _steps(low, high)
     if decades > 3:
         stride = math.ceil(decades / 6)
         found = [10.0**e for e in range(first, last + 1) if e % stride == 0]
@@ -91,7 +93,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in found if low <= tick <= high]
 
 
-def steps(low: float, high: float) -> list[float]:
+def _steps(low: float, high: float) -> list[float]:
     """Evenly spaced round numbers between low and high."""
     rough = (high - low) / 6
     unit = 10.0 ** math.floor(math.log10(rough))
@@ -100,7 +102,7 @@ def steps(low: float, high: float) -> list[float]:
     return [i * width for i in count]
 
 
-def label(tick: float) -> str:
+def _label(tick: float) -> str:
     """A tick's number, short: 0.05, 20, 1e-5."""
     if 1e-4 < tick < 1e5:
         return f"{tick:.4g}" if tick < 1000 else f"{tick:,.0f}"
@@ -112,19 +114,19 @@ def relative(title: str, low: float, high: float) -> Axis:
     """An axis of log ratios over [low, high], labelled in percent."""
     room = 0.06 * (high - low)
     low, high = low - room, high + room
-    kept = spread(
-        [c for c in CHANGES if low <= math.log1p(c / 100) <= high], high - low
+    kept = _spread(
+        [c for c in _CHANGES if low <= math.log1p(c / 100) <= high], high - low
     )
     return axis(
         title,
         range=[low, high],
         tickvals=[math.log1p(change / 100) for change in kept],
-        ticktext=[percent_label(change) for change in kept],
+        ticktext=[_percent_label(change) for change in kept],
         tickangle=0,
     )
 
 
-def spread(changes: Sequence[float], width: float) -> list[float]:
+def _spread(changes: Sequence[float], width: float) -> list[float]:
     """Percentages far enough apart to be read, zero first of all."""
     kept: list[float] = []
     for change in sorted(changes, key=lambda c: (c != 0, -abs(math.log1p(c / 100)))):
@@ -134,7 +136,7 @@ def spread(changes: Sequence[float], width: float) -> list[float]:
     return sorted(kept)
 
 
-def percent_label(change: float) -> str:
+def _percent_label(change: float) -> str:
     """A percentage with its sign: "+5" or "0"; times beyond +1,000 %: "x20"."""
     if change == 0:
         return "0"

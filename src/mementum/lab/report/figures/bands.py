@@ -1,5 +1,7 @@
 """Learning curves over seeds: median and range, at the chosen learning rates."""
 
+from __future__ import annotations
+
 import math
 import statistics
 from collections.abc import Iterable, Sequence

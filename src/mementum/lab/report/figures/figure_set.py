@@ -1,5 +1,7 @@
 """Which figures a page has: every task's effects, curves and learning rates."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -43,18 +45,18 @@ class Drawn:
         return [figure for kind in self.sheets().values() for figure in kind]
 
     @classmethod
-    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> "Drawn":
+    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> Drawn:
         """Draw everything there is to draw."""
         style = looks(analysis.contenders, analysis.reference, analysis.matched)
         numbered = list(enumerate(analysis.tasks))
         forests = [[task_figures.forest(f"forest-{i}", task)] for i, task in numbered]
         return cls(
-            forests=tuple(map(present, forests)),
+            forests=tuple(map(_present, forests)),
             curves=tuple(
-                present(curves_of(i, task, analysis, records)) for i, task in numbered
+                _present(_curves_of(i, task, analysis, records)) for i, task in numbered
             ),
             sensitivities=tuple(
-                present(sensitivities_of(i, task, analysis)) for i, task in numbered
+                _present(_sensitivities_of(i, task, analysis)) for i, task in numbered
             ),
             budgets=tuple(tuple(budgets(i, analysis, style)) for i, _ in numbered),
             arrivals=tuple(tuple(arrivals(i, analysis, style)) for i, _ in numbered),
@@ -62,12 +64,12 @@ class Drawn:
         )
 
 
-def present(found: Iterable[Figure | None]) -> tuple[Figure, ...]:
+def _present(found: Iterable[Figure | None]) -> tuple[Figure, ...]:
     """The figures that have something to show."""
     return tuple(figure for figure in found if figure is not None)
 
 
-def curves_of(
+def _curves_of(
     number: int, task: TaskResult, analysis: Analysis, records: Sequence[RunRecord]
 ) -> list[Figure | None]:
     """Training objective and metric of a task, at most eight contenders a panel."""
@@ -97,7 +99,7 @@ def curves_of(
     return found
 
 
-def sensitivities_of(
+def _sensitivities_of(
     number: int, task: TaskResult, analysis: Analysis
 ) -> list[Figure | None]:
     """Score against learning rate, in panels of at most eight contenders."""

@@ -1,5 +1,7 @@
 """Figures of one line a contender: budgets, times to a target, profiles."""
 
+from __future__ import annotations
+
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +16,15 @@ from mementum.lab.statistics.grid import shown_score
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class _Line:
     """One contender's line; a stepped one keeps its value until the next point."""
 
     xs: Sequence[float]
     ys: Sequence[float]
 
 
-def lines(
-    found: Mapping[str, Line], looks: Looks, *, stepped: bool, hover: str
+def _lines(
+    found: Mapping[str, _Line], looks: Looks, *, stepped: bool, hover: str
 ) -> list[dict[str, Any]]:
     """The traces of these lines, in their order."""
     return [
@@ -53,7 +55,7 @@ def lines(
 def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
     """Expected score against the number of settings tuned over, in panels."""
     task = analysis.tasks[number]
-    curves = {result.contender: bought(task, result) for result in task.results}
+    curves = {result.contender: _bought(task, result) for result in task.results}
     found = []
     for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
         own = {name: curves[name] for name in names if curves[name].ys}
@@ -76,7 +78,7 @@ def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
                 title=f"expected {task.metric}, against settings tried",
                 description=f"{task.name}: expected score from one setting to all "
                 f"settings tried. {ends}.",
-                data=lines(own, looks, stepped=False, hover=hover),
+                data=_lines(own, looks, stepped=False, hover=hover),
                 layout=layout(x, y, 280),
                 subject=task.name,
             )
@@ -84,14 +86,14 @@ def budgets(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
     return found
 
 
-def bought(task: TaskResult, result: Result) -> Line:
+def _bought(task: TaskResult, result: Result) -> _Line:
     """The expected score after each number of settings tried, where there is one."""
     ys = [
         score
         for value in task.budget(result)
         if (score := shown_score(value, task.scale)) is not None
     ]
-    return Line(xs=range(1, 1 + len(ys)), ys=ys)
+    return _Line(xs=range(1, 1 + len(ys)), ys=ys)
 
 
 def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
@@ -102,7 +104,7 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
     found = []
     for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
         own = {
-            result.contender: Line(xs=xs, ys=ys)
+            result.contender: _Line(xs=xs, ys=ys)
             for name in names
             if (result := task.result(name)) and result.reach and result.reach.times
             for xs, ys in [result.reach.curve()]
@@ -116,8 +118,8 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
             Figure(
                 name=f"arrival-{number}-{part}",
                 title="runs that have reached the target, against steps",
-                description=f"{task.name}: {reached_words(task, list(own))}.",
-                data=lines(own, looks, stepped=True, hover=hover),
+                description=f"{task.name}: {_reached_words(task, list(own))}.",
+                data=_lines(own, looks, stepped=True, hover=hover),
                 layout=layout(x, y, 260),
                 subject=task.name,
             )
@@ -125,7 +127,7 @@ def arrivals(number: int, analysis: Analysis, looks: Looks) -> list[Figure]:
     return found
 
 
-def reached_words(task: TaskResult, names: Sequence[str]) -> str:
+def _reached_words(task: TaskResult, names: Sequence[str]) -> str:
     """How many runs of each contender reached the target."""
     found = []
     for name in names:
@@ -143,7 +145,7 @@ def profiles(analysis: Analysis, looks: Looks) -> list[Figure]:
     found = []
     for part, names in enumerate(panels(analysis.contenders, analysis.reference)):
         own = {
-            name: Line(xs=across.ratios, ys=curves[name].profile)
+            name: _Line(xs=across.ratios, ys=curves[name].profile)
             for name in names
             if name in curves
         }
@@ -157,7 +159,7 @@ def profiles(analysis: Analysis, looks: Looks) -> list[Figure]:
                 name=f"profile-{part}",
                 title="tasks solved, against multiple of the fastest time",
                 description=f"Performance profiles. Mean up to 4 times: {areas}.",
-                data=lines(
+                data=_lines(
                     own, looks, stepped=True, hover="within %{x:.2f} times: %{y:.0%}"
                 ),
                 layout=layout(x, y, 300),

@@ -4,6 +4,8 @@ They are drawn from the same plain data as the figures of the page, so the two c
 differ in what they show. All figures of a kind stand on one sheet.
 """
 
+from __future__ import annotations
+
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -19,13 +21,13 @@ from matplotlib.patches import Rectangle
 from mementum.lab.report.figures.palette import MUTED
 from mementum.lab.report.figures.task_figures import Figure, Trace
 
-COLUMNS = 2
-PIXELS = 96
+_COLUMNS = 2
+_PIXELS = 96
 """Pixels of the page to an inch."""
-LETTERS = 56
+_LETTERS = 56
 """The length of a title's line."""
-WIDTH, ROW = 4.6, 0.2
-LEFT, RIGHT, BELOW, ABOVE = 1.2, 0.15, 0.55, 0.55
+_WIDTH, _ROW = 4.6, 0.2
+_LEFT, _RIGHT, _BELOW, _ABOVE = 1.2, 0.15, 0.55, 0.55
 """Inches of a panel, of a line of the legend, and around a panel."""
 MARKERS = {
     "circle": "o",
@@ -42,7 +44,7 @@ MARKERS = {
     "pentagon": "p",
     "x-thin-open": "x",
 }
-STYLE: Any = {
+_STYLE: Any = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,36 +56,36 @@ STYLE: Any = {
 
 def write(name: str, figures: Sequence[Figure], folder: Path) -> None:
     """Draw these figures on a sheet and write it as SVG and as PNG."""
-    with mpl.rc_context(STYLE):
-        sheet = draw(figures)
+    with mpl.rc_context(_STYLE):
+        sheet = _draw(figures)
         sheet.savefig(folder / f"{name}.svg", metadata={"Date": None})
         sheet.savefig(folder / f"{name}.png", dpi=150)
 
 
-def draw(figures: Sequence[Figure]) -> Sheet:
+def _draw(figures: Sequence[Figure]) -> Sheet:
     """A sheet with a panel for each figure and a legend for all."""
-    columns = min(COLUMNS, len(figures))
+    columns = min(_COLUMNS, len(figures))
     rows = math.ceil(len(figures) / columns)
-    panel = max(figure.layout["height"] for figure in figures) / PIXELS
-    named = {meta for f in figures for t in f.data if (meta := legend(t)) is not None}
-    top = ROW * math.ceil(len(named) / (2 * columns)) + 0.1
-    width, height = WIDTH * columns, panel * rows + top
+    panel = max(figure.layout["height"] for figure in figures) / _PIXELS
+    named = {meta for f in figures for t in f.data if (meta := _legend(t)) is not None}
+    top = _ROW * math.ceil(len(named) / (2 * columns)) + 0.1
+    width, height = _WIDTH * columns, panel * rows + top
     sheet = Sheet(figsize=(width, height))
     FigureCanvasAgg(sheet)
     # Margins are set by hand: a layout that measures its texts takes many times longer.
     places = sheet.add_gridspec(
         rows,
         columns,
-        left=LEFT / width,
-        right=1 - RIGHT / width,
-        bottom=BELOW / height,
-        top=1 - (top + ABOVE) / height,
-        wspace=(LEFT + RIGHT) / (WIDTH - LEFT - RIGHT),
-        hspace=(BELOW + ABOVE) / (panel - BELOW - ABOVE),
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        bottom=_BELOW / height,
+        top=1 - (top + _ABOVE) / height,
+        wspace=(_LEFT + _RIGHT) / (_WIDTH - _LEFT - _RIGHT),
+        hspace=(_BELOW + _ABOVE) / (panel - _BELOW - _ABOVE),
     )
     handles: dict[str, Any] = {}
     for place, figure in enumerate(figures):
-        handles |= fill(sheet.add_subplot(places[divmod(place, columns)]), figure)
+        handles |= _fill(sheet.add_subplot(places[divmod(place, columns)]), figure)
     if handles:
         sheet.legend(
             handles.values(),
@@ -96,35 +98,35 @@ def draw(figures: Sequence[Figure]) -> Sheet:
     return sheet
 
 
-def legend(trace: Trace) -> str | None:
+def _legend(trace: Trace) -> str | None:
     """What the legend calls a trace; None where it stands in no legend."""
     return str(trace["meta"]) if "name" in trace and "lines" in trace["mode"] else None
 
 
-def fill(panel: Axes, figure: Figure) -> dict[str, Any]:
+def _fill(panel: Axes, figure: Figure) -> dict[str, Any]:
     """Draw one figure; return a handle for each named trace."""
     layout = figure.layout
-    words = [figure.subject, *textwrap.wrap(figure.title, LETTERS)]
-    panel.set_title(literal("\n".join(filter(None, words))), fontsize=8)
-    frame(panel, layout["xaxis"], "x")
-    frame(panel, layout["yaxis"], "y")
+    words = [figure.subject, *textwrap.wrap(figure.title, _LETTERS)]
+    panel.set_title(_literal("\n".join(filter(None, words))), fontsize=8)
+    _frame(panel, layout["xaxis"], "x")
+    _frame(panel, layout["yaxis"], "y")
     for shape in layout.get("shapes", ()):
-        stripe(panel, shape)
+        _stripe(panel, shape)
     handles = {}
     for trace in figure.data:
-        handle = plot(panel, trace)
-        called = legend(trace)
+        handle = _plot(panel, trace)
+        called = _legend(trace)
         if called is not None and handle is not None:
-            handles[literal(called)] = handle
+            handles[_literal(called)] = handle
     return handles
 
 
-def literal(text: str) -> str:
+def _literal(text: str) -> str:
     """Text in which no dollar sign starts a formula."""
     return text.replace("$", r"\$")
 
 
-def frame(panel: Axes, axis: dict[str, Any], side: str) -> None:
+def _frame(panel: Axes, axis: dict[str, Any], side: str) -> None:
     """Scale, range, ticks and title of an axis."""
     logged = axis.get("type") == "log"
     getattr(panel, f"set_{side}scale")("log" if logged else "linear")
@@ -133,22 +135,22 @@ def frame(panel: Axes, axis: dict[str, Any], side: str) -> None:
         ends = (10**low, 10**high) if logged else (low, high)
         getattr(panel, f"set_{side}lim")(*ends)
     if "tickvals" in axis:
-        words = [plain(text) for text in axis["ticktext"]]
+        words = [_plain(text) for text in axis["ticktext"]]
         getattr(panel, f"set_{side}ticks")(axis["tickvals"], words)
         getattr(panel, f"{side}axis").set_minor_locator(mpl.ticker.NullLocator())
-    getattr(panel, f"set_{side}label")(literal(axis["title"]["text"]))
+    getattr(panel, f"set_{side}label")(_literal(axis["title"]["text"]))
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """A label without its few tags."""
     for tag, ours in (("<b>", ""), ("</b>", ""), ("<br>", "\n")):
         text = text.replace(tag, ours)
     for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         text = text.replace(entity, character)
-    return literal(text)
+    return _literal(text)
 
 
-def stripe(panel: Axes, shape: dict[str, Any]) -> None:
+def _stripe(panel: Axes, shape: dict[str, Any]) -> None:
     """A vertical stripe behind everything, or a line."""
     low, high = shape["x0"], shape["x1"]
     if high > low:
@@ -166,10 +168,10 @@ def stripe(panel: Axes, shape: dict[str, Any]) -> None:
         panel.axvline(low, color=MUTED, linewidth=0.8)
 
 
-def plot(panel: Axes, trace: Trace) -> Any:
+def _plot(panel: Axes, trace: Trace) -> Any:
     """One trace: a filled band, a line, marks, or a line with marks."""
     if trace.get("fill") == "toself":
-        colour = rgba(trace["fillcolor"])
+        colour = _rgba(trace["fillcolor"])
         panel.fill(trace["x"], trace["y"], color=colour, linewidth=0)
         return None
     if trace.get("yaxis") == "y2":
@@ -185,12 +187,12 @@ def plot(panel: Axes, trace: Trace) -> Any:
             trace["y"],
             color=line["color"],
             linewidth=min(line["width"], 4),
-            linestyle=dashes(line.get("dash", "solid")),
+            linestyle=_dashes(line.get("dash", "solid")),
             drawstyle="steps-post" if line.get("shape") == "hv" else "default",
             solid_capstyle="butt",
         )
     if "markers" in trace["mode"]:
-        marks(panel, trace)
+        _marks(panel, trace)
     if "error_y" in trace:
         bars = trace["error_y"]
         panel.errorbar(
@@ -204,11 +206,11 @@ def plot(panel: Axes, trace: Trace) -> Any:
     return handle
 
 
-def marks(panel: Axes, trace: Trace) -> None:
+def _marks(panel: Axes, trace: Trace) -> None:
     """The marks of a trace, each with its own size and filling."""
     marker, count = trace["marker"], len(trace["x"])
-    sizes = each(marker["size"], count)
-    fills = each(marker["color"], count)
+    sizes = _each(marker["size"], count)
+    fills = _each(marker["color"], count)
     edge = marker.get("line", {}).get("color")
     panel.scatter(
         trace["x"],
@@ -221,18 +223,18 @@ def marks(panel: Axes, trace: Trace) -> None:
     )
 
 
-def each(value: Any, count: int) -> list[Any]:
+def _each(value: Any, count: int) -> list[Any]:
     """A value for each of so many marks."""
     return value if isinstance(value, list) else [value] * count
 
 
-def rgba(colour: str) -> tuple[float, ...]:
+def _rgba(colour: str) -> tuple[float, ...]:
     """The colour of a `rgba(red,green,blue,alpha)` string."""
     red, green, blue, alpha = map(float, colour.strip("rgba()").split(","))
     return (red / 255, green / 255, blue / 255, alpha)
 
 
-def dashes(dash: str) -> Any:
+def _dashes(dash: str) -> Any:
     """A Plotly dash as a Matplotlib line style."""
     named = {"solid": "-", "dot": ":", "dashdot": "-."}
     if dash in named:

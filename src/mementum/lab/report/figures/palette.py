@@ -5,6 +5,8 @@ readers, with grey in the place of their yellow, which is too pale for lines on 
 Dash and symbol change with the colour.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +17,7 @@ RULE = "#d9dbe0"
 BETTER = "#0072B2"
 WORSE = "#D55E00"
 
-SERIES_PER_PANEL = 8
+_SERIES_PER_PANEL = 8
 
 
 class Look(NamedTuple):
@@ -33,8 +35,8 @@ class Look(NamedTuple):
         )
 
 
-REFERENCE = Look(INK, "9px,4px", "circle")
-OTHERS = (
+_REFERENCE = Look(INK, "9px,4px", "circle")
+_OTHERS = (
     Look("#E69F00", "solid", "square"),
     Look("#56B4E9", "solid", "diamond"),
     Look("#009E73", "6px,3px", "triangle-up"),
@@ -43,13 +45,13 @@ OTHERS = (
     Look("#0072B2", "dashdot", "x"),
     Look("#8A8A8A", "dot", "star"),
 )
-AGAIN = (
+_AGAIN = (
     ("2px,2px", "triangle-left"),
     ("14px,4px", "triangle-right"),
 )
 """Dashes and symbols with which the colours come again where there are not enough."""
-MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
-MATCHED_SYMBOLS = ("hexagon", "pentagon")
+_MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
+_MATCHED_SYMBOLS = ("hexagon", "pentagon")
 
 
 def looks(
@@ -64,29 +66,29 @@ def looks(
     rivals = [name for name in contenders if name != reference]
     plain = [name for name in rivals if name not in originals]
     found = {
-        reference: REFERENCE,
-        **{name: look(i) for i, name in enumerate(plain)},
+        reference: _REFERENCE,
+        **{name: _look(i) for i, name in enumerate(plain)},
     }
     for i, name in enumerate(each for each in rivals if each in originals):
-        original = found.get(originals[name], look(i))
-        symbol = MATCHED_SYMBOLS[i % len(MATCHED_SYMBOLS)]
-        found[name] = Look(original.colour, MATCHED_DASH, symbol)
+        original = found.get(originals[name], _look(i))
+        symbol = _MATCHED_SYMBOLS[i % len(_MATCHED_SYMBOLS)]
+        found[name] = Look(original.colour, _MATCHED_DASH, symbol)
     return found
 
 
-def look(place: int) -> Look:
+def _look(place: int) -> Look:
     """The look of the rival at this place."""
-    turn, place = divmod(place, len(OTHERS))
+    turn, place = divmod(place, len(_OTHERS))
     if turn == 0:
-        return OTHERS[place]
-    dash, symbol = AGAIN[(turn - 1) % len(AGAIN)]
-    return Look(OTHERS[place].colour, dash, symbol)
+        return _OTHERS[place]
+    dash, symbol = _AGAIN[(turn - 1) % len(_AGAIN)]
+    return Look(_OTHERS[place].colour, dash, symbol)
 
 
 def panels(contenders: Sequence[str], reference: str) -> list[tuple[str, ...]]:
     """Contenders in even groups of at most eight, the reference in each of them."""
     rivals = [name for name in contenders if name != reference]
-    groups = math.ceil(len(rivals) / (SERIES_PER_PANEL - 1)) or 1
+    groups = math.ceil(len(rivals) / (_SERIES_PER_PANEL - 1)) or 1
     size = math.ceil(len(rivals) / groups) or 1
     parts = [rivals[i : i + size] for i in range(0, len(rivals), size)] or [[]]
     kept = (reference,) if reference in contenders else ()

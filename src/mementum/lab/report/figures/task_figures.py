@@ -1,5 +1,7 @@
 """The figures of the page, as plain dictionaries that Plotly draws."""
 
+from __future__ import annotations
+
 import html
 import math
 from collections.abc import Mapping, Sequence
@@ -14,12 +16,12 @@ from mementum.lab.statistics import Contrast, Result, Sensitivity, TaskResult, V
 
 Looks = Mapping[str, Look]
 Trace = dict[str, Any]
-MARKS = {
+_MARKS = {
     Verdict.BETTER: (BETTER, "circle"),
     Verdict.WORSE: (WORSE, "square"),
     Verdict.EQUIVALENT: (INK, "diamond"),
 }
-OPEN = (MUTED, "circle-open")
+_OPEN = (MUTED, "circle-open")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def curves(
         high = max(min(high, start + (start - low) / 2), low)
     logged = low > 0 and high > 2 * low
     y = (axes.logarithmic if logged else axes.linear)("", low, high)
-    traces = [trace for each in bands for trace in band(each, looks[each.contender])]
+    traces = [trace for each in bands for trace in _band(each, looks[each.contender])]
     ends = ", ".join(
         f"{b.contender} {number_words.score_words(b.median[-1])}" for b in bands
     )
@@ -92,14 +94,14 @@ def curves(
     )
 
 
-def band(each: Band, look: Look) -> list[Trace]:
+def _band(each: Band, look: Look) -> list[Trace]:
     """The range as a closed shape, and the median as a line over it."""
     common = {"meta": each.contender, "type": "scatter", "x": list(each.steps)}
     there_and_back = {
         "x": [*each.steps, *reversed(each.steps)],
         "y": [*each.high, *reversed(each.low)],
         "fill": "toself",
-        "fillcolor": faint(look.colour),
+        "fillcolor": _faint(look.colour),
         "line": {"width": 0},
         "mode": "lines",
         "hoverinfo": "skip",
@@ -115,7 +117,7 @@ def band(each: Band, look: Look) -> list[Trace]:
     return [*shapes, common | line]
 
 
-def faint(colour: str) -> str:
+def _faint(colour: str) -> str:
     """The colour at a tenth of its strength."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.1)"
@@ -146,13 +148,13 @@ def sensitivity(
         name=name,
         title=f"{task.metric}, against learning rate",
         description=f"{task.name}: score against learning rate. Chosen: {best}.",
-        data=[t for r in results for t in sensitivity_traces(r, looks[r.contender])],
+        data=[t for r in results for t in _sensitivity_traces(r, looks[r.contender])],
         layout=frame,
         subject=task.name,
     )
 
 
-def sensitivity_traces(result: Result, look: Look) -> list[Trace]:
+def _sensitivity_traces(result: Result, look: Look) -> list[Trace]:
     """Means with ranges, and a cross where runs diverged."""
     finite = [p for p in result.sensitivity if p.mean is not None]
     diverged = [p for p in result.sensitivity if p.diverged]
@@ -165,7 +167,7 @@ def sensitivity_traces(result: Result, look: Look) -> list[Trace]:
     line = {
         "x": [p.lr for p in finite],
         "y": [p.mean for p in finite],
-        "error_y": whiskers(finite, look),
+        "error_y": _whiskers(finite, look),
         "mode": "lines+markers",
         "line": {"color": look.colour, "dash": look.dash, "width": 1.5},
         "marker": {
@@ -188,7 +190,7 @@ def sensitivity_traces(result: Result, look: Look) -> list[Trace]:
     return [common | line] + ([common | crosses] if diverged else [])
 
 
-def whiskers(points: Sequence[Sensitivity], look: Look) -> dict[str, Any]:
+def _whiskers(points: Sequence[Sensitivity], look: Look) -> dict[str, Any]:
     """Error bars from the lowest to the highest seed."""
     return {
         "type": "data",
@@ -212,7 +214,7 @@ def forest(name: str, task: TaskResult) -> Figure | None:
         return None
     margin = task.margin_on_scale
     # The wider verdict interval may run off the panel; means and 95 % intervals do not.
-    held = [bound for _, c in shown for bound in (c.mean or 0.0, *plain_bounds(c))]
+    held = [bound for _, c in shown for bound in (c.mean or 0.0, *_plain_bounds(c))]
     low, high = min([-2 * margin, *held]), max([2 * margin, *held])
     unit = "effect, %" if task.scale == "log" else "effect"
     title = f"better \N{LEFTWARDS ARROW} {unit} \N{RIGHTWARDS ARROW} worse"
@@ -222,8 +224,8 @@ def forest(name: str, task: TaskResult) -> Figure | None:
     y |= {"range": [-0.6, len(rows) - 0.4], "ticks": "", "showline": False}
     frame = layout(x, y, 90 + 42 * len(rows))
     frame["shapes"] = [
-        shade(-margin, margin, "rgba(90,96,110,0.12)"),
-        shade(0, 0, MUTED),
+        _shade(-margin, margin, "rgba(90,96,110,0.12)"),
+        _shade(0, 0, MUTED),
     ]
     effects = "; ".join(
         f"{r.contender} {r.verdict}, {number_words.effect_words(c, task)}"
@@ -233,19 +235,19 @@ def forest(name: str, task: TaskResult) -> Figure | None:
         name=name,
         title="effect, with its intervals",
         description=f"{task.name}: effects on {task.metric}. {effects}.",
-        data=[t for i, (r, c) in enumerate(shown) for t in effect(i, r, c, task)],
+        data=[t for i, (r, c) in enumerate(shown) for t in _effect(i, r, c, task)],
         layout=frame,
         subject=task.name,
     )
 
 
-def plain_bounds(contrast: Contrast) -> tuple[float, ...]:
+def _plain_bounds(contrast: Contrast) -> tuple[float, ...]:
     """The ends of the 95 % interval, if there is one."""
     interval = contrast.interval
     return () if interval is None else (interval.low, interval.high)
 
 
-def shade(low: float, high: float, colour: str) -> dict[str, Any]:
+def _shade(low: float, high: float, colour: str) -> dict[str, Any]:
     """A vertical stripe behind the effects; a line where its sides meet."""
     line = {"color": colour, "width": 0 if high > low else 1}
     return {
@@ -261,11 +263,11 @@ def shade(low: float, high: float, colour: str) -> dict[str, Any]:
     }
 
 
-def effect(
+def _effect(
     row: int, result: Result, contrast: Contrast, task: TaskResult
 ) -> list[Trace]:
     """A thin verdict interval, a thick 95 % interval and the mean."""
-    colour, symbol = MARKS.get(result.verdict, OPEN)
+    colour, symbol = _MARKS.get(result.verdict, _OPEN)
     words = f"{result.contender}: {number_words.effect_words(contrast, task)}"
     bars = [
         {

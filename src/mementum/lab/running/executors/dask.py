@@ -25,16 +25,16 @@ from mementum.lab.running.executors.worker import (
 
 ATTEMPTS = 3
 """How often a run is submitted when Dask gives it up for the workers that died."""
-AHEAD = 2
+_AHEAD = 2
 """Runs submitted for each thread of the cluster, so that no worker waits for one."""
-LEAST = 16
+_LEAST = 16
 """Runs submitted at least, so that a cluster that grows by demand sees some."""
 PATIENCE = 10.0
 """Seconds to wait for the scheduler's answer."""
-PAUSE = 1.0
+_PAUSE = 1.0
 """Seconds after which a quiet cluster is asked whether it has grown."""
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class DaskExecutor:
@@ -55,7 +55,7 @@ class DaskExecutor:
         self.address = address
         self.execute = execute
         self.software = software
-        with connected(address) as client:
+        with _connected(address) as client:
             self.workers = max(1, len(client.nthreads()))
             """Workers of the cluster when it was asked first."""
 
@@ -66,8 +66,8 @@ class DaskExecutor:
         and it is submitted three times in all; then its record is a failed one. Closing
         the iterator withdraws the runs: those under way end unheard.
         """
-        with connected(self.address) as client:
-            sweep = Sweep(client, self, specs)
+        with _connected(self.address) as client:
+            sweep = _Sweep(client, self, specs)
             while sweep.unfinished():
                 try:
                     sweep.submit()
@@ -75,7 +75,7 @@ class DaskExecutor:
                 except ExecutorError:
                     raise
                 except Exception as error:
-                    if client.status == "running" and not is_loss(error):
+                    if client.status == "running" and not _is_loss(error):
                         raise
                     raise ExecutorError(
                         f"the Dask scheduler at {self.address} is gone. Every run "
@@ -86,7 +86,7 @@ class DaskExecutor:
                     yield record
 
 
-class Sweep:
+class _Sweep:
     """The runs that wait, those at the cluster, and the workers that are left out."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Sweep:
         """Submit as many runs as keep the cluster busy."""
         workers = self.client.nthreads()
         welcome = [worker for worker in workers if worker not in self.refused]
-        room = max(LEAST, AHEAD * sum(workers.values())) - len(self.away)
+        room = max(_LEAST, _AHEAD * sum(workers.values())) - len(self.away)
         for _ in range(min(room, len(self.waiting))):
             spec = self.waiting.popleft()
             self.submitted[spec.run_id] += 1
@@ -132,7 +132,7 @@ class Sweep:
     def collect(self) -> RunRecord | None:
         """Wait a while for a run to end; return its record, if it has one."""
         try:
-            future = self.ended.get(timeout=PAUSE)
+            future = self.ended.get(timeout=_PAUSE)
         except Empty:
             return None
         _, spec = self.away[future.key]
@@ -145,7 +145,7 @@ class Sweep:
         except KilledWorker:
             answer = None
         except Exception as error:
-            if is_loss(error):
+            if _is_loss(error):
                 raise
             raise ExecutorError(
                 f"a worker cannot carry out runs ({type(error).__name__}: {error}). "
@@ -181,7 +181,7 @@ class Sweep:
         )
         complaint = f"worker {refusal.worker} is left out: {words}"
         if refusal.worker not in self.refused:
-            log.warning("mementum: %s.", complaint)
+            _log.warning("mementum: %s.", complaint)
         self.refused.add(refusal.worker)
         self.waiting.appendleft(spec)
         if not set(self.client.nthreads()) - self.refused:
@@ -191,13 +191,13 @@ class Sweep:
             )
 
 
-def is_loss(error: BaseException) -> bool:
+def _is_loss(error: BaseException) -> bool:
     """Return whether the error says that the connection to the scheduler is lost."""
     return isinstance(error, OSError | CancelledError)
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Client]:
+def _connected(address: str) -> Iterator[Client]:
     """Hold a connection to the scheduler, or raise ``ExecutorError``.
 
     What Dask itself logs meanwhile is not shown: what matters becomes an error here.
@@ -207,14 +207,14 @@ def connected(address: str) -> Iterator[Client]:
     try:
         for each in levels:
             each.setLevel(logging.CRITICAL)
-        with client_of(address) as client:
+        with _client_of(address) as client:
             yield client
     finally:
         for each, level in levels.items():
             each.setLevel(level)
 
 
-def client_of(address: str) -> Client:
+def _client_of(address: str) -> Client:
     """Return a client of the scheduler, or raise ``ExecutorError``."""
     file = address if Path(address).is_file() else None
     try:

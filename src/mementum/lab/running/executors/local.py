@@ -21,7 +21,7 @@ from mementum.lab.running.executors.worker import Execute, lost, prepare, train
 ATTEMPTS = 3
 """How often a run is begun when the system kills its worker each time."""
 
-Prepare = Callable[[], None]
+_Prepare = Callable[[], None]
 
 
 class LocalExecutor:
@@ -32,7 +32,7 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, workers: int, execute: Execute = train, prepare: Prepare = prepare
+        self, workers: int, execute: Execute = train, prepare: _Prepare = prepare
     ) -> None:
         """``execute`` does a run; ``prepare`` is called once in each worker before.
 
@@ -48,7 +48,7 @@ class LocalExecutor:
         A run whose worker is killed is begun anew, three times in all; then its record
         is a failed one. Closing the iterator ends the runs under way.
         """
-        pool = Pool(self.execute, self.prepare, specs)
+        pool = _Pool(self.execute, self.prepare, specs)
         try:
             for _ in range(min(self.workers, len(specs))):
                 pool.enlist()
@@ -59,7 +59,7 @@ class LocalExecutor:
 
 
 @dataclass(eq=False)
-class Worker:
+class _Worker:
     """A process, the pipe to it, and the run it is busy with."""
 
     process: BaseProcess
@@ -68,11 +68,11 @@ class Worker:
     spec: RunSpec | None = None
 
 
-class Pool:
+class _Pool:
     """The workers at hand, the runs that wait, and how often each was begun."""
 
     def __init__(
-        self, execute: Execute, prepare: Prepare, specs: Sequence[RunSpec]
+        self, execute: Execute, prepare: _Prepare, specs: Sequence[RunSpec]
     ) -> None:
         self.execute = execute
         self.prepare = prepare
@@ -80,7 +80,7 @@ class Pool:
         self.begun: Counter[str] = Counter()
         self.stillborn = 0
         """Workers in a row that the system killed before they were ready."""
-        self.workers: list[Worker] = []
+        self.workers: list[_Worker] = []
 
     def unfinished(self) -> bool:
         """Return whether a run waits or is under way."""
@@ -96,11 +96,11 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         given = there, self.execute, self.prepare
-        process = context.Process(target=work, args=given, daemon=True)
+        process = context.Process(target=_work, args=given, daemon=True)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
-            self.workers.append(Worker(process, here))
+            self.workers.append(_Worker(process, here))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         there.close()
@@ -120,7 +120,7 @@ class Pool:
             if record is not None:
                 yield record
 
-    def feed(self, worker: Worker) -> None:
+    def feed(self, worker: _Worker) -> None:
         """Hand the worker the next run; its death meanwhile shows when it reports."""
         worker.spec = self.waiting.popleft() if self.waiting else None
         if worker.spec is not None:
@@ -128,12 +128,12 @@ class Pool:
             with suppress(OSError):
                 worker.pipe.send(worker.spec)
 
-    def bury(self, worker: Worker) -> RunRecord | None:
+    def bury(self, worker: _Worker) -> RunRecord | None:
         """Replace a dead worker; return the failed record of a run that is given up."""
         worker.process.join()
         worker.pipe.close()
         self.workers.remove(worker)
-        cause = ending(worker.process.exitcode)
+        cause = _ending(worker.process.exitcode)
         if not worker.ready:
             self.stillborn += 1
             if (worker.process.exitcode or 0) >= 0 or self.stillborn == ATTEMPTS:
@@ -162,9 +162,9 @@ class Pool:
             worker.pipe.close()
 
 
-def work(pipe: Connection, execute: Execute, prepare: Prepare) -> None:
+def _work(pipe: Connection, execute: Execute, prepare: _Prepare) -> None:
     """Carry out the runs that come through the pipe, as long as the driver lives."""
-    threading.Thread(target=end_with_driver, daemon=True).start()
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     prepare()
     pipe.send(None)
     with suppress(EOFError):
@@ -172,7 +172,7 @@ def work(pipe: Connection, execute: Execute, prepare: Prepare) -> None:
             pipe.send(execute(pipe.recv()))
 
 
-def end_with_driver() -> None:
+def _end_with_driver() -> None:
     """Wait until the driver is gone, however it ended, and end this process."""
     driver = multiprocessing.parent_process()
     if driver is not None:
@@ -180,7 +180,7 @@ def end_with_driver() -> None:
         os._exit(1)
 
 
-def ending(code: int | None) -> str:
+def _ending(code: int | None) -> str:
     """Return the words for a process' exit code."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"

@@ -13,7 +13,7 @@ from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 Execute = Callable[[RunSpec], RunRecord]
 Software = Callable[[], dict[str, str]]
 
-ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.Lock()
 """Runs of one process share torch's number of threads, so they follow each other."""
 
 
@@ -34,7 +34,7 @@ def carry_out(
         from distributed import get_worker
 
         return Refusal(get_worker().address, found)
-    with ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME:
         return execute(spec).to_json()
 
 

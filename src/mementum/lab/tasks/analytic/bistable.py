@@ -6,11 +6,11 @@ import torch
 
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 800
-WALKERS = 256
-GOAL, BEND = 0.5, 0.1
-DEPTH, WIDTH = 0.008, 0.05
-NOISE = 0.125
+_STEPS = 800
+_WALKERS = 256
+GOAL, _BEND = 0.5, 0.1
+_DEPTH, _WIDTH = 0.008, 0.05
+_NOISE = 0.125
 
 
 def height(position: torch.Tensor) -> torch.Tensor:
@@ -19,13 +19,13 @@ def height(position: torch.Tensor) -> torch.Tensor:
     A bowl around its goal with a dent at 0. The dent is a local minimum, about a third
     as deep as the bowl, and a barrier parts the two.
     """
-    bowl = 0.5 * BEND * (position - GOAL).square()
-    return bowl - DEPTH * torch.exp(-position.square() / (2 * WIDTH**2))
+    bowl = 0.5 * _BEND * (position - GOAL).square()
+    return bowl - _DEPTH * torch.exp(-position.square() / (2 * _WIDTH**2))
 
 
 def barrier() -> float:
     """Return the place of the barrier's top, by halving between dent and bowl."""
-    left, right = WIDTH, 3 * WIDTH
+    left, right = _WIDTH, 3 * _WIDTH
     for _ in range(60):
         middle = (left + right) / 2
         at = torch.tensor(middle, dtype=torch.float64, requires_grad=True)
@@ -41,11 +41,11 @@ class Bistable:
     This family of functions is our own: the one in AdaX's paper is not reproduced here.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS, noise: float = NOISE) -> None:
-        starts = stream(seed, "bistable/init").uniform(-0.125, 0.0, WALKERS)
+    def __init__(self, seed: int, steps: int = _STEPS, noise: float = _NOISE) -> None:
+        starts = stream(seed, "bistable/init").uniform(-0.125, 0.0, _WALKERS)
         self.position = torch.nn.Parameter(torch.tensor(starts, dtype=torch.float32))
         shakes = stream(seed, "bistable/noise").standard_normal(
-            (steps, WALKERS), dtype="float32"
+            (steps, _WALKERS), dtype="float32"
         )
         self.shakes = noise * torch.from_numpy(shakes)
         self.top = barrier()
@@ -67,9 +67,9 @@ class Bistable:
         return objective, float((here < self.top).double().mean())
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    numbers = f"{WALKERS} {GOAL} {BEND} {DEPTH} {WIDTH} {NOISE}"
+    numbers = f"{_WALKERS} {GOAL} {_BEND} {_DEPTH} {_WIDTH} {_NOISE}"
     return digest(numbers)
 
 
@@ -78,9 +78,9 @@ BISTABLE = entry(
     "Shallow trap before a wide basin, 256 noisy starts",
     "share of starts that miss the wide basin",
     start=Bistable,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.35),
+        Tier.QUICK: Size(_STEPS, 10, 0.35),
         Tier.SMOKE: Size(80, 2, 0.04),
         Tier.STANDARD: Size(8_000, 20, 3.0),
     },

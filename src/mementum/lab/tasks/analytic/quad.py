@@ -9,23 +9,23 @@ import torch
 
 from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
 
-STEPS = 400
-DIMENSIONS = 100
+_STEPS = 400
+_DIMENSIONS = 100
 CONDITION = 1e4
-NOISE = 0.1
+_NOISE = 0.1
 
 
 @functools.cache
 def turn() -> torch.Tensor:
     """Return the one random rotation that all seeds share."""
-    drawn = stream(0, "quad/turn").standard_normal((DIMENSIONS, DIMENSIONS))
+    drawn = stream(0, "quad/turn").standard_normal((_DIMENSIONS, _DIMENSIONS))
     orthogonal, upper = np.linalg.qr(drawn)
     return torch.tensor(orthogonal * np.sign(np.diag(upper)), dtype=torch.float32)
 
 
 def curvatures() -> torch.Tensor:
     """Return the eigenvalues, from 1e-4 to 1 in equal ratios."""
-    exponents = torch.linspace(-1, 0, DIMENSIONS, dtype=torch.float64)
+    exponents = torch.linspace(-1, 0, _DIMENSIONS, dtype=torch.float64)
     return CONDITION**exponents
 
 
@@ -36,12 +36,12 @@ class Quadratic:
     turned: the two tasks start at the same points and see the same noise.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS, *, turned: bool) -> None:
-        start = stream(seed, "quad/init").standard_normal(DIMENSIONS)
-        noise = stream(seed, "quad/noise").standard_normal((steps, DIMENSIONS))
+    def __init__(self, seed: int, steps: int = _STEPS, *, turned: bool) -> None:
+        start = stream(seed, "quad/init").standard_normal(_DIMENSIONS)
+        noise = stream(seed, "quad/noise").standard_normal((steps, _DIMENSIONS))
         self.turned = turned
         self.curvatures = curvatures()
-        self.noise = torch.tensor(NOISE * noise, dtype=torch.float32)
+        self.noise = torch.tensor(_NOISE * noise, dtype=torch.float32)
         begin = torch.tensor(start, dtype=torch.float32)
         self.start = self.height(begin)
         self.point = torch.nn.Parameter(turn() @ begin if turned else begin)
@@ -72,21 +72,21 @@ class Quadratic:
         return value, max(value / self.start, 1e-12) if value == value else value
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return digest(f"{DIMENSIONS} {CONDITION} {NOISE}")
+    return digest(f"{_DIMENSIONS} {CONDITION} {_NOISE}")
 
 
-def task(name: str, words: str, *, turned: bool) -> Task:
+def _task(name: str, words: str, *, turned: bool) -> Task:
     """Return the quadratic along its axes or turned."""
     return entry(
         name,
         f"Noisy quadratic in 100 dimensions, condition 1e4, {words}",
         "objective as a share of its start",
         start=functools.partial(Quadratic, turned=turned),
-        data=fingerprint,
+        data=_fingerprint,
         sizes={
-            Tier.QUICK: Size(STEPS, 10, 0.15),
+            Tier.QUICK: Size(_STEPS, 10, 0.15),
             Tier.SMOKE: Size(40, 2, 0.02),
             Tier.STANDARD: Size(4_000, 20, 1.3),
         },
@@ -94,5 +94,5 @@ def task(name: str, words: str, *, turned: bool) -> Task:
     )
 
 
-QUAD = task("quad", "along the axes", turned=False)
-QUAD_TURNED = task("quad-turned", "turned at random", turned=True)
+QUAD = _task("quad", "along the axes", turned=False)
+QUAD_TURNED = _task("quad-turned", "turned at random", turned=True)

@@ -54,7 +54,7 @@ def late_drift(visited: list[torch.Tensor], here: torch.Tensor) -> torch.Tensor:
     return here - visited[(len(visited) - 1) // 2]
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
     return digest(f"{PERIOD} {LARGE} {SMALL}")
 
@@ -64,7 +64,7 @@ REDDI = entry(
     "Reddi's periodic counterexample, all 101 phases",
     "share of phases drifting the wrong way over the last half",
     start=Periodic,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
         Tier.QUICK: Size(100 * PERIOD, 20, 2.0),
         Tier.SMOKE: Size(10 * PERIOD, 10, 0.2),

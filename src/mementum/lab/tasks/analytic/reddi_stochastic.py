@@ -6,8 +6,8 @@ import torch
 
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 800
-WALKERS = 256
+_STEPS = 800
+_WALKERS = 256
 LARGE = 20.0
 DRIFT = 0.5
 
@@ -19,10 +19,10 @@ class Stochastic:
     way is down. An optimizer that forgets the rare large slope too soon walks up.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
-        self.position = torch.nn.Parameter(torch.zeros(WALKERS))
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
+        self.position = torch.nn.Parameter(torch.zeros(_WALKERS))
         chance = (1 + DRIFT) / (LARGE + 1)
-        drawn = stream(seed, "reddi-stochastic/slopes").random((steps, WALKERS))
+        drawn = stream(seed, "reddi-stochastic/slopes").random((steps, _WALKERS))
         self.large = torch.from_numpy(drawn < chance)
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -43,9 +43,9 @@ class Stochastic:
         return objective, float((here > 0).double().mean())
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return digest(f"{WALKERS} {LARGE} {DRIFT}")
+    return digest(f"{_WALKERS} {LARGE} {DRIFT}")
 
 
 STOCHASTIC = entry(
@@ -53,9 +53,9 @@ STOCHASTIC = entry(
     "Reddi's stochastic counterexample, rescaled, 256 walkers",
     "share of walkers above their start",
     start=Stochastic,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.2),
+        Tier.QUICK: Size(_STEPS, 10, 0.2),
         Tier.SMOKE: Size(80, 2, 0.04),
         Tier.STANDARD: Size(8_000, 20, 2.0),
     },

@@ -15,11 +15,11 @@ from mementum.lab.tasks.networks.resnet_digits import Norm
 from mementum.lab.tasks.sampling import batches, normal
 from mementum.lab.tasks.task import Size, Tier, entry, stream
 
-STEPS = 300
-BATCH = 64
+_STEPS = 300
+_BATCH = 64
 
 
-class Pictures:
+class _Pictures:
     """Digits as pictures of 8 by 8; a fifth, drawn by the seed, is held out."""
 
     def __init__(self, seed: int, name: str) -> None:
@@ -30,15 +30,15 @@ class Pictures:
         self.held = pictures[held], digits[held]
         self.kept = pictures[kept], digits[kept]
         order = stream(seed, f"{name}/order")
-        batch = kept[batches(order, len(kept), STEPS, BATCH)]
+        batch = kept[batches(order, len(kept), _STEPS, _BATCH)]
         self.pictures, self.digits = pictures[batch], digits[batch]
 
 
-class Convolution:
+class _Convolution:
     """Two convolutions with pooling, and a linear map to the ten digits."""
 
     def __init__(self, seed: int) -> None:
-        self.data = Pictures(seed, "conv-digits")
+        self.data = _Pictures(seed, "conv-digits")
         init = stream(seed, "conv-digits/init")
         self.first = normal(init, 16, 1, 3, 3, scale=(2 / 9) ** 0.5)
         self.second = normal(init, 32, 16, 3, 3, scale=(2 / 144) ** 0.5)
@@ -67,7 +67,7 @@ class Convolution:
         )
 
 
-class Normalised:
+class _Normalised:
     """A convolution followed by batch normalisation."""
 
     def __init__(
@@ -88,11 +88,11 @@ class Normalised:
         return self.norm(flow, training=training)
 
 
-class Residual:
+class _Residual:
     """ResNet-8 of width eight: a convolution, three blocks of two, a linear map."""
 
     def __init__(self, seed: int) -> None:
-        self.data = Pictures(seed, "residual-digits")
+        self.data = _Pictures(seed, "residual-digits")
         self.init = stream(seed, "residual-digits/init")
         self.stem = self.layer(1, 8)
         self.blocks = [
@@ -108,11 +108,11 @@ class Residual:
 
     def layer(
         self, before: int, after: int, stride: int = 1, size: int = 3
-    ) -> Normalised:
+    ) -> _Normalised:
         """Return a normalised convolution drawn as He et al. draw it."""
         scale = (2 / (before * size * size)) ** 0.5
         weight = normal(self.init, after, before, size, size, scale=scale)
-        return Normalised(weight, after, stride)
+        return _Normalised(weight, after, stride)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -146,17 +146,17 @@ CONVOLUTION = entry(
     "conv-digits",
     "Two convolutions on handwritten digits",
     "validation cross-entropy, nats",
-    start=Convolution,
+    start=_Convolution,
     data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 10, 0.8)},
+    sizes={Tier.QUICK: Size(_STEPS, 10, 0.8)},
     limit=1e3,
 )
 RESIDUAL = entry(
     "residual-digits",
     "ResNet-8 with batch normalisation on handwritten digits",
     "validation cross-entropy, nats",
-    start=Residual,
+    start=_Residual,
     data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 10, 2.6)},
+    sizes={Tier.QUICK: Size(_STEPS, 10, 2.6)},
     limit=1e3,
 )

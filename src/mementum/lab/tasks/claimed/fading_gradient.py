@@ -8,7 +8,7 @@ import torch
 
 from mementum.lab.tasks.task import Size, Tier, digest, entry
 
-STEPS = 12_000
+_STEPS = 12_000
 DECAY = 0.999
 
 
@@ -51,7 +51,7 @@ class Fading:
         return self.position.item(), size / self.first
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
     return digest(f"{DECAY}")
 
@@ -61,7 +61,7 @@ FADING = entry(
     "One scalar whose gradient fades as 0.999**t",
     "last step size as a multiple of the first",
     start=Fading,
-    data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 20, 1.5)},
+    data=_fingerprint,
+    sizes={Tier.QUICK: Size(_STEPS, 20, 1.5)},
     deterministic=True,
 )

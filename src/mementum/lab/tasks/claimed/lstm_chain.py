@@ -11,12 +11,12 @@ from torch.nn.functional import cross_entropy, embedding, linear
 from mementum.lab.tasks.sampling import normal, uniform
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 200
-BATCH = 16
-LENGTH = 32
+_STEPS = 200
+_BATCH = 16
+_LENGTH = 32
 WORDS = 100
-WIDTH = 64
-TEXT = 60_000
+_WIDTH = 64
+_TEXT = 60_000
 
 
 @functools.cache
@@ -41,7 +41,7 @@ def text() -> torch.Tensor:
     """Return the text: parallel lines of words, shape (60, 1000)."""
     chances = language()[0].cumsum(axis=1)
     draw = np.random.default_rng(20_261)
-    lines = TEXT // 1000
+    lines = _TEXT // 1000
     words = np.zeros((lines, 1000), dtype=np.int64)
     for place in range(1, 1000):
         point = draw.random((lines, 1))
@@ -50,24 +50,24 @@ def text() -> torch.Tensor:
     return torch.from_numpy(words)
 
 
-class Chain:
+class _Chain:
     """LSTM-64 that predicts the next word; the last ten lines are held out."""
 
     def __init__(self, seed: int) -> None:
         lines = text()
         draw = stream(seed, "lstm-chain/order")
-        line = torch.from_numpy(draw.integers(0, 50, (STEPS, BATCH, 1)))
-        start = torch.from_numpy(draw.integers(0, 1000 - LENGTH, (STEPS, BATCH, 1)))
-        self.batches = lines[line, start + torch.arange(LENGTH + 1)]
+        line = torch.from_numpy(draw.integers(0, 50, (_STEPS, _BATCH, 1)))
+        start = torch.from_numpy(draw.integers(0, 1000 - _LENGTH, (_STEPS, _BATCH, 1)))
+        self.batches = lines[line, start + torch.arange(_LENGTH + 1)]
         self.kept, self.held = lines[:10, :200], lines[50:, :200]
         init = stream(seed, "lstm-chain/init")
-        self.words = normal(init, WORDS, WIDTH, scale=0.1)
-        self.cell = torch.nn.LSTM(WIDTH, WIDTH, batch_first=True)
+        self.words = normal(init, WORDS, _WIDTH, scale=0.1)
+        self.cell = torch.nn.LSTM(_WIDTH, _WIDTH, batch_first=True)
         with torch.no_grad():
             for parameter in self.cell.parameters():
-                drawn = uniform(init, *parameter.shape, fan_in=WIDTH)
+                drawn = uniform(init, *parameter.shape, fan_in=_WIDTH)
                 parameter.copy_(drawn)
-        self.head = uniform(init, WORDS, WIDTH)
+        self.head = uniform(init, WORDS, _WIDTH)
         self.bias = torch.nn.Parameter(torch.zeros(WORDS))
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -90,7 +90,7 @@ class Chain:
         return float(self.excess(self.kept)), float(self.excess(self.held))
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the text."""
     return digest(text())
 
@@ -99,8 +99,8 @@ CHAIN = entry(
     "lstm-chain",
     "LSTM-64 on a generated text of 100 words with a known entropy rate",
     "validation cross-entropy above the entropy rate, nats",
-    start=Chain,
-    data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 10, 1.5)},
+    start=_Chain,
+    data=_fingerprint,
+    sizes={Tier.QUICK: Size(_STEPS, 10, 1.5)},
     limit=1e3,
 )

@@ -9,9 +9,9 @@ import torch
 from mementum.lab.tasks.analytic.reddi_periodic import late_drift
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 5000
-TRAJECTORIES = 256
-LARGE = 20.0
+_STEPS = 5000
+_TRAJECTORIES = 256
+_LARGE = 20.0
 MEAN = 0.5
 
 
@@ -28,10 +28,10 @@ class RandomSigns:
     def __init__(self, seed: int, *, late: bool = False) -> None:
         self.late = late
         self.visited: list[torch.Tensor] = []
-        self.position = torch.nn.Parameter(torch.zeros(TRAJECTORIES))
-        draws = stream(seed, "reddi-random/gradients").random((STEPS, TRAJECTORIES))
-        large = torch.from_numpy(draws < (1 + MEAN) / (LARGE + 1))
-        self.slopes = torch.where(large, LARGE, -1.0)
+        self.position = torch.nn.Parameter(torch.zeros(_TRAJECTORIES))
+        draws = stream(seed, "reddi-random/gradients").random((_STEPS, _TRAJECTORIES))
+        large = torch.from_numpy(draws < (1 + MEAN) / (_LARGE + 1))
+        self.slopes = torch.where(large, _LARGE, -1.0)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -49,9 +49,9 @@ class RandomSigns:
         return MEAN * float(here.mean()), wrong if here.isfinite().all() else torch.nan
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return digest(f"{TRAJECTORIES} {LARGE} {MEAN}")
+    return digest(f"{_TRAJECTORIES} {_LARGE} {MEAN}")
 
 
 RANDOM = entry(
@@ -59,8 +59,8 @@ RANDOM = entry(
     "Reddi's stochastic counterexample, 256 trajectories",
     "share of trajectories that end on the wrong side",
     start=RandomSigns,
-    data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 20, 0.8)},
+    data=_fingerprint,
+    sizes={Tier.QUICK: Size(_STEPS, 20, 0.8)},
     scale="linear",
     margin=0.05,
 )
@@ -71,8 +71,8 @@ LATE = entry(
     "Reddi's stochastic counterexample, 256 trajectories, by their late drift",
     "share of trajectories drifting the wrong way over the last half",
     start=functools.partial(RandomSigns, late=True),
-    data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 20, 0.8)},
+    data=_fingerprint,
+    sizes={Tier.QUICK: Size(_STEPS, 20, 0.8)},
     scale="linear",
     margin=0.05,
 )

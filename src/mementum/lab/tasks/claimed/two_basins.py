@@ -10,9 +10,9 @@ import torch
 
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 1000
-STARTS = 256
-NOISE = 1.0
+_STEPS = 1000
+_STARTS = 256
+_NOISE = 1.0
 GOAL = 4.0
 EDGE = 2.0
 
@@ -27,10 +27,10 @@ class Basins:
     """
 
     def __init__(self, seed: int) -> None:
-        starts = stream(seed, "two-basins/start").uniform(-2.0, -1.0, STARTS)
-        noise = stream(seed, "two-basins/noise").standard_normal((STEPS, STARTS))
+        starts = stream(seed, "two-basins/start").uniform(-2.0, -1.0, _STARTS)
+        noise = stream(seed, "two-basins/noise").standard_normal((_STEPS, _STARTS))
         self.position = torch.nn.Parameter(torch.tensor(starts, dtype=torch.float32))
-        self.noise = NOISE * torch.tensor(noise, dtype=torch.float32)
+        self.noise = _NOISE * torch.tensor(noise, dtype=torch.float32)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -53,9 +53,9 @@ class Basins:
         return mean, float(outside) if values.isfinite().all() else torch.nan
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    numbers = f"{STARTS} {NOISE} {GOAL} {EDGE} 32 0.35 0.4"
+    numbers = f"{_STARTS} {_NOISE} {GOAL} {EDGE} 32 0.35 0.4"
     return digest(numbers)
 
 
@@ -64,8 +64,8 @@ BASINS = entry(
     "A shallow trap before a wide basin, 256 starts",
     "share of starts that end outside the wide basin",
     start=Basins,
-    data=fingerprint,
-    sizes={Tier.QUICK: Size(STEPS, 20, 0.45)},
+    data=_fingerprint,
+    sizes={Tier.QUICK: Size(_STEPS, 20, 0.45)},
     limit=1e9,
     scale="linear",
     margin=0.05,

@@ -18,7 +18,7 @@ PARTS = {
     "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     "test": ("test_batch.bin",),
 }
-RECORD = 1 + 3 * 32 * 32
+_RECORD = 1 + 3 * 32 * 32
 """A label, then the red, green and blue planes of 32 by 32."""
 
 
@@ -49,9 +49,9 @@ def read(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     for name in names:
         if name not in found:
             raise DataError(f"{path} has no member {name}.")
-        if len(found[name]) % RECORD or not len(found[name]):
+        if len(found[name]) % _RECORD or not len(found[name]):
             raise DataError(
                 f"{name} in {path} has {len(found[name])} bytes, no multiple of "
-                f"{RECORD}."
+                f"{_RECORD}."
             )
-    return [found[name].reshape(-1, RECORD) for name in names]
+    return [found[name].reshape(-1, _RECORD) for name in names]

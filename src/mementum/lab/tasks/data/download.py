@@ -16,9 +16,9 @@ from mementum.lab.errors import LabError
 
 FOLDER = "MEMENTUM_DATA"
 OFFLINE = "MEMENTUM_OFFLINE"
-SECONDS = 60.0
+_SECONDS = 60.0
 """How long a mirror may stay silent."""
-CHUNK = 1 << 20
+_CHUNK = 1 << 20
 
 
 class DataError(LabError):
@@ -46,7 +46,7 @@ def folder() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "mementum"
 
 
-def offline() -> bool:
+def _offline() -> bool:
     """Return whether nothing may be fetched."""
     return os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no")
 
@@ -60,9 +60,9 @@ def file(source: Source) -> Path:
 def checked(source: Source, path: Path) -> Path:
     """Return the path of the file once its content is what it should be."""
     try:
-        found = digest(path)
+        found = _digest(path)
     except FileNotFoundError:
-        fetch(source, path)
+        _fetch(source, path)
         return path
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
@@ -74,25 +74,25 @@ def checked(source: Source, path: Path) -> Path:
     return path
 
 
-def digest(path: Path) -> str:
+def _digest(path: Path) -> str:
     """Return the sha256 of a file, in hex."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def fetch(source: Source, path: Path) -> None:
+def _fetch(source: Source, path: Path) -> None:
     """Fetch the file from the first mirror that has it whole."""
     by_hand = (
         f"Put it there by hand: {' or '.join(source.mirrors)}, sha256 {source.sha256}."
     )
-    if offline():
+    if _offline():
         raise DataError(
             f"{path} is missing, and nothing may be fetched (--offline). {by_hand}"
         )
     reasons = []
     for mirror in source.mirrors:
         try:
-            download(mirror, path, source.sha256)
+            _download(mirror, path, source.sha256)
         except (OSError, ValueError, http.client.HTTPException) as error:
             reasons.append(f"{mirror}: {str(error).strip()}")
         else:
@@ -101,7 +101,7 @@ def fetch(source: Source, path: Path) -> None:
     raise DataError(f"{path} is missing and cannot be fetched ({told}). {by_hand}")
 
 
-def download(mirror: str, path: Path, sha256: str) -> None:
+def _download(mirror: str, path: Path, sha256: str) -> None:
     """Write what the mirror sends to the path, if it is what it should be.
 
     It is written beside the path, checked, and only then renamed: a file of that name
@@ -113,9 +113,9 @@ def download(mirror: str, path: Path, sha256: str) -> None:
         total = hashlib.sha256()
         with (
             os.fdopen(handle, "wb") as written,
-            urllib.request.urlopen(mirror, timeout=SECONDS) as sent,  # noqa: S310
+            urllib.request.urlopen(mirror, timeout=_SECONDS) as sent,  # noqa: S310
         ):
-            while block := sent.read(CHUNK):
+            while block := sent.read(_CHUNK):
                 total.update(block)
                 written.write(block)
             written.flush()

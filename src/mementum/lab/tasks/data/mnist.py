@@ -13,11 +13,11 @@ import numpy as np
 
 from mementum.lab.tasks.data.download import DataError, Source, file
 
-MIRRORS = (
+_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
-SUMS = {
+_SUMS = {
     "train-images-idx3-ubyte.gz": (
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
     ),
@@ -33,11 +33,11 @@ SUMS = {
 }
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
-        name.split("-idx")[0]: Source(name, sha256, tuple(m + name for m in MIRRORS))
-        for name, sha256 in SUMS.items()
+        name.split("-idx")[0]: Source(name, sha256, tuple(m + name for m in _MIRRORS))
+        for name, sha256 in _SUMS.items()
     }
 )
-BYTES = 0x08
+_BYTES = 0x08
 """The code of unsigned bytes, the only kind that MNIST has."""
 
 
@@ -65,7 +65,7 @@ def read(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is no gzip file: {error}.") from error
-    if len(content) < 4 or content[:3] != bytes([0, 0, BYTES]):
+    if len(content) < 4 or content[:3] != bytes([0, 0, _BYTES]):
         raise DataError(f"{path} is no IDX file of bytes; it begins {content[:4]!r}.")
     header = 4 + 4 * content[3]
     if len(content) < header:

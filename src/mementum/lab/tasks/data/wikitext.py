@@ -9,13 +9,13 @@ import numpy as np
 
 from mementum.lab.tasks.data.download import DataError, Source, file
 
-NAME = "wikitext-2-raw-v1.zip"
+_NAME = "wikitext-2-raw-v1.zip"
 SOURCE = Source(
-    NAME,
+    _NAME,
     "ef7edb566e3e2b2d31b29c1fdb0c89a4cc683597484c3dc2517919c615435a11",
     (
-        f"https://huggingface.co/datasets/ggml-org/ci/resolve/main/{NAME}",
-        f"https://s3.amazonaws.com/research.metamind.io/wikitext/{NAME}",
+        f"https://huggingface.co/datasets/ggml-org/ci/resolve/main/{_NAME}",
+        f"https://s3.amazonaws.com/research.metamind.io/wikitext/{_NAME}",
     ),
 )
 

@@ -11,8 +11,8 @@ from mementum.lab.tasks.networks.mlp_digits import images
 from mementum.lab.tasks.sampling import normal
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 300
-WIDTHS = (64, 32, 16, 16, 32, 64)
+_STEPS = 300
+_WIDTHS = (64, 32, 16, 16, 32, 64)
 
 
 @functools.cache
@@ -24,10 +24,10 @@ def spread() -> torch.Tensor:
 
 
 @functools.cache
-def optimum() -> float:
+def _optimum() -> float:
     """Return the least mean squared error: the variance beyond the 16th component."""
     values = torch.linalg.eigvalsh(spread())
-    return float(values[: -min(WIDTHS)].sum())
+    return float(values[: -min(_WIDTHS)].sum())
 
 
 class Autoencoder:
@@ -37,11 +37,11 @@ class Autoencoder:
     costs five small products. Where a map is near zero there is a saddle.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
         init = stream(seed, "linear-ae/init")
         self.maps = [
             normal(init, after, before, scale=0.5 * before**-0.5)
-            for before, after in itertools.pairwise(WIDTHS)
+            for before, after in itertools.pairwise(_WIDTHS)
         ]
         self.spread = spread().float()
 
@@ -54,7 +54,7 @@ class Autoencoder:
         whole = self.maps[0].to(spread.dtype)
         for each in self.maps[1:]:
             whole = each.to(spread.dtype) @ whole
-        off = torch.eye(WIDTHS[0], dtype=spread.dtype) - whole
+        off = torch.eye(_WIDTHS[0], dtype=spread.dtype) - whole
         return ((off @ spread) * off).sum()
 
     def loss(self, step: int) -> torch.Tensor:
@@ -64,11 +64,11 @@ class Autoencoder:
     def evaluate(self) -> tuple[float, float]:
         """Return the error, and its excess over PCA's as a share of PCA's."""
         value = float(self.error(spread()))
-        gap = value / optimum() - 1
+        gap = value / _optimum() - 1
         return value, max(gap, 1e-9) if gap == gap else gap
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the data."""
     return digest(images()[0])
 
@@ -78,9 +78,9 @@ AUTOENCODER = entry(
     "Deep linear autoencoder on handwritten digits, gap to PCA",
     "error above PCA's, as a share of it",
     start=Autoencoder,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.15),
+        Tier.QUICK: Size(_STEPS, 10, 0.15),
         Tier.SMOKE: Size(50, 2, 0.03),
         Tier.STANDARD: Size(3000, 20, 1.5),
     },

@@ -10,9 +10,9 @@ from torch.nn.functional import softplus
 from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 1000
-BATCH = 32
-RESOLUTION = 1e-12
+_STEPS = 1000
+_BATCH = 32
+_RESOLUTION = 1e-12
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def optimum() -> float:
     for _ in range(50):
         wrong = torch.sigmoid(-labels * (augmented @ point))
         slope = -augmented.T @ (labels * wrong) / rows + ridge * point
-        if float(slope.norm()) < RESOLUTION:
+        if float(slope.norm()) < _RESOLUTION:
             break
         curvature = (augmented.T * (wrong * (1 - wrong))) @ augmented / rows
         point = point - torch.linalg.solve(curvature + ridge.diag(), slope)
@@ -60,15 +60,15 @@ def optimum() -> float:
     return float(objective(point[:-1], point[-1], features, labels))
 
 
-class Logistic:
+class _Logistic:
     """The regression from zero weights, batches drawn by shuffling again and again."""
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
         features, labels = table()
         self.weight = torch.nn.Parameter(torch.zeros(features.shape[1]))
         self.bias = torch.nn.Parameter(torch.zeros(()))
         order = stream(seed, "logreg-cancer/order")
-        self.batch = batches(order, len(labels), steps, BATCH)
+        self.batch = batches(order, len(labels), steps, _BATCH)
         self.features, self.labels = features.float(), labels.float()
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -88,10 +88,10 @@ class Logistic:
         """
         value = float(objective(self.weight.double(), self.bias.double(), *table()))
         gap = value - optimum()
-        return value, max(gap, RESOLUTION) if gap == gap else gap
+        return value, max(gap, _RESOLUTION) if gap == gap else gap
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the data."""
     return digest(*table())
 
@@ -100,10 +100,10 @@ LOGREG = entry(
     "logreg-cancer",
     "Logistic regression on breast cancer, distance to the exact optimum",
     "objective above its minimum, nats",
-    start=Logistic,
-    data=fingerprint,
+    start=_Logistic,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 20, 0.4),
+        Tier.QUICK: Size(_STEPS, 20, 0.4),
         Tier.SMOKE: Size(100, 2, 0.04),
         Tier.STANDARD: Size(10_000, 20, 4.0),
     },

@@ -11,10 +11,10 @@ from torch.nn.functional import embedding, mse_loss
 from mementum.lab.tasks.sampling import normal
 from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
 
-STEPS = 300
-BATCH = 512
-PEOPLE, THINGS, RANK = 2000, 1000, 8
-NOISE = 0.5
+_STEPS = 300
+_BATCH = 512
+_PEOPLE, _THINGS, _RANK = 2000, 1000, 8
+_NOISE = 0.5
 HELD = 4096
 
 
@@ -22,31 +22,31 @@ HELD = 4096
 def truth() -> tuple[torch.Tensor, torch.Tensor]:
     """Return the factors behind the ratings, scaled to ratings of variance 1."""
     generator = stream(0, "mf/truth")
-    scale = RANK**-0.25
-    people = scale * generator.standard_normal((PEOPLE, RANK))
-    things = scale * generator.standard_normal((THINGS, RANK))
+    scale = _RANK**-0.25
+    people = scale * generator.standard_normal((_PEOPLE, _RANK))
+    things = scale * generator.standard_normal((_THINGS, _RANK))
     return (
         torch.tensor(people, dtype=torch.float32),
         torch.tensor(things, dtype=torch.float32),
     )
 
 
-def ratings(
+def _ratings(
     generator: np.random.Generator, *shape: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return people, things and noisy ratings; both are drawn by Zipf's law."""
-    popular = 1 / np.arange(1, max(PEOPLE, THINGS) + 1)
+    popular = 1 / np.arange(1, max(_PEOPLE, _THINGS) + 1)
     who, what = (
         torch.from_numpy(
             generator.choice(
                 count, size=shape, p=popular[:count] / popular[:count].sum()
             )
         )
-        for count in (PEOPLE, THINGS)
+        for count in (_PEOPLE, _THINGS)
     )
     people, things = truth()
     noise = torch.tensor(generator.standard_normal(shape), dtype=torch.float32)
-    return who, what, (people[who] * things[what]).sum(dim=-1) + NOISE * noise
+    return who, what, (people[who] * things[what]).sum(dim=-1) + _NOISE * noise
 
 
 class Factors:
@@ -56,14 +56,14 @@ class Factors:
     optimizer with momentum moves the row all the same.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS, *, sparse: bool = False) -> None:
+    def __init__(self, seed: int, steps: int = _STEPS, *, sparse: bool = False) -> None:
         self.sparse = sparse
         order = stream(seed, "mf/order")
-        self.who, self.what, self.ratings = ratings(order, steps, BATCH)
-        self.held = ratings(stream(seed, "mf/held"), HELD)
+        self.who, self.what, self.ratings = _ratings(order, steps, _BATCH)
+        self.held = _ratings(stream(seed, "mf/held"), HELD)
         init = stream(seed, "mf/init")
-        self.people = normal(init, PEOPLE, RANK, scale=0.3)
-        self.things = normal(init, THINGS, RANK, scale=0.3)
+        self.people = normal(init, _PEOPLE, _RANK, scale=0.3)
+        self.things = normal(init, _THINGS, _RANK, scale=0.3)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -87,12 +87,12 @@ class Factors:
         shown = self.who[:8], self.what[:8]
         train = float(mse_loss(self.rated(*shown), self.ratings[:8]))
         who, what, held = self.held
-        return train, float(mse_loss(self.rated(who, what), held)) ** 0.5 / NOISE
+        return train, float(mse_loss(self.rated(who, what), held)) ** 0.5 / _NOISE
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers behind the ratings."""
-    return digest(*truth(), f"{NOISE}")
+    return digest(*truth(), f"{_NOISE}")
 
 
 def task(name: str, words: str, *, sparse: bool) -> Task:
@@ -102,9 +102,9 @@ def task(name: str, words: str, *, sparse: bool) -> Task:
         f"Matrix factorisation, popularity by Zipf's law, {words} gradients",
         "validation error over the noise",
         start=functools.partial(Factors, sparse=sparse),
-        data=fingerprint,
+        data=_fingerprint,
         sizes={
-            Tier.QUICK: Size(STEPS, 10, 0.2),
+            Tier.QUICK: Size(_STEPS, 10, 0.2),
             Tier.SMOKE: Size(50, 2, 0.05),
             Tier.STANDARD: Size(3000, 20, 2.0),
         },

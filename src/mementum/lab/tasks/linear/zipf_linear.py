@@ -9,16 +9,16 @@ import torch
 from mementum.lab.tasks.sampling import normal
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 400
-CLASSES = 300
-KNOWN = 0.5
-RESOLUTION = 1e-6
+_STEPS = 400
+_CLASSES = 300
+_KNOWN = 0.5
+_RESOLUTION = 1e-6
 
 
 @functools.cache
 def law() -> torch.Tensor:
     """Return Zipf's law, float64: the chance of class k is proportional to 1/k."""
-    chances = 1 / torch.arange(1, CLASSES + 1, dtype=torch.float64)
+    chances = 1 / torch.arange(1, _CLASSES + 1, dtype=torch.float64)
     return chances / chances.sum()
 
 
@@ -29,9 +29,9 @@ def language() -> torch.Tensor:
     After each class comes its successor half of the time, and else any class by the
     law.
     """
-    order = stream(0, "zipf-linear/language").permutation(CLASSES)
-    chances = (1 - KNOWN) * law().repeat(CLASSES, 1)
-    chances[torch.arange(CLASSES), torch.from_numpy(order)] += KNOWN
+    order = stream(0, "zipf-linear/language").permutation(_CLASSES)
+    chances = (1 - _KNOWN) * law().repeat(_CLASSES, 1)
+    chances[torch.arange(_CLASSES), torch.from_numpy(order)] += _KNOWN
     return chances
 
 
@@ -50,10 +50,10 @@ class Bigram:
     (Kunstner et al., 2024). In batches of 256 the difference drowns in sampling noise.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
         init = stream(seed, "zipf-linear/init")
-        self.weight = normal(init, CLASSES, CLASSES, scale=0.1)
-        self.bias = normal(init, CLASSES, scale=0.1)
+        self.weight = normal(init, _CLASSES, _CLASSES, scale=0.1)
+        self.bias = normal(init, _CLASSES, scale=0.1)
         self.law, self.language = law().float(), language().float()
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -80,10 +80,10 @@ class Bigram:
         """
         excess = float(law().dot(self.by_class()))
         value = excess + float(law().dot(entropy()))
-        return value, max(excess, RESOLUTION) if excess == excess else excess
+        return value, max(excess, _RESOLUTION) if excess == excess else excess
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the language."""
     return digest(language())
 
@@ -93,9 +93,9 @@ ZIPF = entry(
     "Linear bigram model, 300 classes by Zipf's law",
     "excess over the entropy, nats",
     start=Bigram,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.22),
+        Tier.QUICK: Size(_STEPS, 10, 0.22),
         Tier.SMOKE: Size(40, 2, 0.03),
         Tier.STANDARD: Size(4000, 20, 2.2),
     },

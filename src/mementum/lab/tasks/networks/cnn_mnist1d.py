@@ -12,13 +12,13 @@ from torch.nn.functional import conv1d, cross_entropy, linear
 from mementum.lab.tasks.sampling import batches, uniform
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 250
-BATCH = 32
-CHANNELS = 25
+_STEPS = 250
+_BATCH = 32
+_CHANNELS = 25
 
 
 @functools.cache
-def signals() -> dict[str, torch.Tensor]:
+def _signals() -> dict[str, torch.Tensor]:
     """Return 4,000 signals of 40 points to train on and 1,000 held out, with digits.
 
     The generator seeds and draws from the global states of Python and NumPy, which are
@@ -40,24 +40,24 @@ def signals() -> dict[str, torch.Tensor]:
     }
 
 
-class Signals:
+class _Signals:
     """Three convolutions of 25 channels and a linear map."""
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
-        self.data = signals()
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
+        self.data = _signals()
         order = stream(seed, "cnn-mnist1d/order")
-        self.batch = batches(order, len(self.data["y"]), steps, BATCH)
+        self.batch = batches(order, len(self.data["y"]), steps, _BATCH)
         init = stream(seed, "cnn-mnist1d/init")
-        widths = [(1, 5), (CHANNELS, 3), (CHANNELS, 3)]
+        widths = [(1, 5), (_CHANNELS, 3), (_CHANNELS, 3)]
         self.filters = [
             (
-                uniform(init, CHANNELS, inputs, reach, fan_in=inputs * reach),
-                uniform(init, CHANNELS, fan_in=inputs * reach),
+                uniform(init, _CHANNELS, inputs, reach, fan_in=inputs * reach),
+                uniform(init, _CHANNELS, fan_in=inputs * reach),
             )
             for inputs, reach in widths
         ]
-        self.outer = uniform(init, 10, 5 * CHANNELS)
-        self.outer_bias = uniform(init, 10, fan_in=5 * CHANNELS)
+        self.outer = uniform(init, 10, 5 * _CHANNELS)
+        self.outer_bias = uniform(init, 10, fan_in=5 * _CHANNELS)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -90,19 +90,19 @@ class Signals:
         return train, float(wrong.double().mean())
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the data."""
-    return digest(*signals().values())
+    return digest(*_signals().values())
 
 
 SIGNALS = entry(
     "cnn-mnist1d",
     "Convolutional net on MNIST-1D",
     "validation error, share",
-    start=Signals,
-    data=fingerprint,
+    start=_Signals,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.45),
+        Tier.QUICK: Size(_STEPS, 10, 0.45),
         Tier.SMOKE: Size(40, 2, 0.08),
         Tier.STANDARD: Size(2500, 20, 4.0),
     },

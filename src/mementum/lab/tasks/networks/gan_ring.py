@@ -12,21 +12,21 @@ from torch.nn.functional import linear, softplus
 from mementum.lab.tasks.sampling import maps
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 3000
-BATCH = 128
-SEEN = 512
-MODES = 8
-RADIUS, SPREAD = 2.0, 0.05
-WIDTH = 32
+_STEPS = 3000
+_BATCH = 128
+_SEEN = 512
+_MODES = 8
+_RADIUS, _SPREAD = 2.0, 0.05
+_WIDTH = 32
 
-Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]
+_Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]
 
 
 def ring(generator: np.random.Generator, *shape: int) -> torch.Tensor:
     """Return points of the ring, shape (*shape, 2): a bump each, and noise."""
-    angle = 2 * math.pi / MODES * generator.integers(0, MODES, shape)
-    centres = RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    noise = SPREAD * generator.standard_normal((*shape, 2))
+    angle = 2 * math.pi / _MODES * generator.integers(0, _MODES, shape)
+    centres = _RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    noise = _SPREAD * generator.standard_normal((*shape, 2))
     return torch.tensor(centres + noise, dtype=torch.float32)
 
 
@@ -35,10 +35,10 @@ def missed(points: torch.Tensor) -> float:
 
     A point belongs to a bump within four deviations of its centre.
     """
-    angle = 2 * math.pi / MODES * torch.arange(MODES)
-    centres = RADIUS * torch.stack([angle.cos(), angle.sin()], dim=-1)
-    near = torch.cdist(points, centres) < 4 * SPREAD
-    return float((near.double().mean(dim=0) < 1 / (4 * MODES)).double().mean())
+    angle = 2 * math.pi / _MODES * torch.arange(_MODES)
+    centres = _RADIUS * torch.stack([angle.cos(), angle.sin()], dim=-1)
+    near = torch.cdist(points, centres) < 4 * _SPREAD
+    return float((near.double().mean(dim=0) < 1 / (4 * _MODES)).double().mean())
 
 
 def distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -49,23 +49,23 @@ def distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float(costs[linear_sum_assignment(costs)].mean())
 
 
-class Ring:
+class _Ring:
     """Generator and discriminator of width 32, both stepped by one optimizer.
 
     The loss is the discriminator's plus the generator's, each blind to the other's
     parameters, so one step moves both at once.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
-        self.real = ring(stream(seed, "gan-ring/real"), steps, BATCH)
-        noise = stream(seed, "gan-ring/noise").standard_normal((steps, BATCH, 2))
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
+        self.real = ring(stream(seed, "gan-ring/real"), steps, _BATCH)
+        noise = stream(seed, "gan-ring/noise").standard_normal((steps, _BATCH, 2))
         self.noise = torch.tensor(noise, dtype=torch.float32)
         held = stream(seed, "gan-ring/held")
-        self.held = ring(held, SEEN)
-        self.seen = torch.tensor(held.standard_normal((SEEN, 2)), dtype=torch.float32)
+        self.held = ring(held, _SEEN)
+        self.seen = torch.tensor(held.standard_normal((_SEEN, 2)), dtype=torch.float32)
         init = stream(seed, "gan-ring/init")
-        self.generator = maps(init, 2, WIDTH, WIDTH, 2)
-        self.discriminator = maps(init, 2, WIDTH, WIDTH, 1)
+        self.generator = maps(init, 2, _WIDTH, _WIDTH, 2)
+        self.discriminator = maps(init, 2, _WIDTH, _WIDTH, 1)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -73,7 +73,7 @@ class Ring:
         return [tensor for layer in layers for tensor in layer]
 
     @staticmethod
-    def through(layers: Layers, flow: torch.Tensor) -> torch.Tensor:
+    def through(layers: _Layers, flow: torch.Tensor) -> torch.Tensor:
         """Return what the layers make of the flow, ReLU between them."""
         for weight, bias in layers[:-1]:
             flow = linear(flow, weight, bias).relu()
@@ -101,19 +101,19 @@ class Ring:
         return missed(made), distance(made, self.held)
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return digest(f"{MODES} {RADIUS} {SPREAD} {WIDTH}")
+    return digest(f"{_MODES} {_RADIUS} {_SPREAD} {_WIDTH}")
 
 
 RING = entry(
     "gan-ring",
     "Generative adversarial net on a ring of eight bumps",
     "Wasserstein-1 distance to held-out points",
-    start=Ring,
-    data=fingerprint,
+    start=_Ring,
+    data=_fingerprint,
     sizes={
-        Tier.STANDARD: Size(STEPS, 20, 5.0),
+        Tier.STANDARD: Size(_STEPS, 20, 5.0),
         Tier.SMOKE: Size(30, 2, 0.1),
     },
     limit=1e3,

@@ -11,13 +11,13 @@ from torch.nn.functional import embedding, linear, nll_loss
 from mementum.lab.tasks.sampling import normal, uniform
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 100
-BATCH = 16
-LENGTH = 32
-WORDS = 64
-WIDTH = 64
-HELD = 64
-EVEN = 0.3
+_STEPS = 100
+_BATCH = 16
+_LENGTH = 32
+_WORDS = 64
+_WIDTH = 64
+_HELD = 64
+_EVEN = 0.3
 
 
 @functools.cache
@@ -29,19 +29,19 @@ def language() -> torch.Tensor:
     before it, half each. So common words are common everywhere, and both matter.
     """
     generator = stream(0, "lm-lstm/language")
-    law = 1 / np.arange(1, WORDS + 1)
+    law = 1 / np.arange(1, _WORDS + 1)
     law /= law.sum()
-    orders = np.argsort(generator.random((2, WORDS, WORDS)), axis=-1)
+    orders = np.argsort(generator.random((2, _WORDS, _WORDS)), axis=-1)
     before, last = law[orders[0]], law[orders[1]]
     mixed = (before[:, None, :] + last[None, :, :]) / 2
-    return torch.from_numpy(EVEN * law + (1 - EVEN) * mixed)
+    return torch.from_numpy(_EVEN * law + (1 - _EVEN) * mixed)
 
 
 @functools.cache
 def entropy_rate() -> float:
     """Return the entropy of the next word, in nats, over the stationary pairs."""
     chances = language()
-    pairs = torch.full((WORDS, WORDS), WORDS**-2.0, dtype=torch.float64)
+    pairs = torch.full((_WORDS, _WORDS), _WORDS**-2.0, dtype=torch.float64)
     for _ in range(200):
         pairs = torch.einsum("ab,abc->bc", pairs, chances)
     surprise = -(chances * chances.log()).sum(dim=-1)
@@ -53,7 +53,7 @@ def text(generator: np.random.Generator, rows: int, length: int) -> torch.Tensor
     sums = language().cumsum(dim=-1).numpy()
     sums[..., -1] = 1.0
     words = np.empty((rows, length), np.int64)
-    words[:, :2] = generator.integers(0, WORDS, (rows, 2))
+    words[:, :2] = generator.integers(0, _WORDS, (rows, 2))
     draws = generator.random((rows, length))
     for place in range(2, length):
         known = sums[words[:, place - 2], words[:, place - 1]]
@@ -64,19 +64,19 @@ def text(generator: np.random.Generator, rows: int, length: int) -> torch.Tensor
 class Chain:
     """Embedding, LSTM and linear map of width 64."""
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
-        self.text = text(stream(seed, "lm-lstm/text"), steps * BATCH, LENGTH + 1)
-        self.held = text(stream(seed, "lm-lstm/held"), HELD, LENGTH + 1)
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
+        self.text = text(stream(seed, "lm-lstm/text"), steps * _BATCH, _LENGTH + 1)
+        self.held = text(stream(seed, "lm-lstm/held"), _HELD, _LENGTH + 1)
         init = stream(seed, "lm-lstm/init")
-        self.letters = normal(init, WORDS, WIDTH, scale=1.0)
+        self.letters = normal(init, _WORDS, _WIDTH, scale=1.0)
         with torch.random.fork_rng(devices=[]):
-            lstm = torch.nn.LSTM(WIDTH, WIDTH, batch_first=True)
+            lstm = torch.nn.LSTM(_WIDTH, _WIDTH, batch_first=True)
         with torch.no_grad():
             for parameter in lstm.parameters():
-                parameter.copy_(uniform(init, *parameter.shape, fan_in=WIDTH))
+                parameter.copy_(uniform(init, *parameter.shape, fan_in=_WIDTH))
         self.lstm = lstm
-        self.outer = uniform(init, WORDS, WIDTH)
-        self.outer_bias = uniform(init, WORDS, fan_in=WIDTH)
+        self.outer = uniform(init, _WORDS, _WIDTH)
+        self.outer_bias = uniform(init, _WORDS, fan_in=_WIDTH)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -90,7 +90,7 @@ class Chain:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        words = self.text[step * BATCH : (step + 1) * BATCH]
+        words = self.text[step * _BATCH : (step + 1) * _BATCH]
         return nll_loss(self.guesses(words).flatten(0, 1), words[:, 1:].flatten())
 
     def evaluate(self) -> tuple[float, float]:
@@ -108,7 +108,7 @@ class Chain:
         return float(crossed), float(crossed - entropy)
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the language."""
     return digest(language())
 
@@ -118,9 +118,9 @@ CHAIN = entry(
     "LSTM on a generated language of known entropy",
     "excess over the entropy rate, nats",
     start=Chain,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 8, 0.4),
+        Tier.QUICK: Size(_STEPS, 8, 0.4),
         Tier.SMOKE: Size(20, 2, 0.1),
         Tier.STANDARD: Size(1000, 20, 4.0),
     },

@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy, linear
 from mementum.lab.tasks.sampling import batches, uniform
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 600
-BATCH = 64
+_STEPS = 600
+_BATCH = 64
 HELD_OUT = 360
 
 
@@ -27,14 +27,14 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 class Digits:
     """64-64-10 with ReLU; a fifth of the images, drawn by the seed, is held out."""
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
         pixels, digits = images()
         rows = stream(seed, "mlp-digits/split").permutation(len(digits))
         held, kept = torch.tensor(rows[:HELD_OUT]), torch.tensor(rows[HELD_OUT:])
         self.held = pixels[held], digits[held]
         self.kept = pixels[kept], digits[kept]
         order = stream(seed, "mlp-digits/order")
-        self.batch = batches(order, len(kept), steps, BATCH)
+        self.batch = batches(order, len(kept), steps, _BATCH)
         init = stream(seed, "mlp-digits/init")
         self.inner = uniform(init, 64, 64)
         self.inner_bias = uniform(init, 64, fan_in=64)
@@ -77,7 +77,7 @@ DIGITS = entry(
     start=Digits,
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 20, 0.33),
+        Tier.QUICK: Size(_STEPS, 20, 0.33),
         Tier.SMOKE: Size(50, 2, 0.03),
         Tier.STANDARD: Size(6000, 20, 3.0),
     },

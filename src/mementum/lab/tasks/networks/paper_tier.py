@@ -16,24 +16,24 @@ from mementum.lab.tasks.networks.resnet_digits import Residual, shifted
 from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Problem, Size, Task, Tier, digest, entry, stream
 
-HELD_OUT = 5000
+_HELD_OUT = 5000
 BATCH = 128
 PASSAGES, CONTEXT = 32, 128
-TOGETHER = 1000
+_TOGETHER = 1000
 """How many examples are evaluated at a time."""
 
-Examples = tuple[torch.Tensor, torch.Tensor]
+_Examples = tuple[torch.Tensor, torch.Tensor]
 
 
 @functools.cache
-def digits() -> Examples:
+def digits() -> _Examples:
     """Return MNIST's 60,000 training images, between 0 and 1, and their digits."""
     images, labels = mnist.load("train")
     return torch.tensor(images).float()[:, None] / 255, torch.tensor(labels).long()
 
 
 @functools.cache
-def pictures() -> Examples:
+def pictures() -> _Examples:
     """Return CIFAR-10's 50,000 training pictures, standardised, and their classes."""
     images, labels = cifar.load("train")
     values = torch.tensor(images).float() / 255
@@ -42,17 +42,17 @@ def pictures() -> Examples:
 
 
 @functools.cache
-def texts() -> Examples:
+def texts() -> _Examples:
     """Return WikiText-2's training text and its validation text, as bytes."""
     return torch.tensor(wikitext.load("train")), torch.tensor(wikitext.load("valid"))
 
 
-def fingerprint(data: Callable[[], Examples]) -> str:
+def _fingerprint(data: Callable[[], _Examples]) -> str:
     """Return the sha256 of the data."""
     return digest(*data())
 
 
-class Net(NamedTuple):
+class _Net(NamedTuple):
     """What is trained, and the scores it gives to inputs, in training or not."""
 
     parameters: list[nn.Parameter]
@@ -61,7 +61,7 @@ class Net(NamedTuple):
     scores: Callable[[torch.Tensor, bool], torch.Tensor]
 
 
-def modular(make: Callable[[], nn.Module], seed: int, name: str) -> Net:
+def _modular(make: Callable[[], nn.Module], seed: int, name: str) -> _Net:
     """Return a module as a net; its start is drawn from the seed's own stream."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(seed, f"{name}/init").integers(2**62)))
@@ -71,17 +71,17 @@ def modular(make: Callable[[], nn.Module], seed: int, name: str) -> Net:
         result: torch.Tensor = module.train(training)(inputs)
         return result
 
-    return Net(list(module.parameters()), [*module.state_dict().values()], scores)
+    return _Net(list(module.parameters()), [*module.state_dict().values()], scores)
 
 
-def perceptron() -> nn.Module:
+def _perceptron() -> nn.Module:
     """Return 784-100-10, the net of AMSGrad's paper."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10)
     )
 
 
-def convolutional() -> nn.Module:
+def _convolutional() -> nn.Module:
     """Return two convolutions with pooling and two linear maps."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
@@ -90,17 +90,17 @@ def convolutional() -> nn.Module:
     )  # fmt: skip
 
 
-def resnet(seed: int, name: str) -> Net:
+def _resnet(seed: int, name: str) -> _Net:
     """Return ResNet-20 for pictures of 32 by 32."""
     net = Residual(stream(seed, f"{name}/init"), channels=3, width=16, blocks=3)
-    return Net(
+    return _Net(
         net.parameters(),
         net.tensors(),
         lambda seen, training: net(seen, training=training),
     )
 
 
-class Reader(nn.Module):
+class _Reader(nn.Module):
     """An LSTM of width 256 that predicts the next byte."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Reader(nn.Module):
         return scores.movedim(-1, 1)
 
 
-class Images:
+class _Images:
     """A classifier of images; 5,000 of them, drawn by the seed, are held out.
 
     The published test part is not touched: learning rates are chosen by this score.
@@ -129,12 +129,12 @@ class Images:
         *,
         steps: int,
         name: str,
-        data: Callable[[], Examples],
-        net: Callable[[int, str], Net],
+        data: Callable[[], _Examples],
+        net: Callable[[int, str], _Net],
         augment: bool = False,
     ) -> None:
         self.images, self.labels = data()
-        held = min(HELD_OUT, len(self.labels) // 5)
+        held = min(_HELD_OUT, len(self.labels) // 5)
         rows = torch.tensor(stream(seed, f"{name}/split").permutation(len(self.labels)))
         self.held, kept = rows[:held], rows[held:]
         self.shown = kept[:held]
@@ -175,7 +175,7 @@ class Images:
                 self.labels[some],
                 reduction="sum",
             )
-            for some in torch.split(rows, TOGETHER)
+            for some in torch.split(rows, _TOGETHER)
         ]
         return float(torch.stack(parts).sum()) / len(rows)
 
@@ -184,7 +184,7 @@ class Images:
         return self.entropy(self.shown), self.entropy(self.held)
 
 
-class Text:
+class _Text:
     """A byte model on windows of WikiText-2; the validation text is held out."""
 
     def __init__(self, seed: int, *, steps: int, name: str) -> None:
@@ -193,7 +193,7 @@ class Text:
             0, len(self.kept) - CONTEXT, (steps, PASSAGES)
         )
         self.starts = torch.from_numpy(starts)
-        self.net = modular(Reader, seed, name)
+        self.net = _modular(_Reader, seed, name)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the tensors to train."""
@@ -232,11 +232,11 @@ class Text:
         return train, held / math.log(2)
 
 
-def task(
+def _task(
     name: str,
     title: str,
     start: Callable[..., Problem],
-    data: Callable[[], Examples],
+    data: Callable[[], _Examples],
     size: Size,
     *,
     metric: str = "validation cross-entropy, nats",
@@ -247,42 +247,42 @@ def task(
         title,
         metric,
         start=functools.partial(start, steps=size.steps, name=name),
-        data=functools.partial(fingerprint, data),
+        data=functools.partial(_fingerprint, data),
         sizes={Tier.PAPER: size},
         limit=1e3,
     )
 
 
 PAPER: tuple[Task, ...] = (
-    task(
+    _task(
         "mnist-mlp",
         "Perceptron 784-100-10 on MNIST",
         functools.partial(
-            Images, data=digits, net=functools.partial(modular, perceptron)
+            _Images, data=digits, net=functools.partial(_modular, _perceptron)
         ),
         digits,
         Size(4300, 20, 15.0),
     ),
-    task(
+    _task(
         "mnist-cnn",
         "Convolutional net on MNIST",
         functools.partial(
-            Images, data=digits, net=functools.partial(modular, convolutional)
+            _Images, data=digits, net=functools.partial(_modular, _convolutional)
         ),
         digits,
         Size(4300, 20, 900.0),
     ),
-    task(
+    _task(
         "cifar-resnet20",
         "ResNet-20 on CIFAR-10",
-        functools.partial(Images, data=pictures, net=resnet, augment=True),
+        functools.partial(_Images, data=pictures, net=_resnet, augment=True),
         pictures,
         Size(64_000, 40, 40_000.0),
     ),
-    task(
+    _task(
         "wikitext-lstm",
         "Byte LSTM of width 256 on WikiText-2",
-        Text,
+        _Text,
         texts,
         Size(10_000, 20, 2500.0),
         metric="validation bits per byte",

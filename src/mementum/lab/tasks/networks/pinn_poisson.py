@@ -9,27 +9,27 @@ import torch
 from mementum.lab.tasks.sampling import uniform
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 3000
-BATCH = 64
-WIDTH = 32
-WAVES = ((1, 1.0), (4, 0.2))
+_STEPS = 3000
+_BATCH = 64
+_WIDTH = 32
+_WAVES = ((1, 1.0), (4, 0.2))
 """The solution: sines of these half waves with these heights."""
 
 
 def solution(place: torch.Tensor) -> torch.Tensor:
     """Return the solution: zero at both ends."""
-    return sum_of(place, power=0)
+    return _sum_of(place, power=0)
 
 
 def source(place: torch.Tensor) -> torch.Tensor:
     """Return ``f = -u''`` of the solution."""
-    return sum_of(place, power=2)
+    return _sum_of(place, power=2)
 
 
-def sum_of(place: torch.Tensor, *, power: int) -> torch.Tensor:
+def _sum_of(place: torch.Tensor, *, power: int) -> torch.Tensor:
     """Return the sines, each times its frequency to this power."""
     total = torch.zeros_like(place)
-    for waves, height in WAVES:
+    for waves, height in _WAVES:
         pulse = waves * math.pi
         total = total + height * pulse**power * (pulse * place).sin()
     return total
@@ -43,8 +43,8 @@ class Poisson:
     is what differentiating twice gives, without a graph of a graph.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
-        drawn = stream(seed, "pinn-poisson/places").random((steps, BATCH, 1))
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
+        drawn = stream(seed, "pinn-poisson/places").random((steps, _BATCH, 1))
         self.places = torch.tensor(drawn, dtype=torch.float32)
         self.grid = torch.linspace(0, 1, 201)[:, None]
         init = stream(seed, "pinn-poisson/init")
@@ -53,7 +53,7 @@ class Poisson:
                 uniform(init, before, after, fan_in=before),
                 uniform(init, after, fan_in=before),
             )
-            for before, after in ((1, WIDTH), (WIDTH, WIDTH), (WIDTH, 1))
+            for before, after in ((1, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, 1))
         ]
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -94,9 +94,9 @@ class Poisson:
         return residual, float((found - truth).norm() / truth.norm())
 
 
-def fingerprint() -> str:
+def _fingerprint() -> str:
     """Return the sha256 of the numbers that make the problem."""
-    return digest(f"{WAVES} {WIDTH}")
+    return digest(f"{_WAVES} {_WIDTH}")
 
 
 POISSON = entry(
@@ -104,9 +104,9 @@ POISSON = entry(
     "Poisson's equation solved by a tanh net",
     "relative L2 error",
     start=Poisson,
-    data=fingerprint,
+    data=_fingerprint,
     sizes={
-        Tier.STANDARD: Size(STEPS, 20, 4.0),
+        Tier.STANDARD: Size(_STEPS, 20, 4.0),
         Tier.SMOKE: Size(50, 2, 0.05),
     },
     limit=1e9,

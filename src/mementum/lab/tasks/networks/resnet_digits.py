@@ -10,10 +10,10 @@ from mementum.lab.tasks.networks.mlp_digits import HELD_OUT, fingerprint, images
 from mementum.lab.tasks.sampling import batches, normal, uniform
 from mementum.lab.tasks.task import Size, Tier, entry, stream
 
-STEPS = 80
-BATCH = 32
+_STEPS = 80
+_BATCH = 32
 WIDTH = 8
-SIDE = 8
+_SIDE = 8
 
 
 class Norm:
@@ -110,15 +110,15 @@ def shifted(
 class ResidualDigits:
     """ResNet-8 of width 8; batches are shifted by up to a pixel each way."""
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
+    def __init__(self, seed: int, steps: int = _STEPS) -> None:
         pixels, digits = images()
-        self.pixels, self.digits = pixels.view(-1, 1, SIDE, SIDE), digits
+        self.pixels, self.digits = pixels.view(-1, 1, _SIDE, _SIDE), digits
         rows = stream(seed, "resnet-digits/split").permutation(len(digits))
         self.held, kept = torch.tensor(rows[:HELD_OUT]), torch.tensor(rows[HELD_OUT:])
         self.shown = kept[:HELD_OUT]
         order = stream(seed, "resnet-digits/order")
-        self.batch = kept[batches(order, len(kept), steps, BATCH)]
-        moves = stream(seed, "resnet-digits/moves").integers(0, 3, (steps, BATCH, 2))
+        self.batch = kept[batches(order, len(kept), steps, _BATCH)]
+        moves = stream(seed, "resnet-digits/moves").integers(0, 3, (steps, _BATCH, 2))
         self.moves = torch.from_numpy(moves)
         init = stream(seed, "resnet-digits/init")
         self.net = Residual(init, channels=1, width=WIDTH, blocks=1)
@@ -130,7 +130,7 @@ class ResidualDigits:
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the shifted batch of this step."""
         rows = self.batch[step]
-        pictures = shifted(self.pixels[rows], self.moves[step], 1, SIDE)
+        pictures = shifted(self.pixels[rows], self.moves[step], 1, _SIDE)
         return cross_entropy(self.net(pictures, training=True), self.digits[rows])
 
     def entropy(self, rows: torch.Tensor) -> float:
@@ -150,7 +150,7 @@ RESIDUAL = entry(
     start=ResidualDigits,
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.5),
+        Tier.QUICK: Size(_STEPS, 10, 0.5),
         Tier.SMOKE: Size(10, 2, 0.1),
         Tier.STANDARD: Size(800, 20, 5.0),
     },

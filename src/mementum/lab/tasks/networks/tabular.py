@@ -12,34 +12,34 @@ from torch.nn.functional import linear, mse_loss
 from mementum.lab.tasks.sampling import batches, maps
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
-STEPS = 300
-BATCH = 64
-WIDTH = 32
-ROWS = 2000
+_STEPS = 300
+_BATCH = 64
+_WIDTH = 32
+_ROWS = 2000
 
-Table = tuple[torch.Tensor, torch.Tensor, float]
+_Table = tuple[torch.Tensor, torch.Tensor, float]
 """Columns, targets, and the deviation of the noise in the targets' unit."""
 
 
 @functools.cache
-def friedman() -> Table:
+def friedman() -> _Table:
     """Return Friedman's first function of 5 of 10 columns, 2,000 rows.
 
     ``10 sin(pi a b) + 20 (c - 1/2)^2 + 10 d + 5 e`` plus noise of deviation 1, brought
     to mean 0 and variance 1.
     """
     generator = stream(0, "tabular/friedman")
-    columns = generator.random((ROWS, 10))
+    columns = generator.random((_ROWS, 10))
     a, b, c, d, e = (torch.from_numpy(columns[:, place]) for place in range(5))
     clean = 10 * (math.pi * a * b).sin() + 20 * (c - 0.5).square() + 10 * d + 5 * e
-    noisy = clean + torch.from_numpy(generator.standard_normal(ROWS))
+    noisy = clean + torch.from_numpy(generator.standard_normal(_ROWS))
     scale = float(noisy.std())
     targets = ((noisy - noisy.mean()) / scale).float()
     return torch.from_numpy(columns).float() * 2 - 1, targets, 1 / scale
 
 
 @functools.cache
-def diabetes() -> Table:
+def diabetes() -> _Table:
     """Return scikit-learn's diabetes data: 442 rows, 10 columns, unknown noise.
 
     The score is then in units of the targets' own deviation.
@@ -52,11 +52,11 @@ def diabetes() -> Table:
     return torch.from_numpy(columns).float(), torch.from_numpy(targets).float(), 1.0
 
 
-class Tabular:
+class _Tabular:
     """10-32-32-1 with ReLU; a fifth of the rows, drawn by the seed, is held out."""
 
     def __init__(
-        self, seed: int, steps: int = STEPS, *, table: Callable[[], Table]
+        self, seed: int, steps: int = _STEPS, *, table: Callable[[], _Table]
     ) -> None:
         columns, targets, self.noise = table()
         rows = stream(seed, "tabular/split").permutation(len(targets))
@@ -64,9 +64,9 @@ class Tabular:
         self.held = columns[held], targets[held]
         self.kept = columns[kept], targets[kept]
         order = stream(seed, "tabular/order")
-        self.batch = batches(order, len(kept), steps, BATCH)
+        self.batch = batches(order, len(kept), steps, _BATCH)
         init = stream(seed, "tabular/init")
-        self.layers = maps(init, 10, WIDTH, WIDTH, 1)
+        self.layers = maps(init, 10, _WIDTH, _WIDTH, 1)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -91,7 +91,7 @@ class Tabular:
         return float(self.error(*self.kept)), held**0.5 / self.noise
 
 
-def fingerprint(table: Callable[[], Table]) -> str:
+def _fingerprint(table: Callable[[], _Table]) -> str:
     """Return the sha256 of a table."""
     return digest(*table()[:2])
 
@@ -100,10 +100,10 @@ TABULAR = entry(
     "tabular",
     "Perceptron 10-32-32-1 on Friedman's function",
     "validation error over the noise",
-    start=functools.partial(Tabular, table=friedman),
-    data=functools.partial(fingerprint, friedman),
+    start=functools.partial(_Tabular, table=friedman),
+    data=functools.partial(_fingerprint, friedman),
     sizes={
-        Tier.QUICK: Size(STEPS, 10, 0.15),
+        Tier.QUICK: Size(_STEPS, 10, 0.15),
         Tier.SMOKE: Size(50, 2, 0.03),
         Tier.STANDARD: Size(3000, 20, 1.5),
     },
@@ -113,8 +113,8 @@ DIABETES = entry(
     "tabular-diabetes",
     "Perceptron 10-32-32-1 on diabetes, 442 rows",
     "validation error, deviations of the target",
-    start=functools.partial(Tabular, steps=2000, table=diabetes),
-    data=functools.partial(fingerprint, diabetes),
+    start=functools.partial(_Tabular, steps=2000, table=diabetes),
+    data=functools.partial(_fingerprint, diabetes),
     sizes={
         Tier.STANDARD: Size(2000, 20, 1.0),
     },
