@@ -103,7 +103,7 @@ def test_every_picture_of_the_markdown_lies_beside_it(
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
     drawn = {path.name for path in (tmp_path / "ledger-files").rglob("*.svg")}
     assert drawn == {Path(link).name for _, link in links}
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.new"))
 
 
 def test_a_report_shows_the_verdicts_of_a_ledger_or_says_how_to_get_one(
@@ -234,7 +234,7 @@ def test_a_ledger_that_cannot_be_written_is_named_and_its_runs_are_kept(
     error = refused(["X4", "--out", str(tmp_path)], capsys, shown=True)
     assert str(blocked) in error
     assert "The runs are kept" in error
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.new"))
 
 
 def test_a_dry_run_counts_the_runs_and_writes_nothing(

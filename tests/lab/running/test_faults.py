@@ -27,7 +27,7 @@ from tests.lab.cluster import (
 from tests.lab.processes import needs_proc
 from tests.lab.runs import instant, record
 
-from mementum.lab.records import segments, sql
+from mementum.lab.records import atomic, sql
 from mementum.lab.records.journal import JOURNAL, SEGMENTS, Store
 from mementum.lab.records.merge import merge
 from mementum.lab.records.run import RunRecord, RunSpec, Status
@@ -150,7 +150,7 @@ class Crash(BaseException):
 
 
 MOMENTS: dict[str, tuple[object, str]] = {
-    "before the segment is on disk": (segments, "sync"),
+    "before the segment is on disk": (atomic, "sync"),
     "before the segment has its name": (Path, "replace"),
     "before the journal is emptied": (os, "ftruncate"),
 }

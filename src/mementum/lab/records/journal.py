@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -16,7 +15,7 @@ from typing import Self
 import duckdb
 
 from mementum.lab.errors import LabError
-from mementum.lab.records import segments
+from mementum.lab.records import atomic, segments
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import FormatError, RunRecord, Status, compact
 
@@ -131,13 +130,9 @@ class Store:
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan beside the records, in place of the one kept before."""
-        fresh = self.folder / f"{PLAN}.new"
         try:
-            fresh.write_text(compact(plan.to_dict()) + "\n", encoding="utf-8")
-            fresh.replace(self.folder / PLAN)
+            atomic.write_text(self.folder / PLAN, compact(plan.to_dict()) + "\n")
         except OSError as error:
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
             raise StoreError(complaint(error, self.folder)) from error
 
     def read_plan(self) -> Plan:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import glob
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import duckdb
 
+from mementum.lab.records import atomic
+
 _SUFFIX = ".parquet"
-UNFINISHED = ".new"
 
 _Columns: TypeAlias = Mapping[str, tuple[str, Sequence[object]]]
 
@@ -43,15 +43,11 @@ def write(folder: Path, ids: Sequence[str], lines: Sequence[str]) -> Path:
     """
     folder.mkdir(exist_ok=True)
     path = folder / f"{_digest(lines)}{_SUFFIX}"
-    fresh = path.with_name(path.name + UNFINISHED)
-    with _engine().cursor() as base:
-        fill(
-            base, "segment", {"run_id": ("VARCHAR", ids), "record": ("VARCHAR", lines)}
-        )
+    columns = {"run_id": ("VARCHAR", ids), "record": ("VARCHAR", lines)}
+    with atomic.replacing(path) as fresh, _engine().cursor() as base:
+        fill(base, "segment", columns)
         base.table("segment").write_parquet(str(fresh), compression="zstd")
-    sync(fresh)
-    fresh.replace(path)
-    sync(folder)
+    atomic.sync(folder)
     return path
 
 
@@ -89,19 +85,10 @@ def listed(folder: Path) -> list[Path]:
 
 def drop_unfinished(folder: Path) -> None:
     """Remove what a process left that died while it wrote a segment."""
-    for path in folder.glob(f"*{UNFINISHED}"):
+    for path in folder.glob(f"*{atomic.UNFINISHED}"):
         path.unlink(missing_ok=True)
 
 
 def _digest(lines: Sequence[str]) -> str:
     """Return the name of the segment that holds these lines."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has the file, or the folder's list of names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from mementum.lab.errors import LabError
-from mementum.lab.records import segments
+from mementum.lab.records import atomic, segments
 from mementum.lab.records.run import RunRecord, RunSpec
 
 TABLES = ("runs", "curves")
@@ -128,20 +128,17 @@ def export(
     written = []
     for name in names:
         path = folder / f"{name}.{form}"
-        fresh = path.with_name(f"{path.name}{segments.UNFINISHED}")
         table = base.table(name)
         try:
-            if form == "parquet":
-                table.write_parquet(str(fresh), compression="zstd")
-            else:
-                table.write_csv(str(fresh))
-            fresh.replace(path)
+            with atomic.replacing(path) as fresh:
+                if form == "parquet":
+                    table.write_parquet(str(fresh), compression="zstd")
+                else:
+                    table.write_csv(str(fresh))
         except duckdb.Error as error:
             words = str(error).splitlines()[0]
             if (full := os.strerror(errno.ENOSPC)) in words:
                 raise OSError(errno.ENOSPC, full, path) from error
             raise OSError(errno.EIO, words, path) from error
-        finally:
-            fresh.unlink(missing_ok=True)
         written.append(path)
     return written

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report import methods, number_words, sentences
 from mementum.lab.report.figures.figure_set import Drawn
@@ -58,13 +59,7 @@ def write(
     Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(render(analysis, records, ledger), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    atomic.write_text(Path(path), render(analysis, records, ledger))
 
 
 def render(

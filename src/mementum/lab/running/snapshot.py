@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
+from mementum.lab.records import atomic
 from mementum.lab.running.modifiers import Scheduled
 
 if TYPE_CHECKING:
@@ -99,16 +100,12 @@ class Snapshots:
         unfinished = place.with_suffix(f".{os.getpid()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                torch.save(self._state(step, run, now), file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(place)
+            with atomic.replacing(place, unfinished):
+                torch.save(self._state(step, run, now), unfinished)
             for old in self._paths()[:-_KEPT]:
                 old.unlink()
         except (OSError, RuntimeError):
-            with suppress(OSError):
-                unfinished.unlink()
+            return
 
     def forget(self) -> None:
         """Remove the snapshots, half-written ones too: the run has its record."""

@@ -17,6 +17,7 @@ from mementum.lab.claims.ledger import markdown, page
 from mementum.lab.claims.ledger.json_form import PAGE, PLAIN, text
 from mementum.lab.claims.plan import Tier, by_identity
 from mementum.lab.claims.verdict import Verdict
+from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report.figures import matplotlib_export
 
@@ -43,19 +44,9 @@ def write(
             drawing = pictures.interval(finding)
             if drawing:
                 name = f"{verdict.claim.name}-{number}.svg"
-                _replace(checks / name, str(drawing))
+                atomic.write_text(checks / name, str(drawing))
     drawn = {each.claim.name: pictures.drawn(each, tier, found) for each in verdicts}
     matplotlib_export.sheets(drawn.items(), figures)
-    _replace(folder / PAGE, page.render(verdicts, tier, records, drawn))
-    _replace(folder / TEXT, markdown.ledger(verdicts, tier, drawn))
-    _replace(folder / PLAIN, text(verdicts, tier) + "\n")
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file in one step: interrupted, it leaves the old one whole."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    atomic.write_text(folder / PAGE, page.render(verdicts, tier, records, drawn))
+    atomic.write_text(folder / TEXT, markdown.ledger(verdicts, tier, drawn))
+    atomic.write_text(folder / PLAIN, text(verdicts, tier) + "\n")

@@ -8,11 +8,11 @@ import http.client
 import os
 import tempfile
 import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mementum.lab.errors import LabError
+from mementum.lab.records import atomic
 
 FOLDER = "MEMENTUM_DATA"
 OFFLINE = "MEMENTUM_OFFLINE"
@@ -109,8 +109,8 @@ def _download(mirror: str, path: Path, sha256: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        total = hashlib.sha256()
+    total = hashlib.sha256()
+    with atomic.replacing(path, Path(name)):
         with (
             os.fdopen(handle, "wb") as written,
             urllib.request.urlopen(mirror, timeout=_SECONDS) as sent,  # noqa: S310
@@ -118,11 +118,5 @@ def _download(mirror: str, path: Path, sha256: str) -> None:
             while block := sent.read(_CHUNK):
                 total.update(block)
                 written.write(block)
-            written.flush()
-            os.fsync(written.fileno())
         if (found := total.hexdigest()) != sha256:
             raise ValueError(f"sends a file of sha256 {found}")
-        Path(name).replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
