@@ -11,11 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from mementum.family.picture import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
 INK = "#1d1d1f"
 MUTED = "#5c5f66"
 RULE = "#d9dbe0"
-BETTER = "#0072B2"
-WORSE = "#D55E00"
+BETTER = BLUE
+WORSE = VERMILION
 
 _SERIES_PER_PANEL = 8
 
@@ -37,12 +39,12 @@ class Look(NamedTuple):
 
 _REFERENCE = Look(INK, "9px,4px", "circle")
 _OTHERS = (
-    Look("#E69F00", "solid", "square"),
-    Look("#56B4E9", "solid", "diamond"),
-    Look("#009E73", "6px,3px", "triangle-up"),
-    Look("#CC79A7", "solid", "triangle-down"),
-    Look("#D55E00", "6px,3px", "cross"),
-    Look("#0072B2", "dashdot", "x"),
+    Look(ORANGE, "solid", "square"),
+    Look(SKY, "solid", "diamond"),
+    Look(GREEN, "6px,3px", "triangle-up"),
+    Look(PURPLE, "solid", "triangle-down"),
+    Look(VERMILION, "6px,3px", "cross"),
+    Look(BLUE, "dashdot", "x"),
     Look("#8A8A8A", "dot", "star"),
 )
 _AGAIN = (
