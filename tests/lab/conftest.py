@@ -23,7 +23,7 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
     monkeypatch.setattr(mnist, "load", lambda part: (images, labels))
     monkeypatch.setattr(cifar, "load", lambda part: (colours, labels))
     monkeypatch.setattr(wikitext, "load", lambda part: text)
-    for size, small in {"BATCH": 8, "PASSAGES": 2, "CONTEXT": 12}.items():
+    for size, small in {"_BATCH": 8, "PASSAGES": 2, "CONTEXT": 12}.items():
         monkeypatch.setattr(paper_tier, size, small)
     loaded = paper_tier.digits, paper_tier.pictures, paper_tier.texts
     for data in loaded:

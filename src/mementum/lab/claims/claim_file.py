@@ -126,8 +126,8 @@ def read(path: Path) -> list[Claim]:
         raise ClaimError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise ClaimError(f"{path} is no TOML ({error}).") from error
-    wanted(str(path), plain, _FILE, ("paper", "claim"))
-    wanted(f"{path}, paper", plain["paper"], PAPER, tuple(PAPER))
+    _wanted(str(path), plain, _FILE, ("paper", "claim"))
+    _wanted(f"{path}, paper", plain["paper"], PAPER, tuple(PAPER))
     claims: dict[str, Claim] = {}
     for number, each in enumerate(plain["claim"], start=1):
         name = each.get("name")
@@ -141,7 +141,7 @@ def read(path: Path) -> list[Claim]:
     return list(claims.values())
 
 
-def wanted(
+def _wanted(
     place: str,
     plain: Mapping[str, Any],
     known: Mapping[str, Kind],
@@ -165,14 +165,14 @@ def wanted(
 
 def _claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Claim:
     """Return the claim that a table of the file describes."""
-    wanted(place, plain, CLAIM, ("name", "sentence", "where"))
+    _wanted(place, plain, CLAIM, ("name", "sentence", "where"))
     rest = dict(plain)
     arms = {
         name: _arm(f"{place}, arm {name}", each)
         for name, each in rest.pop("arms", {}).items()
     }
     checks = tuple(
-        check(f"{place}, check {number}", each)
+        _check(f"{place}, check {number}", each)
         for number, each in enumerate(rest.pop("check", []), start=1)
     )
     heading = {**paper, "paper": paper["name"]}
@@ -192,13 +192,13 @@ def _claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Cl
 
 def _arm(place: str, plain: Mapping[str, Any]) -> Arm:
     """Return the arm that a table describes."""
-    wanted(place, plain, ARM, ("contender", "lrs"))
+    _wanted(place, plain, ARM, ("contender", "lrs"))
     return Arm(**{**plain, "lrs": tuple(plain["lrs"])})
 
 
-def check(place: str, plain: Mapping[str, Any]) -> Check:
+def _check(place: str, plain: Mapping[str, Any]) -> Check:
     """Return the check that a table describes."""
-    wanted(place, plain, CHECK, ("says", "task", "arm", "is"))
+    _wanted(place, plain, CHECK, ("says", "task", "arm", "is"))
     rest = dict(plain)
     found = Check(relation=Relation(rest.pop("is")), **rest)
     if fault := _contradiction(found):

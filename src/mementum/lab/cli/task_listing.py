@@ -28,11 +28,11 @@ def sizes() -> Table:
     for tier in Tier:
         table.add_column(f"{tier}", no_wrap=True)
     for task in offered():
-        table.add_row(task.name, *(size(task.at(tier)) for tier in Tier))
+        table.add_row(task.name, *(_size(task.at(tier)) for tier in Tier))
     return table
 
 
-def size(task: Task | None) -> str:
+def _size(task: Task | None) -> str:
     """Return a task's steps and seconds, or nothing where it has no part."""
     if task is None:
         return ""

@@ -31,12 +31,12 @@ def cosine(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * (step - rising + 1) / (steps - rising + 1))) / 2
 
 
-def root(step: int, steps: int) -> float:
+def _root(step: int, steps: int) -> float:
     """Return one over the root of the step, counted from 1: the rate of the proofs."""
     return 1 / math.sqrt(step + 1)
 
 
-def drops(step: int, steps: int) -> float:
+def _drops(step: int, steps: int) -> float:
     """Return the rate of AdaX's CIFAR-10 figure: a tenth at 55 and at 82 % of the run.
 
     The curves drop at about 39,000 and 58,500 of 71,000 iterations.
@@ -44,15 +44,15 @@ def drops(step: int, steps: int) -> float:
     return 0.1 ** sum(step >= share * steps for share in (0.55, 0.82))
 
 
-def decline(step: int, steps: int) -> float:
+def _decline(step: int, steps: int) -> float:
     """Return AdamNX's rate: linearly to 1 % at 60 % of the run, and constant then."""
     return max(0.01, 1 - 0.99 * step / (0.6 * steps))
 
 
 FACTORS: dict[str, Factor] = {
-    "root": root,
-    "drops": drops,
-    "decline": decline,
+    "root": _root,
+    "drops": _drops,
+    "decline": _decline,
     "cosine": cosine,
 }
 """Every schedule by its name, those of papers among them."""

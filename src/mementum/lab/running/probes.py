@@ -153,7 +153,7 @@ def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat([part.detach().double().flatten() for part in parts])
 
 
-def sharpness(*, adaptive: bool) -> Modifier:
+def _sharpness(*, adaptive: bool) -> Modifier:
     """Return the modifier that measures sharpness at a matched training objective."""
 
     def modify(making: Making) -> None:
@@ -180,8 +180,8 @@ def _memory(name: str) -> Modifier:
 
 
 PROBES: dict[str, Modifier] = {
-    "sharpness": sharpness(adaptive=False),
-    "adaptive": sharpness(adaptive=True),
+    "sharpness": _sharpness(adaptive=False),
+    "adaptive": _sharpness(adaptive=True),
     "change": _memory("change"),
     "turn": _memory("turn"),
 }

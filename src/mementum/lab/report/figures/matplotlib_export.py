@@ -54,7 +54,7 @@ _STYLE: Any = {
 }
 
 
-def write(name: str, figures: Sequence[Figure], folder: Path) -> None:
+def _write(name: str, figures: Sequence[Figure], folder: Path) -> None:
     """Draw these figures on a sheet and write it as SVG and as PNG."""
     with mpl.rc_context(_STYLE):
         sheet = _draw(figures)
@@ -246,4 +246,4 @@ def sheets(kinds: Iterable[tuple[str, Sequence[Figure]]], folder: Path) -> None:
     """Write a sheet for every kind that has figures."""
     for name, figures in kinds:
         if figures:
-            write(name, figures, folder)
+            _write(name, figures, folder)

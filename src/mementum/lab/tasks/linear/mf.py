@@ -95,7 +95,7 @@ def _fingerprint() -> str:
     return digest(*truth(), f"{_NOISE}")
 
 
-def task(name: str, words: str, *, sparse: bool) -> Task:
+def _task(name: str, words: str, *, sparse: bool) -> Task:
     """Return the factorisation with dense or sparse gradients."""
     return entry(
         name,
@@ -112,4 +112,4 @@ def task(name: str, words: str, *, sparse: bool) -> Task:
     )
 
 
-FACTORS = task("mf-dense", "dense", sparse=False)
+FACTORS = _task("mf-dense", "dense", sparse=False)

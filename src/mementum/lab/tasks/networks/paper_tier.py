@@ -17,7 +17,7 @@ from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Problem, Size, Task, Tier, digest, entry, stream
 
 _HELD_OUT = 5000
-BATCH = 128
+_BATCH = 128
 PASSAGES, CONTEXT = 32, 128
 _TOGETHER = 1000
 """How many examples are evaluated at a time."""
@@ -139,11 +139,11 @@ class _Images:
         self.held, kept = rows[:held], rows[held:]
         self.shown = kept[:held]
         order = stream(seed, f"{name}/order")
-        self.batch = kept[batches(order, len(kept), steps, BATCH)]
+        self.batch = kept[batches(order, len(kept), steps, _BATCH)]
         self.net, self.augment = net(seed, name), augment
         drawn = stream(seed, f"{name}/moves")
-        self.moves = torch.from_numpy(drawn.integers(0, 9, (steps, BATCH, 2)))
-        self.turned = torch.from_numpy(drawn.random((steps, BATCH)) < 0.5)
+        self.moves = torch.from_numpy(drawn.integers(0, 9, (steps, _BATCH, 2)))
+        self.turned = torch.from_numpy(drawn.random((steps, _BATCH)) < 0.5)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the tensors to train."""
