@@ -98,14 +98,15 @@ class Snapshots:
         self._last = now
         place = self._folder / f"{self._name}-{step:012}.pt"
         unfinished = place.with_suffix(f".{os.getpid()}")
-        try:
+        with suppress(OSError, RuntimeError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with atomic.replacing(place, unfinished):
-                torch.save(self._state(step, run, now), unfinished)
+            with (
+                atomic.replacing(place, unfinished),
+                unfinished.open("wb") as file,
+            ):
+                torch.save(self._state(step, run, now), file)
             for old in self._paths()[:-_KEPT]:
                 old.unlink()
-        except (OSError, RuntimeError):
-            return
 
     def forget(self) -> None:
         """Remove the snapshots, half-written ones too: the run has its record."""
