@@ -35,7 +35,7 @@ from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import CONSTANT, RunRecord
 from mementum.lab.report.export.data_frames import Frame, frames
-from mementum.lab.report.export.json_form import plain
+from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.running.driver import (
     Listener,
     Observer,
@@ -76,7 +76,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as JSON-ready data: as `compare --json` prints it."""
-        return plain(self.analysis)
+        return to_dict(self.analysis)
 
     def frames(self) -> dict[str, Frame]:
         """Return tidy tables: columns by name, as any data frame library takes them."""

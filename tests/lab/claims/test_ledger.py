@@ -22,7 +22,7 @@ from mementum.cli import main
 from mementum.lab.claims.claim import Arm, ClaimError, Relation
 from mementum.lab.claims.ledger import figures as pictures
 from mementum.lab.claims.ledger import files, json_form, markdown, page
-from mementum.lab.claims.ledger.json_form import plain
+from mementum.lab.claims.ledger.json_form import to_dict
 from mementum.lab.claims.plan import Tier, by_identity, planned
 from mementum.lab.claims.select import ledger, select
 from mementum.lab.claims.verdict import Verdict, judge
@@ -48,7 +48,7 @@ def shown() -> tuple[list[Verdict], list[RunRecord]]:
 
 def figures_of(
     verdicts: Sequence[Verdict], records: Sequence[RunRecord]
-) -> pictures.Drawn:
+) -> pictures.ClaimFigures:
     found = by_identity(records)
     return {v.claim.name: pictures.drawn(v, Tier.QUICK, found) for v in verdicts}
 
@@ -154,7 +154,7 @@ def test_the_plain_form_is_strict_json(
     shown: tuple[list[Verdict], list[RunRecord]],
 ) -> None:
     verdicts, _ = shown
-    text = json.dumps(plain(verdicts, Tier.QUICK), allow_nan=False)
+    text = json.dumps(to_dict(verdicts, Tier.QUICK), allow_nan=False)
     found = json.loads(text)["claims"]
     assert [each["verdict"] for each in found] == [
         "not reproduced",

@@ -15,7 +15,7 @@ from mementum.lab.records.journal import (
     SEGMENTS,
     Store,
     StoreError,
-    settled,
+    resolve,
 )
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import RunRecord, Status
@@ -186,11 +186,11 @@ def test_of_several_records_of_a_run_a_result_wins_over_failures(
 
 def test_of_several_results_the_same_one_is_drawn_in_any_order() -> None:
     several = [record(spec(), score=score) for score in (0.1, 0.2, 0.3, 0.4, 0.5)]
-    drawn = {settled(order)[0].score for order in permutations(several)}
+    drawn = {resolve(order)[0].score for order in permutations(several)}
     assert len(drawn) == 1
     seeds = range(200)
     lower = [
-        settled([record(spec(seed=seed), score=score) for score in (0.1, 0.2)])[0].score
+        resolve([record(spec(seed=seed), score=score) for score in (0.1, 0.2)])[0].score
         == 0.1
         for seed in seeds
     ]
@@ -207,7 +207,7 @@ def test_records_come_sorted_by_what_they_are() -> None:
         for seed in (2, 10)
     ]
     mixed = [record(each) for each in sorted(runs, key=lambda run: run.run_id)]
-    assert [each.spec for each in settled(mixed)] == runs
+    assert [each.spec for each in resolve(mixed)] == runs
 
 
 def test_compacted_records_are_the_same_records(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_compacted_records_are_the_same_records(tmp_path: Path) -> None:
         store.append(record(spec(seed=4)))
     assert len(list((folder / SEGMENTS).iterdir())) == 1
     after = Store(folder).records()
-    assert after == settled([*before, record(spec(seed=4))])
+    assert after == resolve([*before, record(spec(seed=4))])
 
 
 def test_a_journal_at_its_limit_moves_into_a_segment(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mementum.lab.claims.select import select
 from mementum.lab.claims.verdict import judge
 from mementum.lab.records.run import Curve, RunRecord, RunSpec
 from mementum.lab.report import page
-from mementum.lab.report.figures.figure_set import Drawn
+from mementum.lab.report.figures.figure_set import FigureSet
 from mementum.lab.statistics import Analysis, Control, analyse
 
 pytestmark = [
@@ -134,7 +134,7 @@ def test_the_page_of_a_comparison_has_all_its_figures(
     drawn: Tab, comparison: tuple[Analysis, list[RunRecord]]
 ) -> None:
     shown = "[...document.querySelectorAll('.plot')].map(place => place.id)"
-    names = {figure.name for figure in Drawn.of(*comparison).all()}
+    names = {figure.name for figure in FigureSet.of(*comparison).all()}
     assert set(drawn.run(shown)) == names
 
 

@@ -15,10 +15,10 @@ from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, r
 
 from mementum.lab.planning import contender
 from mementum.lab.report import methods, number_words, page
-from mementum.lab.report.export.json_form import plain
+from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.report.figures import axes, matplotlib_export, palette
 from mementum.lab.report.figures.bands import bands
-from mementum.lab.report.figures.figure_set import Drawn
+from mementum.lab.report.figures.figure_set import FigureSet
 from mementum.lab.report.page import cost, grouped
 from mementum.lab.report.terminal import table
 from mementum.lab.statistics import Analysis, Trouble, Verdict, analyse
@@ -190,13 +190,13 @@ def test_the_plotly_script_is_inlined_once(full_page):
 
 def test_every_figure_can_be_read_out(full, full_page):
     figures = [a for _, a in Reader(full_page).elements if a.get("role") == "img"]
-    assert len(figures) == len(Drawn.of(*full).all()) == 3 * 5 + 2 + 1
+    assert len(figures) == len(FigureSet.of(*full).all()) == 3 * 5 + 2 + 1
     assert all(len(str(figure["aria-label"])) > 30 for figure in figures)
 
 
 def test_every_figure_is_valid_plotly(full):
     analysis, records = full
-    figures = Drawn.of(analysis, records).all()
+    figures = FigureSet.of(analysis, records).all()
     assert figures
     for figure in figures:
         go.Figure(data=figure.data, layout=figure.layout)
@@ -237,7 +237,7 @@ def test_no_two_contenders_look_alike_however_many_there_are():
 
 def test_the_reference_is_drawn_first_and_dashed(full):
     analysis, records = full
-    drawn = Drawn.of(analysis, records)
+    drawn = FigureSet.of(analysis, records)
     for figure in (f for kind in (drawn.curves, drawn.sensitivities) for f in kind[2]):
         lines = [trace for trace in figure.data if trace.get("name")]
         assert lines[0]["meta"] == "AdamW"
@@ -246,7 +246,7 @@ def test_the_reference_is_drawn_first_and_dashed(full):
 
 def test_a_figure_leaves_as_much_room_as_it_fills(full, full_page):
     places = [a for _, a in Reader(full_page).elements if a.get("role") == "img"]
-    heights = {f.name: f.layout["height"] for f in Drawn.of(*full).all()}
+    heights = {f.name: f.layout["height"] for f in FigureSet.of(*full).all()}
     assert {a["id"]: a["style"] for a in places} == {
         name: f"min-height: {height}px" for name, height in heights.items()
     }
@@ -326,7 +326,7 @@ def test_nothing_that_went_wrong_breaks_the_report(change, scale, seeds):
     text = Reader(page.render(analysis, records)).text
     assert "Methods" in text
     assert "AdaXW" in printed(analysis, 60)
-    json.dumps(plain(analysis), allow_nan=False)
+    json.dumps(to_dict(analysis), allow_nan=False)
 
 
 def test_a_plan_without_rivals_or_reference_is_reported_too():

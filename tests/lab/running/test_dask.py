@@ -15,7 +15,7 @@ from tests.lab.runs import instant, killed_on_odd_seeds, spec
 
 from mementum.cli import main
 from mementum.lab.claims.claim_file import read
-from mementum.lab.claims.ledger.json_form import plain
+from mementum.lab.claims.ledger.json_form import to_dict
 from mementum.lab.claims.plan import Tier
 from mementum.lab.claims.verdict import judge
 from mementum.lab.records.journal import Store
@@ -81,7 +81,7 @@ def test_claims_run_on_a_cluster_as_they_run_here(
     assert len(records) == len(plan.runs) > 1
     here = [execute(run) for run in plan.runs]
     assert {*map(timeless, here)} == {*map(timeless, records)}
-    assert there == plain(judge(read(file), Tier.SMOKE, here), Tier.SMOKE)
+    assert there == to_dict(judge(read(file), Tier.SMOKE, here), Tier.SMOKE)
 
 
 def test_workers_that_come_later_are_given_runs(idle: Cluster) -> None:

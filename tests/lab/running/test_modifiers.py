@@ -14,7 +14,7 @@ from mementum.lab.records.run import Status
 from mementum.lab.running import probes
 from mementum.lab.running.loop import execute
 from mementum.lab.running.modifiers import begin
-from mementum.lab.running.run_state import Making
+from mementum.lab.running.run_state import RunState
 from mementum.lab.running.sharpness import Hessian
 from mementum.lab.tasks.networks.mlp_digits import DIGITS
 from mementum.lab.tasks.task import Task
@@ -65,13 +65,13 @@ SLOPE = Task(
 
 def made(
     conditions: dict[str, Any], name: str = "SGD", lr: float = 0.5, **options: object
-) -> Making:
+) -> RunState:
     known = contender.find(name)
     given = {**known.options, **options}
     return begin(SLOPE, 0, lambda each: known.optimizer(each, lr, given), **conditions)
 
 
-def step(making: Making, number: int) -> torch.Tensor:
+def step(making: RunState, number: int) -> torch.Tensor:
     """Take a step; return the way gone."""
     before = making.problem.parameters()[0].detach().clone()
     making.stepper.zero_grad()

@@ -11,7 +11,7 @@ from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, run
 
 from mementum import Adam
 from mementum.lab.report import page
-from mementum.lab.report.export.json_form import plain
+from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.report.terminal import table
 from mementum.lab.running import optimizer_controls
 from mementum.lab.statistics import analyse
@@ -77,7 +77,7 @@ def test_a_report_whose_controls_fail_says_so_first():
     first = body.partition("<h1>")[0]
     assert 'role="alert"' in first
     assert "do not trust" in first
-    assert plain(analysis)["controls"][-1]["passed"] is False
+    assert to_dict(analysis)["controls"][-1]["passed"] is False
 
 
 def test_a_report_whose_controls_pass_raises_no_alarm():

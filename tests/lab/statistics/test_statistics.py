@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
-from mementum.lab.report.export.json_form import plain
+from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.statistics import (
     Analysis,
     Choice,
@@ -453,11 +453,11 @@ def test_a_whole_analysis_mirrors_when_the_reference_changes():
 def test_the_order_of_the_records_changes_nothing():
     plan = SyntheticPlan(contenders=("AdamW", "AdaXW", "SGD"))
     records = run(plan, Noise(plan))
-    expected = json.dumps(plain(analyse(records, plan)), sort_keys=True)
+    expected = json.dumps(to_dict(analyse(records, plan)), sort_keys=True)
     shuffler = random.Random(2)
     for _ in range(5):
         shuffler.shuffle(records)
-        assert json.dumps(plain(analyse(records, plan)), sort_keys=True) == expected
+        assert json.dumps(to_dict(analyse(records, plan)), sort_keys=True) == expected
 
 
 def test_the_names_of_the_seeds_change_nothing():
@@ -661,13 +661,13 @@ def test_the_json_form_is_strict_json():
     noise = Noise(plan)
     records = run(plan, noise)[:-1]
     records = replaced(records, math.inf, lambda spec: spec.contender == "AdaXW")
-    text = json.dumps(plain(analyse(records, plan)), allow_nan=False)
+    text = json.dumps(to_dict(analyse(records, plan)), allow_nan=False)
     assert json.loads(text)["tasks"][0]["results"][1]["verdict"] == "worse"
 
 
 def test_every_result_has_the_same_keys():
     plan, records = noisy_pair(-0.3)
-    results = plain(analyse(records, plan))["tasks"][0]["results"]
+    results = to_dict(analyse(records, plan))["tasks"][0]["results"]
     assert len({tuple(sorted(result)) for result in results}) == 1
     better = results[1]
     assert better["unit"] == "ratio"

@@ -17,7 +17,7 @@ from mementum.lab import arguments
 from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.errors import LabError
 from mementum.lab.records import segments, sql
-from mementum.lab.records.journal import PLAN, Store, complaint, settled
+from mementum.lab.records.journal import PLAN, Store, complaint, resolve
 from mementum.lab.records.merge import disputed, merge, provenance
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status, strict
@@ -73,7 +73,7 @@ def _status(options: argparse.Namespace) -> int:
     """Say what a folder holds and what its plan still lacks."""
     store = _existing(options.folder)
     every = store.every()
-    records = settled(every)
+    records = resolve(every)
     plan = store.read_plan() if (store.folder / PLAN).exists() else None
     counts = _by_task(records, plan)
     if options.json:

@@ -117,7 +117,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     rows = Table("claim", "verdict", "checks", box=None, padding=(0, 2, 1, 0))
     for verdict in verdicts:
         found = [
-            f"{words.ANSWERS[each.answer]} {each.check.says}: {words.told(each)}"
+            f"{words.ANSWERS[each.answer]} {each.check.says}: {words.describe(each)}"
             for each in verdict.findings
         ]
         rows.add_row(

@@ -8,7 +8,7 @@ from mementum.lab.planning import contender
 from mementum.lab.planning.forecast import START, clock
 from mementum.lab.planning.schedule import under
 from mementum.lab.planning.tiers import SPENDING
-from mementum.lab.report.methods import plain
+from mementum.lab.report.methods import option_words
 from mementum.lab.tasks.registry import of_tier, offered
 from mementum.lab.tasks.task import Task, Tier
 
@@ -66,6 +66,8 @@ def contenders() -> Table:
     """Return the contenders with their published hyperparameters."""
     table = Table("contender", "learning rate", "other hyperparameters", box=None)
     for each in contender.CONTENDERS:
-        others = ", ".join(f"{name} {plain(v)}" for name, v in each.options.items())
+        others = ", ".join(
+            f"{name} {option_words(v)}" for name, v in each.options.items()
+        )
         table.add_row(each.name, f"{each.lr:g}", others)
     return table

@@ -79,7 +79,7 @@ class Store:
 
     def records(self) -> list[RunRecord]:
         """Return one record for each run, as ``settled`` chooses and sorts them."""
-        return settled(self.every())
+        return resolve(self.every())
 
     def every(self) -> list[RunRecord]:
         """Return all records kept, several of one run among them.
@@ -109,7 +109,7 @@ class Store:
         between leaves every record twice, which is as good as once.
         """
         descriptor = self._open()
-        self.keep(settled(self._lines()))
+        self.keep(resolve(self._lines()))
         os.ftruncate(descriptor, 0)
 
     def keep(self, records: Sequence[RunRecord]) -> None:
@@ -201,7 +201,7 @@ class Store:
             os.ftruncate(self._descriptor, content.rfind(b"\n") + 1)
 
 
-def settled(records: Iterable[RunRecord]) -> list[RunRecord]:
+def resolve(records: Iterable[RunRecord]) -> list[RunRecord]:
     """Return one record for each run, sorted by task, contender, rate and seed.
 
     A result wins over a failure. Of several, one is drawn by the digest of its line,

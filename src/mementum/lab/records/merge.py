@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mementum.lab.errors import LabError
-from mementum.lab.records.journal import PLAN, Store, settled
+from mementum.lab.records.journal import PLAN, Store, resolve
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 
@@ -60,7 +60,7 @@ def merge(sources: Sequence[Store], target: Store, *, pool: bool) -> _Merged:
         if plan is not None:
             target.write_plan(plan)
     together = [*held, *fresh.values()]
-    return _Merged(len(fresh), len(settled(together)), disputed(together))
+    return _Merged(len(fresh), len(resolve(together)), disputed(together))
 
 
 def _agreed(

@@ -112,16 +112,17 @@ def _options(analysis: Analysis) -> str:
     for task in analysis.tasks:
         for result in task.results:
             found.setdefault(result.contender, result.options)
-    return "; ".join(
-        f"{name} ({', '.join(f'{key} {plain(value)}' for key, value in own.items())})"
+    words = {
+        name: ", ".join(f"{key} {option_words(value)}" for key, value in own.items())
         for name, own in found.items()
-    )
+    }
+    return "; ".join(f"{name} ({own})" for name, own in words.items())
 
 
-def plain(value: object) -> str:
+def option_words(value: object) -> str:
     """A hyperparameter as it would be typed."""
     if isinstance(value, list | tuple):
-        return f"({', '.join(plain(each) for each in value)})"
+        return f"({', '.join(option_words(each) for each in value)})"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

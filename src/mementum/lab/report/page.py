@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report import methods, number_words, sentences
-from mementum.lab.report.figures.figure_set import Drawn
+from mementum.lab.report.figures.figure_set import FigureSet
 from mementum.lab.report.figures.palette import looks
 from mementum.lab.report.ledger_rows import LedgerRows
 from mementum.lab.statistics import Analysis, TaskResult, Trouble, Verdict
@@ -66,7 +66,7 @@ def render(
     analysis: Analysis, records: Iterable[RunRecord], ledger: LedgerRows | None = None
 ) -> str:
     """The page as text."""
-    drawn = Drawn.of(analysis, list(records))
+    drawn = FigureSet.of(analysis, list(records))
     template = environment().get_template("page.html.j2")
     return template.render(
         analysis=analysis,

@@ -11,7 +11,7 @@ from mementum.lab.errors import LabError
 from mementum.lab.planning import contender
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
-from mementum.lab.running.run_state import Making, Progress
+from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.task import Task
@@ -73,7 +73,7 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
     snapshots.forget()
 
 
-def _follow(run: Progress, made: Making, snapshots: Snapshots) -> Status:
+def _follow(run: Progress, made: RunState, snapshots: Snapshots) -> Status:
     """Take the steps that are left, and return how the run ended."""
     task, problem = made.task, made.problem
     grid = set(task.grid())

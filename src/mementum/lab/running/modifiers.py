@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from mementum.lab.planning.schedule import FACTORS, Factor
 from mementum.lab.records.run import CONSTANT
 from mementum.lab.running.probes import PROBES
-from mementum.lab.running.run_state import Making, Stepper
+from mementum.lab.running.run_state import RunState, Stepper
 from mementum.lab.tasks.task import Task
 
 
@@ -83,16 +83,16 @@ def begin(
     schedule: str = CONSTANT,
     match_updates: bool = False,
     probe: str | None = None,
-) -> Making:
+) -> RunState:
     """Return the run in the making; ``build`` makes the optimizer of parameters."""
     problem = task.start(seed)
     optimizer = build(problem.parameters())
-    making = Making(task, problem, optimizer, optimizer)
+    run_state = RunState(task, problem, optimizer, optimizer)
     if schedule != CONSTANT:
         factor = FACTORS[schedule]
-        making.stepper = Scheduled(making.stepper, optimizer, factor, task.steps)
+        run_state.stepper = Scheduled(run_state.stepper, optimizer, factor, task.steps)
     if match_updates:
-        making.stepper = _Matched(making.stepper, optimizer, problem.parameters())
+        run_state.stepper = _Matched(run_state.stepper, optimizer, problem.parameters())
     if probe is not None:
-        PROBES[probe](making)
-    return making
+        PROBES[probe](run_state)
+    return run_state

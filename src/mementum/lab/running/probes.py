@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch.optim import Optimizer
 
-from mementum.lab.running.run_state import Making, Modifier, Stepper
+from mementum.lab.running.run_state import Modifier, RunState, Stepper
 from mementum.lab.running.sharpness import Hessian, sizes
 from mementum.lab.tasks.task import Problem
 
@@ -156,12 +156,12 @@ def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
 def _sharpness(*, adaptive: bool) -> Modifier:
     """Return the modifier that measures sharpness at a matched training objective."""
 
-    def modify(making: Making) -> None:
-        task, problem = making.task, making.problem
+    def modify(run_state: RunState) -> None:
+        task, problem = run_state.task, run_state.problem
         if task.name not in _LEVELS or not isinstance(problem, Smooth):
             known = ", ".join(_LEVELS)
             raise LookupError(f"sharpness is measured on {known}, not on {task.name}")
-        making.problem = Sharpness(problem, _LEVELS[task.name], task.steps, adaptive)
+        run_state.problem = Sharpness(problem, _LEVELS[task.name], task.steps, adaptive)
 
     return modify
 
@@ -169,12 +169,15 @@ def _sharpness(*, adaptive: bool) -> Modifier:
 def _memory(name: str) -> Modifier:
     """Return the modifier that watches how the second moment changes."""
 
-    def modify(making: Making) -> None:
+    def modify(run_state: RunState) -> None:
         watched = _Remembered(
-            making.problem, making.optimizer, making.stepper, making.task.steps
+            run_state.problem,
+            run_state.optimizer,
+            run_state.stepper,
+            run_state.task.steps,
         )
-        making.stepper = watched
-        making.problem = _Shown(making.problem, watched, name)
+        run_state.stepper = watched
+        run_state.problem = _Shown(run_state.problem, watched, name)
 
     return modify
 

@@ -28,7 +28,7 @@ class Stepper(Protocol):
 
 
 @dataclass
-class Making:
+class RunState:
     """A problem at its start and the optimizer that will train it."""
 
     task: Task
@@ -39,7 +39,7 @@ class Making:
     """What the training loop calls."""
 
 
-Modifier: TypeAlias = Callable[[Making], None]
+Modifier: TypeAlias = Callable[[RunState], None]
 """Lays something around the problem or the optimizer."""
 
 

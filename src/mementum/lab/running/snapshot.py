@@ -21,7 +21,7 @@ from mementum.lab.running.modifiers import Scheduled
 
 if TYPE_CHECKING:
     from mementum.lab.records.run import RunSpec
-    from mementum.lab.running.run_state import Making, Progress
+    from mementum.lab.running.run_state import Progress, RunState
 
 VARIABLE = "MEMENTUM_UNFINISHED"
 """Names the environment variable with the folder; without it nothing is kept."""
@@ -61,18 +61,18 @@ def snapshots_in(folder: Path) -> Generator[None, None, None]:
 class Snapshots:
     """The snapshots of one run."""
 
-    def __init__(self, spec: RunSpec, making: Making) -> None:
+    def __init__(self, spec: RunSpec, run_state: RunState) -> None:
         self._name = spec.run_id
-        self._making = making
+        self._run_state = run_state
         self._began = self._last = time.perf_counter()
         folder = os.environ.get(VARIABLE)
-        stepper, optimizer = making.stepper, making.optimizer
+        stepper, optimizer = run_state.stepper, run_state.optimizer
         plainly = stepper is optimizer or (
             isinstance(stepper, Scheduled) and stepper.inner is optimizer
         )
         self._folder = (
             Path(folder)
-            if folder and plainly and isinstance(making.problem, Resumable)
+            if folder and plainly and isinstance(run_state.problem, Resumable)
             else None
         )
 
@@ -121,7 +121,7 @@ class Snapshots:
         return sorted(self._folder.glob(f"{self._name}-*{ending}"))
 
     def _tensors(self) -> list[torch.Tensor]:
-        problem = self._making.problem
+        problem = self._run_state.problem
         assert isinstance(problem, Resumable)
         return problem.tensors()
 
@@ -131,7 +131,7 @@ class Snapshots:
             "seconds": run.earlier + now - self._began,
             "run": {name: getattr(run, name) for name in COUNTED},
             "tensors": [tensor.detach() for tensor in self._tensors()],
-            "optimizer": self._making.optimizer.state_dict(),
+            "optimizer": self._run_state.optimizer.state_dict(),
         }
 
     def _restored(self, found: dict[str, Any], run: Progress) -> int:
@@ -141,12 +141,12 @@ class Snapshots:
             raise ValueError("the snapshot is another model's")
         counted = {name: found["run"][name] for name in COUNTED}
         counted["earlier"] = found["seconds"]
-        self._making.optimizer.load_state_dict(found["optimizer"])
+        self._run_state.optimizer.load_state_dict(found["optimizer"])
         with torch.no_grad():
             for mine, kept in pairs:
                 mine.copy_(kept)
         for name, value in counted.items():
             setattr(run, name, value)
-        if isinstance(self._making.stepper, Scheduled):
-            self._making.stepper.step_number = step
+        if isinstance(self._run_state.stepper, Scheduled):
+            self._run_state.stepper.step_number = step
         return step

@@ -14,8 +14,8 @@ from mementum.lab.statistics.choice import (
     Choice,
     Records,
     choose,
+    empty_choice,
     grid,
-    nothing,
     parameters,
     starts,
 )
@@ -205,7 +205,7 @@ def _against(
     by_name = {choice.contender: choice for choice in choices}
     contrasts = compare(
         [choice for choice in choices if choice.contender != reference],
-        by_name.get(reference) or nothing(reference),
+        by_name.get(reference) or empty_choice(reference),
         margin=scale_margin(task.margin, task.scale),
         deterministic=task.deterministic,
     )

@@ -154,7 +154,7 @@ def _outcome(record: RunRecord | None, scale: str) -> float | None:
     return on_scale(record.score, scale)
 
 
-def nothing(contender: str) -> Choice:
+def empty_choice(contender: str) -> Choice:
     """The choice of a contender that has no planned run on the task."""
     empty = Grid(lrs=(), seeds=(), values={})
     return Choice(contender=contender, grid=empty, scored=(), in_sample=False)

@@ -30,7 +30,7 @@ _DRAWING = (
     'stroke-width="4"/>'
     '<circle cx="{mean}" cy="15" r="5" fill="{colour}"/></svg>'
 )
-Drawn = Mapping[str, tuple[Figure, ...]]
+ClaimFigures = Mapping[str, tuple[Figure, ...]]
 """The figures of every claim, by its name."""
 _COLOURS = {Answer.HOLDS: BETTER, Answer.FAILS: WORSE}
 
@@ -54,7 +54,7 @@ def interval(finding: Finding) -> Markup:
     text = _DRAWING.format(
         width=_WIDTH,
         height=_HEIGHT,
-        label=html.escape(words.told(finding)),
+        label=html.escape(words.describe(finding)),
         left=left,
         wide=round(right - left, 1),
         zero=place(0),

@@ -29,7 +29,7 @@ from mementum.lab.report.ledger_rows import LedgerRow, LedgerRows
 _FORMAT = 1
 
 
-def plain(verdicts: Sequence[Verdict], tier: Tier) -> dict[str, Any]:
+def to_dict(verdicts: Sequence[Verdict], tier: Tier) -> dict[str, Any]:
     """Return the ledger as nested dictionaries, lists, strings and finite numbers."""
     claims = [_of_verdict(verdict) for verdict in verdicts]
     found: dict[str, Any] = strict(
@@ -40,7 +40,7 @@ def plain(verdicts: Sequence[Verdict], tier: Tier) -> dict[str, Any]:
 
 def text(verdicts: Sequence[Verdict], tier: Tier) -> str:
     """Return the plain data as JSON."""
-    return json.dumps(plain(verdicts, tier), indent=1, allow_nan=False)
+    return json.dumps(to_dict(verdicts, tier), indent=1, allow_nan=False)
 
 
 def _of_verdict(verdict: Verdict) -> dict[str, Any]:

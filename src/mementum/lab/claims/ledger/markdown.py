@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mementum.lab.claims.ledger import methods, words
-from mementum.lab.claims.ledger.figures import Drawn
+from mementum.lab.claims.ledger.figures import ClaimFigures
 from mementum.lab.claims.plan import Tier
 from mementum.lab.claims.verdict import Outcome, Verdict
 
@@ -14,12 +14,14 @@ FIGURES = "ledger-files/figures"
 """Folders of the pictures, beside the text."""
 
 
-def ledger(verdicts: Sequence[Verdict], tier: Tier, drawn: Drawn) -> str:
+def ledger(verdicts: Sequence[Verdict], tier: Tier, drawn: ClaimFigures) -> str:
     """Return the whole ledger."""
     return "\n".join(_lines(verdicts, tier, drawn)) + "\n"
 
 
-def _lines(verdicts: Sequence[Verdict], tier: Tier, drawn: Drawn) -> Iterator[str]:
+def _lines(
+    verdicts: Sequence[Verdict], tier: Tier, drawn: ClaimFigures
+) -> Iterator[str]:
     """Return the ledger line by line."""
     counted = ", ".join(f"{n} {each}" for each, n in words.tally(verdicts).items())
     yield from ("# Claims ledger", "", f"Tier {tier}: {counted}.", "")
@@ -63,7 +65,9 @@ def _of_claim(verdict: Verdict) -> Iterator[str]:
         cells = (
             f"{each.check.says} ({words.sides(each)})",
             f"**{each.answer}**",
-            _picture(words.told(each), drawing) if each.interval is not None else "",
+            _picture(words.describe(each), drawing)
+            if each.interval is not None
+            else "",
             words.difference(each),
             words.level(each) or "exact",
             words.wanted(each),

@@ -15,7 +15,7 @@ from mementum.lab.claims.plan import Settled, Tier, settle
 from mementum.lab.claims.verdict import Verdict
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.report import number_words
-from mementum.lab.report.methods import plain
+from mementum.lab.report.methods import option_words
 from mementum.lab.report.page import embedded, environment
 
 
@@ -23,7 +23,7 @@ def render(
     verdicts: Sequence[Verdict],
     tier: Tier,
     records: Sequence[RunRecord],
-    drawn: pictures.Drawn,
+    drawn: pictures.ClaimFigures,
 ) -> str:
     """The page as text."""
     template = environment().get_template("ledger.html.j2")
@@ -58,7 +58,9 @@ def _described(verdict: Verdict, tier: Tier) -> list[dict[str, str]]:
             "task": task,
             "optimizer": settled.arm.contender,
             "rates": ", ".join(map(number_words.rate, settled.arm.lrs)),
-            "options": ", ".join(f"{k} {plain(v)}" for k, v in settled.options.items()),
+            "options": ", ".join(
+                f"{k} {option_words(v)}" for k, v in settled.options.items()
+            ),
         }
         for (name, task), settled in rows.items()
     ]

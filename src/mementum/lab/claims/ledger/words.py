@@ -95,7 +95,7 @@ def wanted(finding: Finding) -> str:
     return f"between {low} and {high}" if high else f"above {low}"
 
 
-def told(finding: Finding) -> str:
+def describe(finding: Finding) -> str:
     """The picture of an interval in words."""
     return f"{difference(finding)}, wanted {wanted(finding)}"
 

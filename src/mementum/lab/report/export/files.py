@@ -12,7 +12,7 @@ from mementum.lab.records import segments, sql
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report.export.data_frames import ROWS, Frame, frames
 from mementum.lab.report.figures import matplotlib_export
-from mementum.lab.report.figures.figure_set import Drawn
+from mementum.lab.report.figures.figure_set import FigureSet
 from mementum.lab.statistics import Analysis
 
 
@@ -32,7 +32,7 @@ def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
     with _tables(found) as base:
         for form in sql.FORMATS:
             sql.export(base, folder / "tables", form, found)
-    matplotlib_export.sheets(Drawn.of(analysis, records).sheets().items(), figures)
+    matplotlib_export.sheets(FigureSet.of(analysis, records).sheets().items(), figures)
     return folder
 
 

@@ -60,7 +60,7 @@ _CONTRAST_KEYS = (
 )
 
 
-def plain(analysis: Analysis) -> dict[str, Any]:
+def to_dict(analysis: Analysis) -> dict[str, Any]:
     """The analysis as nested dictionaries, lists, strings, finite numbers and None."""
     return {
         "format": _FORMAT,

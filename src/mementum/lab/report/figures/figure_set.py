@@ -15,7 +15,7 @@ from mementum.lab.statistics import Analysis, TaskResult
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FigureSet:
     """The figures of every task, in the order of the tasks."""
 
     forests: tuple[tuple[Figure, ...], ...]
@@ -45,7 +45,7 @@ class Drawn:
         return [figure for kind in self.sheets().values() for figure in kind]
 
     @classmethod
-    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> Drawn:
+    def of(cls, analysis: Analysis, records: Sequence[RunRecord]) -> FigureSet:
         """Draw everything there is to draw."""
         style = looks(analysis.contenders, analysis.reference, analysis.matched)
         numbered = list(enumerate(analysis.tasks))
