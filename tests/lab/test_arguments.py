@@ -94,6 +94,7 @@ def test_the_command_line_and_python_refuse_with_one_sentence(
         ("trials", -1, "-1"),
         ("weight_decay", math.nan, "nan"),
         ("weight_decay", True, "True"),
+        ("weight_decay", 10**400, "1" + "0" * 400),
         ("workers", -1, "-1"),
         ("workers", 1.5, "1.5"),
     ],
@@ -109,6 +110,11 @@ def test_a_list_is_not_a_lone_string(tmp_path: Path, name: str) -> None:
     answer = python(name, "one", tmp_path)
     assert answer == f"{name} is 'one'; give a list, such as ['one']."
     assert python(name, 3, tmp_path) == f"{name} is 3; give a list of names."
+
+
+def test_a_folder_is_named_by_a_path(tmp_path: Path) -> None:
+    answer = python("folder", 3, tmp_path)
+    assert answer == "folder is 3; give the path of a folder."
 
 
 def test_what_is_taken_is_taken_from_text_too_and_names_in_any_case() -> None:

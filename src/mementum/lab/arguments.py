@@ -96,7 +96,7 @@ def real(name: str, value: Real) -> float:
     """Return a finite number, 0 or more."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf or isinstance(value, bool):
         raise ArgumentError(Argument(name), f" is {value}; give a number, 0 or more.")
@@ -113,6 +113,8 @@ def allowed(name: str, value: str, words: Sequence[str]) -> str:
 
 def folder(name: str, value: str | Path) -> Path:
     """Return the path of a folder; an empty name is refused."""
+    if not isinstance(value, str | Path):
+        raise ArgumentError(Argument(name), f" is {value}; give the path of a folder.")
     if not str(value).strip():
         raise ArgumentError(
             Argument(name), " is empty; name a folder, or . for this one."

@@ -260,8 +260,9 @@ def compare_model(
         schedule: Of the learning rate: "constant" or "cosine".
         out: A folder that keeps runs, plan and page; the same call goes on from there.
             It is refused where it holds runs of another model or data: others in their
-            initial parameters, in the held-out or the first thousand training batches,
-            or in the source of loss or metric. What these call is not looked at.
+            modules, settings or initial parameters, in the held-out or the first
+            thousand training batches, or in the source of loss or metric. What these
+            call is not looked at.
 
     Errors: `LabError`; `LookupError` as well for a name that is not known.
     """
@@ -312,8 +313,8 @@ def _kept(plan: Plan, task: Task, out: str | Path | None) -> Comparison:
             if any(spec.data != task.data() for spec in store.read_plan().specs()):
                 raise ArgumentError(
                     Argument("out"),
-                    f" is {folder}, which holds runs of another model, loss or data; "
-                    "name another folder.",
+                    f" is {folder}, which holds runs of another model, loss, metric "
+                    "or data, or scored otherwise; name another folder.",
                 )
         found = _carried_out(plan, store, InProcessExecutor(task), telling(None))
     if out is not None:

@@ -27,14 +27,14 @@ enum mementum_isa : int32_t {
   MEMENTUM_AVX512 = 2,
 };
 
-// The twelve numbers of a step, in the order of mementum.rule.Coefficients.
+// The twelve numbers of a step, in the order of mementum.family.rule.Coefficients.
 struct mementum_numbers {
   double scale, pull, take_m, square_g, square_m, take_v, eps_in, eps_root, eps_out,
       shrink, step_g, step_m;
 };
 
 // The key of the words that round one parameter's moments, or the parameter itself:
-// see mementum.noise.
+// see mementum.family.noise.
 struct mementum_key {
   uint32_t first, second;
 };

@@ -206,7 +206,9 @@ def test_an_impossible_option_is_answered_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "--tier is huge; choose from smoke" in refused(["--tier", "huge"], capsys)
+    assert "--tier: no tier is named 'huge'; there are smoke" in refused(
+        ["--tier", "huge"], capsys
+    )
     assert "--workers is -1" in refused(["--workers", "-1"], capsys)
     assert "R1" in refused(["R99"], capsys)
     assert not list(tmp_path.iterdir())

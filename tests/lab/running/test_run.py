@@ -182,6 +182,7 @@ DECIDE = (
     "torch/step/coefficients.py",
     "native/kernel.cpp",
     "native/kernel.inc",
+    "native/CMakeLists.txt",
 )
 DECIDE_NOTHING = (
     "cli.py",

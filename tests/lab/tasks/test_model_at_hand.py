@@ -79,9 +79,29 @@ def test_a_folder_of_another_model_is_refused(
 ) -> None:
     compared(out=tmp_path)
     before = (tmp_path / "plan.json").read_bytes()
-    with pytest.raises(LabError, match="holds runs of another model, loss or data"):
+    with pytest.raises(LabError, match="of another model, loss, metric or data"):
         compared(out=tmp_path, **other)
     assert (tmp_path / "plan.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("kept", "other"),
+    [
+        (torch.nn.Tanh(), torch.nn.ReLU()),
+        (torch.nn.Dropout(0.1), torch.nn.Dropout(0.2)),
+        (torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.2)),
+    ],
+)
+def test_a_model_of_the_same_tensors_is_another_where_a_module_is(
+    tmp_path: Path, kept: torch.nn.Module, other: torch.nn.Module
+) -> None:
+    def model(module: torch.nn.Module) -> torch.nn.Module:
+        torch.manual_seed(1)
+        return torch.nn.Sequential(torch.nn.Linear(1, 1), module)
+
+    compared(out=tmp_path, model=model(kept))
+    with pytest.raises(LabError, match="of another model, loss, metric or data"):
+        compared(out=tmp_path, model=model(other))
 
 
 @pytest.mark.parametrize(("scale", "sign"), [("linear", "minus"), ("log", "1 /")])

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from mementum.lab.claims.claim import Arm, Check, Claim
 from mementum.lab.claims.setting import Setting, parse
-from mementum.lab.planning import contender, search_spaces
+from mementum.lab.planning import contender
 from mementum.lab.planning.factorial import outline
+from mementum.lab.planning.search_spaces import adamnx_beta
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import Option, RunRecord, RunSpec
 from mementum.lab.running.versions import versions
@@ -83,8 +84,6 @@ def _memory(
 ) -> dict[str, Option]:
     """Return the option that gives the second moment this log of the memory ratio.
 
-    A beta is the one that a comparison gives for it.
-
     Errors:
         ValueError: The memory of the contender does not grow, or not by so much.
     """
@@ -102,8 +101,8 @@ def _memory(
             raise ValueError(
                 f"kappa is {arm.kappa:g}, more than AdamNX can hold in so few steps."
             )
-        return {"betas": [betas[0], search_spaces.adamnx_beta(log_ratio)]}
-    return {"betas": [betas[0], search_spaces.adax_beta(log_ratio)]}
+        return {"betas": [betas[0], adamnx_beta(log_ratio)]}
+    return {"betas": [betas[0], math.expm1(log_ratio)]}
 
 
 def planned(claims: Sequence[Claim], tier: Tier) -> Plan:

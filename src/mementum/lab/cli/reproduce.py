@@ -29,7 +29,7 @@ from mementum.lab.running.executors.choice import choose, number
 
 def _reproduce(options: argparse.Namespace) -> int:
     """Run what is missing of the claims, then show the ledger."""
-    tier = _tier(options.tier)
+    tier = Tier(arguments.known_name("tier", options.tier, [*Tier], "tier"))
     claims = chosen(options.claims, options.claim or ())
     workers = number(options.workers)
     arguments.cluster(options.dask, options.workers, ())
@@ -67,14 +67,6 @@ def _spare_comparison(store: Store) -> None:
                 f" is {store.folder}, which holds a comparison; choose another folder "
                 "for the claims.",
             )
-
-
-def _tier(name: str) -> Tier:
-    try:
-        return Tier(name)
-    except ValueError as error:
-        known = ", ".join(Tier)
-        raise LabError(f"--tier is {name}; choose from {known}.") from error
 
 
 def chosen(names: str | None, paths: Sequence[str]) -> tuple[Claim, ...]:

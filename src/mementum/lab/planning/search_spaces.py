@@ -51,7 +51,7 @@ def short(value: float) -> float:
     """Return the value to six digits: the same number on every machine.
 
     `math.expm1` and its like may differ there in the last digit, and a run is known by
-    its options. Every beta that a kappa gives is rounded so, in comparisons and claims.
+    its options.
     """
     return float(f"{value:.6g}")
 
@@ -62,8 +62,11 @@ def adax_beta(log_ratio: float) -> float:
 
 
 def adamnx_beta(log_ratio: float) -> float:
-    """Return the beta2 of AdamNX whose memory ratio has this logarithm."""
-    return short(memory.adamnx_beta(log_ratio))
+    """Return the beta2 of AdamNX whose memory ratio has this logarithm.
+
+    It is the nearest float, which is the same on every machine.
+    """
+    return memory.adamnx_beta(log_ratio)
 
 
 def _set_betas(options: dict[str, Option], place: int, value: float) -> None:

@@ -165,9 +165,9 @@ def at_hand(
 def _digest(subject: AtHand) -> str:
     """Return the sha256 of what is at hand, as far as it can be told.
 
-    That is: parameters and buffers at their start, the first thousand batches of
-    `train`, all of `held`, and the source of loss and metric, but not of what they
-    call.
+    That is: the modules with their settings and the source of their classes, parameters
+    and buffers at their start, the first thousand batches of `train`, all of `held`,
+    and the source of loss and metric, but not of what any of them calls.
     """
     digest = hashlib.sha256()
     with seeded():
@@ -176,10 +176,24 @@ def _digest(subject: AtHand) -> str:
         train = itertools.islice(subject.train, _DIGESTED)
         for part in (tensors, *train, "held", *subject.held):
             _take_in(digest, part)
+    for name, module in model.named_modules():
+        digest.update(f"{name} {_settings(module)}".encode())
+        digest.update(_source(type(module)))
     for function in (subject.loss, subject.metric):
         digest.update(_source(function))
     digest.update(f"{subject.maximize} {subject.scale}".encode())
     return digest.hexdigest()
+
+
+def _settings(module: Model) -> dict[str, object]:
+    """Return what a module is told beside its tensors: numbers, words, flags."""
+    return {
+        name: value
+        for name, value in sorted(vars(module).items())
+        if name != "training"
+        and not name.startswith("_")
+        and isinstance(value, bool | int | float | str | tuple | None)
+    }
 
 
 def _take_in(digest: Any, value: object) -> None:
@@ -206,7 +220,7 @@ def _take_in(digest: Any, value: object) -> None:
 
 
 def _source(function: Callable[..., object]) -> bytes:
-    """Return a function's source; its name where Python does not have the source."""
+    """Return the source of a function or class; without one, its name."""
     try:
         return inspect.getsource(function).encode()
     except (OSError, TypeError):

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import LabError
 from mementum.lab.tasks.sampling import batches, seeded
 from mementum.lab.tasks.task import Task, stream
@@ -215,12 +216,16 @@ class Own:
 def load(path: Path) -> Task:
     """Return the task of a file, after executing it."""
     if not path.is_file():
-        raise _OwnTaskError(f"--task is {path}, and there is no such file.")
+        raise ArgumentError(
+            Argument("files"), f" is {path}, and there is no such file."
+        )
     linecache.checkcache(str(path))
     name = path.stem
     spec = importlib.util.spec_from_file_location(f"mementum_task_{name}", path)
     if spec is None or spec.loader is None:
-        raise _OwnTaskError(f"--task is {path}; give a Python file, its name in .py.")
+        raise ArgumentError(
+            Argument("files"), f" is {path}; give a Python file, its name in .py."
+        )
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
