@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,15 +111,20 @@ def test_a_library_that_is_no_kernel_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.skipif(HERE.finding is not None, reason="there is no kernel to ask")
-def test_an_unknown_instruction_set_is_a_finding(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("variable", "read"),
+    [("MEMENTUM_ISA", native.isa), ("MEMENTUM_THREADS", native.asks_for_own_threads)],
+)
+def test_an_unknown_word_in_the_environment_is_a_finding(
+    variable: str, read: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MEMENTUM_ISA", "mmx")
-    native.isa.cache_clear()
+    monkeypatch.setenv(variable, "mmx")
+    read.cache_clear()
     try:
-        assert "MEMENTUM_ISA is 'mmx'" in finding().problem
+        assert f"{variable} is 'mmx'" in finding().problem
+        assert f"Unset {variable}" in finding().remedy
     finally:
-        native.isa.cache_clear()
+        read.cache_clear()
 
 
 @pytest.mark.usefixtures("briefly")
@@ -127,7 +133,7 @@ def test_the_code_says_whether_all_is_right(capsys: pytest.CaptureFixture[str]) 
     page = capsys.readouterr().out
     assert code == (HERE.finding is not None)
     assert ("All is right." in page) == (code == 0)
-    for word in ("Python", "torch", "NumPy", "threads", *CLASSES, *FORMATS):
+    for word in ("Python", "torch", "NumPy", "kernel's threads", *CLASSES, *FORMATS):
         assert word in page
 
 

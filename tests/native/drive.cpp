@@ -270,7 +270,7 @@ std::vector<double> sums(Job& job, int32_t threads, int32_t isa) {
   for (size_t i = 0; i < job.items.size(); i++)
     layouts.push_back(job.items[i].dense ? nullptr : described[i].data());
   std::vector<double> found(job.items.size());
-  const mementum_reading reading{job.grad, isa, threads, int64_t(g.size()), g.data(),
+  const mementum_reading reading{job.grad, isa, threads, 0, int64_t(g.size()), g.data(),
                                  elements.data(), layouts.data()};
   if (mementum_square_sums(&reading, found.data())) found.clear();
   return found;

@@ -18,10 +18,16 @@ from mementum.torch.backends import loop, native
 pytestmark = kernel.needed
 
 THREADS = range(1, 17)
-# The kernel gives a thread 131,072 elements at least, so that 16 want two million.
+# A new thread is given 131,072 elements at least, so that 16 want two million.
 LARGE = (1 << 21) + 12_345
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 NUMBERS = {"adamw": ADAMW, "every term": EVERY_TERM}
+
+
+@pytest.fixture(params=native.THREADS)
+def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the kernel: torch's threads, or its own."""
+    monkeypatch.setattr(native, "asks_for_own_threads", lambda: request.param == "own")
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ def by_loop(
     return own
 
 
-@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.usefixtures("threads_restored", "pool")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_large_step_is_the_same_on_any_number_of_threads(dtype: torch.dtype) -> None:
     moments = torch.promote_types(dtype, torch.float32)
@@ -71,7 +77,7 @@ def test_a_large_step_is_the_same_on_any_number_of_threads(dtype: torch.dtype) -
         assert same(stepped(EVERY_TERM, given, threads), expected), threads
 
 
-@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.usefixtures("threads_restored", "pool")
 def test_a_transposed_step_is_the_same_on_any_number_of_threads() -> None:
     ((p, g, m, v),) = rows((1_500, 1_499))
     given = [(p.t(), g.t().contiguous(), m.t(), v.t().contiguous())]
@@ -80,7 +86,7 @@ def test_a_transposed_step_is_the_same_on_any_number_of_threads() -> None:
         assert same(stepped(ADAMW, given, threads), expected), threads
 
 
-@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.usefixtures("threads_restored", "pool")
 def test_threads_may_part_anywhere_in_many_small_tensors() -> None:
     # Ranges of threads begin and end inside tensors, whose sizes divide nothing.
     given = rows((1_037,), 1_500) + rows((3,), 100, seed=2) + rows((70_001,), 9, seed=3)
@@ -89,8 +95,10 @@ def test_threads_may_part_anywhere_in_many_small_tensors() -> None:
         assert same(stepped(ADAMW, given, threads), expected), threads
 
 
-@pytest.mark.usefixtures("threads_restored")
-@pytest.mark.parametrize("size", [1, 15, 1_024, 1 << 17, (1 << 18) + 1, 300_007])
+@pytest.mark.usefixtures("threads_restored", "pool")
+@pytest.mark.parametrize(
+    "size", [1, 15, 1_024, 1 << 16, 1 << 17, (1 << 18) + 1, 300_007]
+)
 def test_small_steps_are_the_same_on_any_number_of_threads(size: int) -> None:
     given = rows((size,), peak=True)
     expected = stepped(EVERY_TERM, given)
@@ -149,7 +157,7 @@ def test_short_numbers_are_read_and_written_by_their_standard(
         assert torch.equal(read[2], every.float()), native.ISAS[isa]
 
 
-@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.usefixtures("threads_restored", "pool")
 def test_threads_treat_denormals_as_their_caller_does() -> None:
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor always keeps denormals")
@@ -198,8 +206,10 @@ def test_an_unknown_instruction_set_is_refused_by_name(
         native.isa.cache_clear()
 
 
+@pytest.mark.usefixtures("threads_restored", "pool")
 def test_optimizers_in_threads_of_python_do_not_meet() -> None:
     """Four at once, each with parameters of its own, are each alone."""
+    torch.set_num_threads(3)
 
     def train(place: int) -> Tensor:
         generator = torch.Generator().manual_seed(place)

@@ -145,4 +145,5 @@ class _Pass:
             ctypes.c_int64(len(self.rows)),
             ctypes.c_int64(self.width),
             ctypes.c_int32(torch.get_num_threads()),
+            ctypes.c_int32(native.asks_for_own_threads()),
         )

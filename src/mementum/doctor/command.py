@@ -46,6 +46,7 @@ def _here(kernel: Installation) -> Iterator[str]:
         **machine.versions(),
         "processor": f"{machine.processor()}, {machine.cores()} cores",
         "threads": f"{torch.get_num_threads()}, as torch.set_num_threads() says",
+        "kernel's threads": "none" if kernel.finding else native.threads(),
         "kernel": str(kernel.path or "none") + (" (does not run)" * _broken(kernel)),
         "instruction set": _instructions() if kernel.finding is None else "none",
         "state formats": ", ".join(FORMATS),

@@ -48,7 +48,7 @@ def find() -> Installation:
         )
     if path is None:
         return Installation(None, _not_built())
-    return Installation(path, _of_file(path) or _of_isa())
+    return Installation(path, _of_file(path) or _of_environment())
 
 
 def _file() -> Path | None:
@@ -102,11 +102,16 @@ def _of_file(path: Path) -> Finding | None:
     return None
 
 
-def _of_isa() -> Finding | None:
-    try:
-        native.isa()
-    except ValueError as error:
-        return Finding(str(error), "Unset MEMENTUM_ISA: the newest is taken then.")
+def _of_environment() -> Finding | None:
+    """Return what is wrong with a variable that the kernel reads, or None."""
+    for ask, remedy in (
+        (native.isa, "Unset MEMENTUM_ISA: the newest is taken then."),
+        (native.asks_for_own_threads, "Unset MEMENTUM_THREADS: torch's run then."),
+    ):
+        try:
+            ask()
+        except ValueError as error:
+            return Finding(str(error), remedy)
     return None
 
 

@@ -4,17 +4,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <system_error>
-#include <thread>
-#include <vector>
+
+#include "threads.h"
 
 namespace mementum {
 
 // A page: larger and smaller blocks were no faster.
 constexpr int64_t PAGE = 4096;
 
-// Below this many bytes a thread costs more than it saves.
-constexpr int64_t WORTH_A_THREAD = 1 << 22;
+// What a step moves for an element, about.
+constexpr int64_t BYTES = 28;
 
 // Volatile, so that no compiler can know it, nor drop what it is combined with.
 static const volatile uint64_t ZERO = 0;
@@ -61,21 +60,13 @@ static void share(const mementum_stream* row, int64_t rows, int64_t width, int64
 }  // namespace mementum
 
 extern "C" void mementum_floor(const mementum_stream* streams, int64_t rows,
-                               int64_t width, int32_t threads) {
+                               int64_t width, int32_t threads, int32_t own_threads) {
   int64_t total = 0;
   for (int64_t i = 0; i < rows * width; i++) total += streams[i].bytes;
-  const int64_t shares = std::clamp<int64_t>(
-      total / mementum::WORTH_A_THREAD, 1, std::max(threads, 1));
-  std::vector<std::thread> others;
-  int64_t mine = 1;
-  for (; mine < shares; mine++) {
-    try {
-      others.emplace_back(mementum::share, streams, rows, width, mine, shares);
-    } catch (const std::system_error&) {
-      break;
-    }
-  }
-  mementum::share(streams, rows, width, 0, shares);
-  for (; mine < shares; mine++) mementum::share(streams, rows, width, mine, shares);
-  for (std::thread& other : others) other.join();
+  const int64_t shares = std::max(threads, 1);
+  mementum::split({total / mementum::BYTES, threads, own_threads}, shares, 1,
+                  [=](int64_t begin, int64_t end) {
+                    for (int64_t mine = begin; mine < end; mine++)
+                      mementum::share(streams, rows, width, mine, shares);
+                  });
 }

@@ -17,5 +17,5 @@ struct mementum_stream {
 // Passes once over `rows` rows of `width` streams: a parameter, its gradient and its
 // moments. The streams of a row advance together. Every byte keeps its value.
 MEMENTUM_PUBLIC void mementum_floor(const mementum_stream* streams, int64_t rows,
-                                    int64_t width, int32_t threads);
+                                    int64_t width, int32_t threads, int32_t own_threads);
 }

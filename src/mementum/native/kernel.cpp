@@ -1,13 +1,13 @@
-// The choice of an instruction set, and the split over threads.
+// The choice of an instruction set, and the calls that others make.
 
 #include "kernel.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
-#include <system_error>
-#include <thread>
 #include <vector>
+
+#include "threads.h"
 
 namespace mementum {
 
@@ -35,33 +35,10 @@ static Build build_for(int32_t isa) {
   return {nullptr, nullptr, nullptr};
 }
 
-// Below this many elements a thread costs more than it saves.
-constexpr int64_t WORTH_A_THREAD = 1 << 17;
 // Threads part at multiples of this, so that no two write to one cache line often.
 constexpr int64_t GRAIN = 1024;
 // What is summed in one piece, whatever the number of threads.
 constexpr int64_t PIECE = 1 << 16;
-
-// Calls work(begin, end) for shares of [0, total), each on a thread of its own. Threads
-// live for one call: none is left to spin, nor to be missing after a fork.
-template <class Work>
-static void split(int64_t total, int64_t worth, int64_t grain, int32_t most, Work work) {
-  const int64_t threads = std::clamp<int64_t>(total / worth, 1, std::max(most, 1));
-  const int64_t share = (total / threads + grain - 1) / grain * grain;
-  std::vector<std::thread> others;
-  int64_t begin = share;
-  for (; begin < total; begin += share) {
-    const int64_t end = std::min(total, begin + share);
-    try {
-      others.emplace_back([=] { work(begin, end); });
-    } catch (const std::system_error&) {
-      break;
-    }
-  }
-  work(0, std::min(share, total));
-  if (begin < total) work(begin, total);
-  for (std::thread& other : others) other.join();
-}
 
 static bool known(int32_t type) {
   return MEMENTUM_FLOAT32 <= type && type <= MEMENTUM_FLOAT16;
@@ -107,7 +84,7 @@ extern "C" int32_t mementum_step(const mementum_job* job) {
   Step* const step = build_for(job->isa).step;
   if (!step || !keeps(*job) || !known(job->param) || !known(job->grad)) return 1;
   if (const int64_t elements = total(job->elements, job->count))
-    split(elements, WORTH_A_THREAD, GRAIN, job->threads,
+    split({elements, job->threads, job->own_threads}, elements, GRAIN,
           [=](int64_t begin, int64_t end) { step(*job, begin, end); });
   return 0;
 }
@@ -129,10 +106,10 @@ extern "C" int32_t mementum_square_sums(const mementum_reading* reading, double*
       sums[size_t(piece)] = square(*reading, i, at, std::min(PIECE, reading->elements[i] - at));
     }
   };
-  const int64_t elements = total(reading->elements, reading->count);
-  const int64_t pieces = first.back();
-  const int64_t worth = std::max<int64_t>(1, pieces * 2 * WORTH_A_THREAD / std::max<int64_t>(elements, 1));
-  if (pieces) split(pieces, worth, 1, reading->threads, work);
+  // To read costs half a step.
+  const int64_t elements = total(reading->elements, reading->count) / 2;
+  if (first.back())
+    split({elements, reading->threads, reading->own_threads}, first.back(), 1, work);
   for (int64_t i = 0; i < reading->count; i++)
     to[i] = std::accumulate(sums.begin() + first[size_t(i)], sums.begin() + first[size_t(i) + 1], 0.0);
   return 0;

@@ -27,6 +27,16 @@ enum mementum_isa : int32_t {
   MEMENTUM_AVX512 = 2,
 };
 
+// Who runs the shares of a call where more than one thread is worth it: the threads of
+// the OpenMP runtime in the process, torch's where several are there, or threads made for
+// the call: because there is none, or because this process is a fork, where a runtime
+// waits for threads that its parent had.
+enum mementum_pools : int32_t {
+  MEMENTUM_OPENMP = 0,
+  MEMENTUM_NO_OPENMP = 1,
+  MEMENTUM_FORKED = 2,
+};
+
 // The twelve numbers of a step, in the order of mementum.family.rule.Coefficients.
 struct mementum_numbers {
   double scale, pull, take_m, square_g, square_m, take_v, eps_in, eps_root, eps_out,
@@ -44,10 +54,11 @@ struct mementum_key {
 //
 // The step is computed in float64 where `state` says so, else in float32. Moments of
 // BFLOAT16 and FLOAT8 are rounded with noise, keyed by `state_keys`; so is the
-// parameter where `rounds_param` is not zero, keyed by `param_keys`.
+// parameter where `rounds_param` is not zero, keyed by `param_keys`. Where `own_threads`
+// is not zero, threads are made for the call whoever else is there.
 struct mementum_job {
   mementum_numbers numbers;
-  int32_t param, grad, state, isa, threads, rounds_param;
+  int32_t param, grad, state, isa, threads, own_threads, rounds_param;
   int64_t count;
   // Where the elements lie, and how many there are. `k` is null where the rule keeps no
   // peak.
@@ -78,7 +89,7 @@ struct mementum_job {
 // Gradients to be read: their type, and columns as above. An entry of `layouts` points at
 // rank, sizes[rank], strides[rank].
 struct mementum_reading {
-  int32_t type, isa, threads;
+  int32_t type, isa, threads, own_threads;
   int64_t count;
   void* const* g;
   const int64_t* elements;
@@ -87,6 +98,10 @@ struct mementum_reading {
 
 // The newest instruction set that this processor and this build have in common.
 MEMENTUM_PUBLIC int32_t mementum_best_isa(void);
+
+// Returns who runs shares here, one of mementum_pools, and writes the file name of the
+// OpenMP runtime, or null.
+MEMENTUM_PUBLIC int32_t mementum_pool(const char** file);
 
 // Writes the rounding noise of the elements [first, first + count) of one parameter.
 // Returns 0, or 1 where the instruction set is unknown here.

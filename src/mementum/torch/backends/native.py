@@ -39,6 +39,12 @@ _TYPES = {
     FLOAT8.dtype: 4,
 }
 ISAS = ("baseline", "avx2", "avx512")
+THREADS = ("torch", "own")
+# Why there are no others: mementum_pools.
+_OWN_THREADS = {
+    1: "no OpenMP runtime was found in this process",
+    2: "this process is a fork",
+}
 _COLUMN_OF = {"momentum": "m", "square": "v", "peak": "k"}
 # The arrays of a job, one entry a parameter.
 _COLUMNS = (
@@ -55,6 +61,7 @@ class _Job(ctypes.Structure):
         ("state", ctypes.c_int32),
         ("isa", ctypes.c_int32),
         ("threads", ctypes.c_int32),
+        ("own_threads", ctypes.c_int32),
         ("rounds_param", ctypes.c_int32),
         ("count", ctypes.c_int64),
         *((column, ctypes.c_void_p) for column in _COLUMNS),
@@ -66,6 +73,7 @@ class _Reading(ctypes.Structure):
         ("type", ctypes.c_int32),
         ("isa", ctypes.c_int32),
         ("threads", ctypes.c_int32),
+        ("own_threads", ctypes.c_int32),
         ("count", ctypes.c_int64),
         ("g", ctypes.c_void_p),
         ("elements", ctypes.c_void_p),
@@ -103,7 +111,7 @@ def fits(kernel: ctypes.CDLL) -> bool:
     """Whether a kernel is of this package's version."""
     try:
         size: int = kernel.mementum_job_size()
-        kernel.mementum_square_sums  # noqa: B018
+        kernel.mementum_pool  # noqa: B018
     except AttributeError:
         return False
     return size == ctypes.sizeof(_Job)
@@ -121,6 +129,36 @@ def isa() -> int:
     if asked not in ISAS:
         raise ValueError(f"MEMENTUM_ISA is {asked!r}; it is one of {', '.join(ISAS)}.")
     return min(best, ISAS.index(asked))
+
+
+@functools.cache
+def asks_for_own_threads() -> bool:
+    """Whether MEMENTUM_THREADS asks for threads of the kernel's own.
+
+    Errors: `ValueError` if it is none of `THREADS`.
+    """
+    asked = os.environ.get("MEMENTUM_THREADS", THREADS[0])
+    if asked not in THREADS:
+        known = " or ".join(THREADS)
+        raise ValueError(f"MEMENTUM_THREADS is {asked!r}; it is {known}.")
+    return asked == "own"
+
+
+def threads() -> str:
+    """Return whose threads run the kernel, and how many at most, in words."""
+    kernel = library()
+    assert kernel is not None
+    count = torch.get_num_threads()
+    file = ctypes.c_char_p()
+    pool: int = kernel.mementum_pool(ctypes.byref(file))
+    if asks_for_own_threads():
+        why = "MEMENTUM_THREADS asks for them"
+    elif pool == 0:
+        name = Path(os.fsdecode(file.value or b"")).name
+        return f"{count} of the OpenMP runtime in this process, {name}"
+    else:
+        why = _OWN_THREADS[pool]
+    return f"{count} of the kernel's own, as {why}"
 
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
@@ -164,6 +202,7 @@ def update(c: Coefficients, bucket: Bucket) -> None:
         setattr(job, column, _address(values))
     job.numbers[:] = c
     job.isa, job.threads = isa(), torch.get_num_threads()
+    job.own_threads = asks_for_own_threads()
     if kernel.mementum_step(ctypes.byref(job)):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     torch.autograd.graph.increment_version(bucket.params)
@@ -202,6 +241,7 @@ def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]
         _TYPES[dtype],
         isa(),
         torch.get_num_threads(),
+        asks_for_own_threads(),
         len(grads),
         _address(pointers),
         _address(elements),

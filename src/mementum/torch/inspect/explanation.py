@@ -11,7 +11,7 @@ from torch import Tensor
 from mementum.family import explain
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
-from mementum.torch.backends import choose
+from mementum.torch.backends import choose, native
 from mementum.torch.state import State, formats, sharding
 
 
@@ -61,6 +61,8 @@ def _runs(group: Mapping[str, Any], state: State) -> Iterator[str]:
             f"moments in {stored.name}, {steps:,} steps taken: "
             f"run by {choice.backend.name}"
         )
+        if choice.backend is native:
+            yield f"    threads: {native.threads()}"
         for name, reason in choice.refusals.items():
             yield f"    not by {name}: {reason}"
 
