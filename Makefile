@@ -5,10 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test quick fuzz sanitize lint format demo figures clean
+.PHONY: help install test quick test-torch fuzz sanitize lint format demo figures clean
 
 help:  ## Show what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED)  ## Create .venv with everything in it
 
@@ -31,6 +31,19 @@ test: $(INSTALLED)  ## Run all tests
 quick: $(INSTALLED)  ## Run the tests that start no processes: the inner loop
 	OMP_NUM_THREADS=1 MEMENTUM_FUZZ=200 $(BIN)/python -m pytest -n auto \
 		--dist loadgroup -m 'not slow and not process'
+
+TORCH_ENV = .venv-torch-$(VERSION)-$(shell $(PYTHON) -c \
+	'import sys; print("%d.%d" % sys.version_info[:2])')
+
+test-torch:  ## Run the optimizers' tests on another torch: VERSION=2.x.y [PYTHON=python3.x]
+	$(if $(VERSION),,$(error VERSION says which torch, as in VERSION=2.14.1))
+	$(PYTHON) -m venv $(TORCH_ENV)
+	grep -v '^torch==' constraints.txt > $(TORCH_ENV)/constraints.txt
+	$(TORCH_ENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(TORCH_ENV)/constraints.txt --editable . torch==$(VERSION) \
+		hypothesis mpmath pytest pytest-xdist scikit-learn
+	OMP_NUM_THREADS=1 $(TORCH_ENV)/bin/python -m pytest -n auto --dist loadgroup \
+		tests/torch tests/native tests/family
 
 fuzz: $(INSTALLED)  ## Try 20,000 random steps
 	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py
@@ -65,4 +78,4 @@ figures: $(INSTALLED)  ## Draw the pictures of the documentation
 	$(BIN)/mementum explain Adam AdamNC AdaX AdamNX --plot docs/memory.png > /dev/null
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-torch-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -30,6 +30,36 @@ def test_the_theory_is_imported_without_torch() -> None:
     subprocess.run([sys.executable, "-c", QUIET], check=True)
 
 
+BESIDE_TORCH = """
+import sys
+import torch
+
+def loaded_by(act):
+    before = set(sys.modules)
+    act()
+    new = {name.split(".")[0] for name in set(sys.modules) - before}
+    return new - {"mementum", "numpy"} - sys.stdlib_module_names
+
+def import_ours():
+    global AdamW
+    from mementum import AdamW
+
+def step(member):
+    param = torch.nn.Parameter(torch.ones(3))
+    param.grad = torch.ones(3)
+    member([param]).step()
+
+assert not loaded_by(import_ours)
+step(torch.optim.AdamW)
+assert not loaded_by(lambda: step(AdamW))
+"""
+
+
+@pytest.mark.process
+def test_importing_and_stepping_load_nothing_of_torch_that_torch_does_not() -> None:
+    subprocess.run([sys.executable, "-c", BESIDE_TORCH], check=True)
+
+
 IMPORTED = """
 from mementum.convert import Report, adopt, renamed
 import mementum
@@ -45,9 +75,10 @@ def test_what_converts_is_a_module_to_import_from() -> None:
     subprocess.run([sys.executable, "-c", IMPORTED], check=True)
 
 
-# What torch gives no public way to: its multi-tensor operations, and the hooks that its
-# own load_state_dict runs.
+# What torch gives no public way to: its multi-tensor operations, the hooks that its own
+# load_state_dict runs, and hiding a method from a compiler that is not loaded yet.
 PRIVATE = {
+    "_disable_dynamo",
     "_foreach_add",
     "_foreach_add_",
     "_foreach_copy_",

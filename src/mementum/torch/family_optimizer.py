@@ -289,7 +289,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
     # torch.compile refuses. It leaves alone what says so and is wrapped already.
     step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    # torch.compiler.disable would load the compiler.
+    @torch._disable_dynamo  # type: ignore[attr-defined]
     def _step(
         self, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
     ) -> None:
