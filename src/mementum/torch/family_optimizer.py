@@ -17,7 +17,7 @@ from torch.optim.optimizer import ParamsT
 from mementum.family import picture
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
-from mementum.torch.checkpoint.state_dict import annotate, check_form, resolve
+from mementum.torch.checkpoint.state_dict import check_form, packed, resolve
 from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import (
     COUNTS,
@@ -219,13 +219,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
         Beside torch's keys each group says its rule, its parameters' shapes, and the
         version of the format. Like torch's, it shares the moments with the optimizer.
         """
-        handle = self.register_state_dict_post_hook(
-            lambda _, state_dict: annotate(state_dict, self.param_groups), prepend=True
-        )
-        try:
-            return super().state_dict()
-        finally:
-            handle.remove()
+        for before in tuple(self._optimizer_state_dict_pre_hooks.values()):
+            before(self)
+        state_dict = packed(self.param_groups, self.state)
+        for after in tuple(self._optimizer_state_dict_post_hooks.values()):
+            replaced = after(self, state_dict)
+            state_dict = state_dict if replaced is None else replaced
+        return state_dict
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.
