@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import math
+import weakref
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -18,22 +19,36 @@ import torch
 
 from mementum.bench import clock, command, run, table
 from mementum.bench.case import CASES, Case, Layout
-from mementum.bench.clock import Spread, alternate, ratio, spread
+from mementum.bench.clock import (
+    Iteration,
+    Iterations,
+    Spread,
+    alternate,
+    alternate_iterations,
+    ratio,
+    spread,
+)
 from mementum.bench.entrant import (
     AMSGRAD,
     CLASSES,
+    CLIPPING,
     FLOOR,
     FORMATS,
     FUSED,
     TORCH,
+    VARIANTS,
     of_class,
+    of_class_in_loop,
     of_torch,
+    of_torch_in_loop,
     reference,
 )
-from mementum.bench.run import Heat, Request, Row
+from mementum.bench.run import MEASURED, Heat, Request, Row
+from mementum.bench.training import TRAININGS, Training, trained
 from mementum.torch.backends import native
 
 SMALL = Case("small", "two matrices and a vector", ((64, 80), (3, 5), (7,)))
+TINY = Training("tiny", "one layer", lambda: torch.nn.Linear(64, 80), (4, 64), (4, 80))
 SPREAD = Spread(1.0, 0.9, 1.1)
 LONG = Spread(9.87654321, 8, 11)
 needs_kernel = pytest.mark.skipif(
@@ -101,9 +116,43 @@ def test_a_short_step_is_repeated_and_its_time_is_of_one(
     assert ticks["calls"] == 3 + 9 * clock.LEAST
 
 
+def test_every_other_round_of_iterations_runs_backwards() -> None:
+    order: list[str] = []
+
+    def named(name: str) -> Iteration:
+        return Iteration(
+            *(lambda part=part: order.append(name + part) for part in "123")
+        )
+
+    alternate_iterations([named("a"), named("b")], 0.0)
+    whole = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
+    a, b = "a1a2a3", "b1b2b3"
+    # Each twice to warm up.
+    assert whole == [a, a, b, b] + [a, b, b, a] * (clock.LEAST // 2)
+
+
+def test_an_iteration_takes_its_step_and_what_is_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = {"now": 0.0}
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: ticks["now"])
+
+    def wait(seconds: float) -> None:
+        ticks["now"] += seconds
+
+    iteration = Iteration(lambda: wait(4.0), lambda: wait(2.0), lambda: wait(1.0))
+    (times,) = alternate_iterations([iteration], 0.0)
+    assert times == Iterations([2.0] * clock.LEAST, [7.0] * clock.LEAST)
+
+
 def test_no_garbage_is_collected_meanwhile() -> None:
     seen: list[bool] = []
-    alternate([lambda: seen.append(gc.isenabled())], 0.0)
+
+    def look() -> None:
+        seen.append(gc.isenabled())
+
+    alternate([look], 0.0)
+    alternate_iterations([Iteration(look, look, look)], 0.0)
     assert not any(seen)
     assert gc.isenabled()
 
@@ -116,6 +165,136 @@ def test_the_lists_are_the_models() -> None:
     shapes = sorted(tuple(p.shape) for p in layer.parameters()) * 6
     assert sorted(CASES["transformer"].shapes) == sorted(shapes)
     assert CASES["16m"].elements == 1 << 24
+
+
+def test_the_trained_are_what_their_summaries_say() -> None:
+    """VGG-16's 14,714,688 weights and biases of convolutions, less 4,224 biases."""
+    counts = {name: training.elements for name, training in TRAININGS.items()}
+    layer = torch.nn.TransformerEncoderLayer(1_024, 16, 4_096)
+    assert counts == {
+        "perceptron": 1_024 * 2_048 + 2_048**2 + 2_048 * 1_024 + 5 * 1_024,
+        "convolutions": 14_714_688 - 4_224 + 2 * 4_224 + 513 * 10,
+        "layer": sum(param.numel() for param in layer.parameters()),
+        "adapters": 128 * 2_048,
+        "vectors": 300 * 1_000,
+    }
+    with torch.device("meta"):
+        shapes = {
+            name: [param.shape for param in trained(training.model())]
+            for name, training in TRAININGS.items()
+        }
+    for name, found in shapes.items():
+        if "tensors" in TRAININGS[name].summary:
+            assert f"{len(found)} tensors" in TRAININGS[name].summary
+    assert [shape.numel() for shape in shapes["adapters"]] == [2_048] * 128
+    assert shapes["vectors"] == [(1_000,)] * 300
+
+
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+def test_all_that_is_trained_has_a_gradient(training: Training) -> None:
+    params, loss = training.begin()
+    first = loss()
+    first.backward()
+    assert first.isfinite()
+    for param in params:
+        assert param.grad is not None
+        assert param.grad.isfinite().all()
+    # Low-rank matrices begin with a zero in each pair, and so does a gradient.
+    assert sum(bool(param.grad.any()) for param in params) >= len(params) / 2
+
+
+def test_every_model_begins_the_same_and_leaves_torchs_own_noise() -> None:
+    before = torch.random.get_rng_state()
+    (one, loss), (two, other) = TINY.begin(), TINY.begin()
+    assert all(map(torch.equal, one, two))
+    assert loss() == other()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.fixture
+def models() -> tuple[Training, list[torch.nn.Module]]:
+    """A training, and the models that it has made."""
+    made: list[torch.nn.Module] = []
+
+    def model() -> torch.nn.Module:
+        made.append(TINY.model())
+        return made[-1]
+
+    return replace(TINY, model=model), made
+
+
+def test_all_of_a_heat_train_alike(
+    models: tuple[Training, list[torch.nn.Module]],
+) -> None:
+    """All end as near to one another as their formats and torch allow."""
+    training, made = models
+    run.run(Heat(training, "AdamW"), 0.0)
+    fused, plain, half, *_, clipping, clipped, skipping = map(trained, made)
+    start, _ = TINY.begin()
+    steps = 1 + clock._WARM + clock.LEAST
+    assert len(made) == 1 + len(FORMATS) + 3
+    for i, first in enumerate(start):
+        # To skip nothing changes no bit.
+        assert torch.equal(skipping[i], plain[i])
+        # In units in the last place of a parameter within 1/8, a step of ours is wrong
+        # by one at most, and torch's by one and a half.
+        for ours, theirs in ((plain, fused), (clipped, clipping)):
+            assert (ours[i] - theirs[i]).abs().max() <= 2.5 * steps * 2**-27
+        # In the n-th step, n roundings to bfloat16 lie behind momentum and square.
+        wrong = sum(1.5 * n / 128 for n in range(steps + 1))
+        assert (half[i] - fused[i]).abs().max() <= wrong * 1e-4
+        assert (plain[i] - first).abs().max() > steps / 2 * 1e-4
+
+
+def test_no_model_outlives_its_heat(
+    models: tuple[Training, list[torch.nn.Module]],
+) -> None:
+    training, made = models
+    for member in (None, "AdamW", "AMSGrad"):
+        run.run(Heat(training, member), 0.0)
+        alive = [weakref.ref(model) for model in made]
+        made.clear()
+        assert not any(model() for model in alive)
+
+
+def test_gradients_are_new_in_each_iteration(
+    models: tuple[Training, list[torch.nn.Module]],
+) -> None:
+    training, made = models
+    theirs = of_torch_in_loop(training, FUSED)
+    ours = of_class_in_loop(training, "AdamW")
+    for entrant, model in zip((theirs, ours), made, strict=True):
+        params = trained(model)
+        assert entrant.iteration is not None
+        assert all(param.grad is None for param in params)
+        entrant.iteration.before()
+        assert all(param.grad is not None for param in params)
+        entrant.iteration.step()
+        entrant.iteration.after()
+        assert all(param.grad is None for param in params)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "AMSGrad"])
+def test_a_heat_in_a_loop_has_two_ratios_a_row(name: str) -> None:
+    rows = run.run(Heat(TINY, name), 0.0)
+    judge = AMSGRAD if name == "AMSGrad" else FUSED
+    found = [(row.name, row.state, row.beside) for row in rows]
+    variants = VARIANTS.items() if name == "AdamW" else ()
+    assert found == [
+        *((name, form, judge) for form in FORMATS),
+        *((f"{name} {each}", FORMATS[0], beside) for each, (_, beside) in variants),
+    ]
+    for row in rows:
+        assert row.ratio is not None
+        assert row.iteration_ratio is not None
+        assert row.iteration is not None
+        assert row.iteration.median > row.seconds.median
+
+
+def test_torchs_heat_in_a_loop_has_all_who_judge() -> None:
+    rows = run.run(Heat(TINY, None), 0.0)
+    assert [row.name for row in rows] == [FUSED, AMSGRAD, CLIPPING]
+    assert [row.iteration_ratio is None for row in rows] == [True, False, False]
 
 
 @pytest.mark.parametrize("layout", Layout)
@@ -227,46 +406,92 @@ ROWS = [
     for case in CASES
     for name, form in itertools.product([*CLASSES, *TORCH], FORMATS)
 ]
+ROWS_IN_LOOP = [
+    Row(
+        case,
+        name,
+        form,
+        7,
+        123_456_789,
+        LONG,
+        FUSED,
+        SPREAD,
+        iteration=LONG,
+        iteration_ratio=SPREAD,
+    )
+    for case in TRAININGS
+    for name, form in itertools.product(
+        [*CLASSES, CLIPPING, *(f"AdamW {each}" for each in VARIANTS)], FORMATS
+    )
+]
 
 
 def test_the_table_is_80_columns_wide_and_says_everything() -> None:
-    text = table.text(ROWS)
+    text = table.text([*ROWS_IN_LOOP, *ROWS], 0.25)
     assert max(map(len, text.splitlines())) <= 80
-    for word in [*CASES, *CLASSES, *TORCH, *FORMATS, "threads: "]:
+    words = [*MEASURED, *CLASSES, *TORCH, CLIPPING, *VARIANTS, *FORMATS, "threads: "]
+    for word in [*words, "minute before: 0.2"]:
         assert word in text
+    assert text.index("perceptron: ") < text.index("16m: ")
+
+
+def test_a_table_explains_its_own_columns_alone() -> None:
+    assert "floor" not in table.text(ROWS_IN_LOOP, None)
+    assert "iteration" not in table.text(ROWS, None)
 
 
 def test_columns_never_touch() -> None:
     far = Spread(123.456, 99.999, 4_321.0)
     row = replace(ROWS[0], seconds=LONG, ratio=far, of_floor=far)
-    line = next(line for line in table.text([row]).splitlines() if "Adam " in line)
+    line = next(
+        line for line in table.text([row], None).splitlines() if "Adam " in line
+    )
     assert line.split()[-3:] == ["123", "100-4,321", "123"]
+    assert len(line) <= 80
+    loop = replace(ROWS_IN_LOOP[0], name=CLIPPING, state="bfloat16")
+    loop = replace(loop, ratio=far, iteration_ratio=far)
+    line = next(
+        line for line in table.text([loop], None).splitlines() if CLIPPING in line
+    )
+    assert line.split() == [
+        *CLIPPING.split(), "bfloat16", "9,876,543", "15%", "123", "100-4,321",
+        "9,877", "123", "100-4,321",
+    ]  # fmt: skip
     assert len(line) <= 80
 
 
 def test_json_holds_what_the_table_does() -> None:
-    data = json.loads(json.dumps(table.data(ROWS)))
-    assert len(data["rows"]) == len(ROWS)
-    assert data["rows"][0]["ratio"] == {"median": 1.0, "low": 0.9, "high": 1.1}
+    data = json.loads(json.dumps(table.data([*ROWS, *ROWS_IN_LOOP], 0.25)))
+    assert len(data["rows"]) == len(ROWS) + len(ROWS_IN_LOOP)
+    bounds = {"median": 1.0, "low": 0.9, "high": 1.1}
+    assert data["rows"][0]["ratio"] == bounds
+    assert data["rows"][0]["iteration_ratio"] is None
+    assert data["rows"][-1]["ratio"] == data["rows"][-1]["iteration_ratio"] == bounds
+    assert data["rows"][-1]["iteration"]["median"] == LONG.median
     assert data["machine"]["threads"] == torch.get_num_threads()
+    assert data["machine"]["load"] == 0.25
 
 
 def test_names_ask_for_cases_and_classes() -> None:
-    asked = command.request("16M,resnet18,16m", "adamw", quick=True)
-    assert asked == Request(("16m", "resnet18"), ("AdamW",), run.QUICK_BUDGET)
-    assert command.request(None, None, quick=False) == Request()
-    assert command.request(None, None, quick=True).classes == run.QUICK
+    asked = command.request("16M,Layer,16m", "adamw", quick=True, in_loop=False)
+    assert asked == Request(("16m", "layer"), ("AdamW",), run.QUICK_BUDGET)
+    assert command.request(None, None, quick=False, in_loop=False) == Request()
+    quick = command.request(None, None, quick=True, in_loop=True)
+    assert quick == Request(tuple(TRAININGS), run.QUICK, run.QUICK_BUDGET)
     with pytest.raises(ValueError, match="did you mean resnet18"):
-        command.request("resnet50", None, quick=False)
+        command.request("resnet50", None, quick=False, in_loop=False)
+    with pytest.raises(ValueError, match="no case is named '16m'"):
+        command.request("16m", None, quick=False, in_loop=True)
     with pytest.raises(ValueError, match="no optimizer is named 'SGD'"):
-        command.request(None, "SGD", quick=False)
+        command.request(None, "SGD", quick=False, in_loop=False)
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Request:
-    """Ask for one small case, which stands among the known."""
-    monkeypatch.setitem(CASES, "small", SMALL)
-    return Request(("small",), ("AdamW", "AMSGrad"), 0.0)
+    """Ask for a small case of each kind; both stand among the known."""
+    monkeypatch.setitem(MEASURED, "tiny", TINY)
+    monkeypatch.setitem(MEASURED, "small", SMALL)
+    return Request(("tiny", "small"), ("AdamW", "AMSGrad"), 0.0)
 
 
 def test_the_measurement_prints_a_table_and_draws_a_plot(
@@ -277,8 +502,9 @@ def test_the_measurement_prints_a_table_and_draws_a_plot(
     assert command.bench(small, as_json=False, plot=plot) == 0
     out, err = capsys.readouterr()
     assert "small: two matrices" in out
-    assert "3/3" not in err
-    assert "0/3  small, torch" in err
+    assert "tiny: one layer" in out
+    assert "6/6" not in err
+    assert "0/6  tiny, torch" in err
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
@@ -301,7 +527,8 @@ def test_json_is_all_there_is_on_the_output(
 ) -> None:
     assert command.bench(small, as_json=True, plot=None) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {row["name"] for row in rows} >= {"AdamW", "AMSGrad", *TORCH}
+    assert {row["name"] for row in rows} >= {"AdamW", "AMSGrad", CLIPPING, *TORCH}
+    assert {row["case"] for row in rows if row["iteration_ratio"]} == {"tiny"}
 
 
 def test_an_interrupt_keeps_what_was_measured(
@@ -315,7 +542,8 @@ def test_an_interrupt_keeps_what_was_measured(
         return whole(heat, budget)
 
     monkeypatch.setattr(run, "run", interrupted)
-    assert command.bench(small, as_json=False, plot=None) == 130
+    asked = replace(small, cases=("small",))
+    assert command.bench(asked, as_json=False, plot=None) == 130
     out = capsys.readouterr().out
     assert "AdamW" in out
     assert "AMSGrad" not in out
@@ -334,7 +562,7 @@ def test_progress_says_how_long_the_rest_takes(
 ) -> None:
     now = {"s": 0.0}
     monkeypatch.setattr(command.time, "monotonic", lambda: now["s"])
-    progress = command.Progress(4, stream)
+    progress = command.Progress([3.0, 6.0, 2.0, 1.0], stream)
     progress.tell(Heat(SMALL, None), 0)
     now["s"] = 40.0
     progress.tell(Heat(SMALL, "AdamW"), 1)
@@ -350,8 +578,8 @@ def test_progress_says_how_long_the_rest_takes(
 def test_a_disturbed_measurement_says_so() -> None:
     wide = [replace(row, seconds=Spread(1.0, 0.6, 1.4)) for row in ROWS]
     calm = [replace(row, seconds=Spread(1.0, 0.99, 1.01)) for row in ROWS]
-    assert "Disturbed" not in table.text(calm)
-    assert f"Disturbed: in {len(ROWS)} of {len(ROWS)} rows" in table.text(wide)
+    assert "Disturbed" not in table.text(calm, None)
+    assert f"Disturbed: in {len(ROWS)} of {len(ROWS)} rows" in table.text(wide, None)
 
 
 def test_both_commands_are_on_the_command_line(
@@ -365,4 +593,4 @@ def test_both_commands_are_on_the_command_line(
         with pytest.raises(SystemExit, match="0"):
             main([name, "--help"])
     out = capsys.readouterr().out
-    assert all(name in out for name in CASES)
+    assert all(name in out for name in MEASURED)

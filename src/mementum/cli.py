@@ -89,15 +89,22 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command = commands.add_parser(
         "bench",
         help="time a step beside torch's and the machine's floor",
-        description="Time a step of each optimizer beside torch's AdamW and beside a "
-        "loop that reads and writes the same arrays and computes nothing, in turn and "
-        "in one process.",
+        description="Time a step of each optimizer beside torch's AdamW: after a "
+        "forward and a backward pass, with the whole iteration, and alone, beside a "
+        "loop that reads and writes the same arrays and computes nothing. All take "
+        "turns in one process.",
+    )
+    command.add_argument(
+        "--in-loop",
+        action="store_true",
+        help="only the cases in a training loop (default among the cases)",
     )
     command.add_argument(
         "--cases",
         metavar="NAMES",
-        help="with commas: 16m, 300x1000, 60x1000, resnet18, transformer, strided, "
-        "transposed (default: all)",
+        help="with commas; in a training loop: perceptron, convolutions, layer, "
+        "adapters, vectors; steps alone: 16m, 300x1000, 60x1000, resnet18, "
+        "transformer, strided, transposed (default: all)",
     )
     command.add_argument(
         "--classes", metavar="NAMES", help="optimizers, with commas (default: all)"
@@ -115,7 +122,7 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _bench(args: argparse.Namespace) -> int:
     from mementum.bench.command import bench, request
 
-    asked = request(args.cases, args.classes, quick=args.quick)
+    asked = request(args.cases, args.classes, quick=args.quick, in_loop=args.in_loop)
     return bench(asked, as_json=args.json, plot=args.plot)
 
 

@@ -4,4 +4,4 @@ Everything is timed in one process, each in its turn, round after round, so that
 disturbs the machine disturbs all alike.
 """
 
-__all__ = ["case", "clock", "command", "entrant", "run", "table"]
+__all__ = ["case", "clock", "command", "entrant", "run", "table", "training"]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mementum import install
-from mementum.bench.case import CASES
+from mementum.bench.clock import Spread
 from mementum.bench.entrant import CLASSES, FORMATS
-from mementum.bench.run import DENSE, Row
+from mementum.bench.run import DENSE, MEASURED, Row
 from mementum.family.picture import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_Ratio = Callable[[Row], Spread | None]
 
 _MARKS = ("o", "s", "^", "D")
 _COLUMNS = 4
@@ -47,46 +49,62 @@ def check(path: Path) -> None:
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw each class's ratio to its reference with its interval, a panel a case.
 
-    The file's ending chooses the format. Errors: `OSError` from writing.
+    A case in a training loop has a panel for its step and one for its iteration. The
+    file's ending chooses the format. Errors: `OSError` from writing.
     """
     from matplotlib.figure import Figure
 
     ours = [row for row in rows if row.name in CLASSES and row.ratio is not None]
-    cases = [name for name in CASES if any(row.case == name for row in ours)]
+    shown = list(_panels(ours))
     names = [name for name in CLASSES if any(row.name == name for row in ours)]
-    if not cases:
+    if not shown:
         raise ValueError("nothing of ours was measured, so there is nothing to draw.")
-    columns = min(_COLUMNS, len(cases))
-    lines = math.ceil(len(cases) / columns)
+    columns = min(_COLUMNS, len(shown))
+    lines = math.ceil(len(shown) / columns)
     figure = Figure(
         figsize=(1.2 + 2.6 * columns, lines * (1.2 + 0.26 * len(names))),
         layout="constrained",
     )
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     panels = list(grid.flat)
-    for axes in panels[len(cases) :]:
+    for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    for axes, case in zip(panels, cases, strict=False):
-        _panel(axes, [row for row in ours if row.case == case], names)
-        axes.set_title(case, fontsize=11)
+    for axes, (title, own, ratio) in zip(panels, shown, strict=False):
+        _panel(axes, own, names, ratio)
+        axes.set_title(title, fontsize=11)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=160)
 
 
-def _panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+def _panels(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], _Ratio]]:
+    """Yield title, rows and ratio of each panel."""
+    for case in MEASURED:
+        own = [row for row in rows if row.case == case]
+        if not own:
+            continue
+        if own[0].iteration is None:
+            yield case, own, lambda row: row.ratio
+        else:
+            yield f"{case}, step", own, lambda row: row.ratio
+            yield f"{case}, iteration", own, lambda row: row.iteration_ratio
+
+
+def _panel(
+    axes: Axes, rows: Sequence[Row], names: Sequence[str], ratio: _Ratio
+) -> None:
     for i, state in enumerate(FORMATS):
         offset = 0.2 * (i - (len(FORMATS) - 1) / 2)
         shown = [
-            (names.index(row.name) + offset, row.ratio)
+            (names.index(row.name) + offset, value)
             for row in rows
-            if row.state == state and row.ratio is not None
+            if row.state == state and (value := ratio(row)) is not None
         ]
         colour = COLOURS[i % len(COLOURS)]
-        for place, ratio in shown:
-            axes.plot([ratio.low, ratio.high], [place] * 2, color=colour)
+        for place, value in shown:
+            axes.plot([value.low, value.high], [place] * 2, color=colour)
         axes.plot(
-            [ratio.median for _, ratio in shown],
+            [value.median for _, value in shown],
             [place for place, _ in shown],
             linestyle="none",
             marker=_MARKS[i % len(_MARKS)],
@@ -95,17 +113,19 @@ def _panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
             label=f"{state} state",
         )
     axes.axvline(1, color="#777777", linewidth=1)
-    _scale(axes, rows)
+    _scale(axes, [value for row in rows if (value := ratio(row)) is not None])
+    dense = any(row.beside != DENSE for row in rows)
+    axes.set_xlabel("times torch's fused" if dense else "times the dense one")
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _scale(axes: Axes, rows: Sequence[Row]) -> None:
+def _scale(axes: Axes, values: Sequence[Spread]) -> None:
     """Make equal factors equal distances, and name the numbers that people count in."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    ends = [end for row in rows if row.ratio for end in (row.ratio.low, row.ratio.high)]
+    ends = [end for value in values for end in (value.low, value.high)]
     low, high = min(*ends, 0.9) / 1.1, max(*ends, 1.1) * 1.1
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -114,5 +134,3 @@ def _scale(axes: Axes, rows: Sequence[Row]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    dense = any(row.beside != DENSE for row in rows)
-    axes.set_xlabel("times torch's fused" if dense else "times the dense one")

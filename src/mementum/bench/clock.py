@@ -1,4 +1,4 @@
-"""Timing several steps in turn, and what their times say."""
+"""Timing several steps or iterations in turn, and what their times say."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 _Step = Callable[[], object]
+_Time = TypeVar("_Time")
 
 # Seconds that one sample lasts at least: a step shorter than this is repeated.
 SAMPLE = 1e-3
 # The fewest rounds whose extremes hold the median in 95 of 100 tries.
 LEAST = 6
+# How often each is run before it is timed.
+_WARM = 2
 
 
 class Spread(NamedTuple):
@@ -26,6 +30,21 @@ class Spread(NamedTuple):
     high: float
 
 
+class Iteration(NamedTuple):
+    """A training iteration in three calls: the step, what leads to it, what follows."""
+
+    before: _Step
+    step: _Step
+    after: _Step
+
+
+class Iterations(NamedTuple):
+    """The seconds of an iteration's steps, and of the whole iterations around them."""
+
+    steps: list[float]
+    wholes: list[float]
+
+
 def alternate(steps: Sequence[_Step], budget: float) -> list[list[float]]:
     """Return the seconds that each step takes, one for each round.
 
@@ -33,15 +52,38 @@ def alternate(steps: Sequence[_Step], budget: float) -> list[list[float]]:
     that slows down slows all alike. Rounds go on for `budget` seconds, and there are
     `LEAST` of them whatever they cost. The garbage collector is off meanwhile.
     """
-    times: list[list[float]] = [[] for _ in steps]
     with _uncollected():
-        repeats = [_repeats(step) for step in steps]
-        turns = list(zip(steps, repeats, times, strict=True))
-        end = time.perf_counter() + budget
-        while len(times[0]) < LEAST or time.perf_counter() < end:
-            for step, count, seconds in turns:
-                seconds.append(_sample(step, count))
-            turns.reverse()
+        return _rounds(
+            [partial(_sample, step, _repeats(step)) for step in steps], budget
+        )
+
+
+def alternate_iterations(
+    iterations: Sequence[Iteration], budget: float
+) -> list[Iterations]:
+    """Return the seconds that each iteration and its step take, one for each round.
+
+    The rounds are those of `alternate`. Each sample is one iteration.
+    """
+    with _uncollected():
+        for iteration in iterations:
+            for _ in range(_WARM):
+                _iterate(iteration)
+        rounds = _rounds([partial(_iterate, each) for each in iterations], budget)
+    return [
+        Iterations([step for step, _ in pairs], [whole for _, whole in pairs])
+        for pairs in rounds
+    ]
+
+
+def _rounds(samples: Sequence[Callable[[], _Time]], budget: float) -> list[list[_Time]]:
+    times: list[list[_Time]] = [[] for _ in samples]
+    turns = list(zip(samples, times, strict=True))
+    end = time.perf_counter() + budget
+    while len(times[0]) < LEAST or time.perf_counter() < end:
+        for sample, found in turns:
+            found.append(sample())
+        turns.reverse()
     return times
 
 
@@ -76,7 +118,7 @@ def _outside(count: int) -> int:
 
 def _repeats(step: _Step) -> int:
     """Return how often a step must be taken to last a sample, once it is warm."""
-    for _ in range(2):
+    for _ in range(_WARM):
         step()
     return max(1, math.ceil(SAMPLE / max(_sample(step, 1), 1e-7)))
 
@@ -90,6 +132,17 @@ def _sample(step: _Step, count: int) -> float:
     for _ in range(count):
         step()
     return (time.perf_counter() - start) / count
+
+
+def _iterate(iteration: Iteration) -> tuple[float, float]:
+    """Return the seconds of the step, and of all three calls."""
+    start = time.perf_counter()
+    iteration.before()
+    ready = time.perf_counter()
+    iteration.step()
+    stepped = time.perf_counter()
+    iteration.after()
+    return stepped - ready, time.perf_counter() - start
 
 
 @contextlib.contextmanager

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from mementum import machine
 from mementum.bench import chart, table
-from mementum.bench.case import CASES
 from mementum.bench.entrant import CLASSES
 from mementum.bench.run import (
     BUDGET,
+    MEASURED,
     QUICK,
     QUICK_BUDGET,
     Heat,
@@ -21,20 +22,25 @@ from mementum.bench.run import (
     Row,
     measure,
 )
+from mementum.bench.training import TRAININGS
 from mementum.family.limits import resolve
 
 # Seconds between two lines of progress where no terminal can rewrite one.
 _PLAIN_LINES = 10.0
 
 
-def request(cases: str | None, classes: str | None, *, quick: bool) -> Request:
+def request(
+    cases: str | None, classes: str | None, *, quick: bool, in_loop: bool
+) -> Request:
     """Return what lists of names with commas ask for; None asks for all.
 
-    Errors: `ValueError` for a name of nothing, with the nearest ones.
+    `in_loop` leaves only the cases in a training loop to ask for. Errors:
+    `ValueError` for a name of nothing, with the nearest ones.
     """
     default = QUICK if quick else tuple(CLASSES)
+    known = tuple(TRAININGS if in_loop else MEASURED)
     return Request(
-        _chosen("case", cases, CASES, tuple(CASES)),
+        _chosen("case", cases, known, known),
         _chosen("optimizer", classes, CLASSES, default),
         QUICK_BUDGET if quick else BUDGET,
     )
@@ -48,7 +54,8 @@ def bench(asked: Request, *, as_json: bool, plot: Path | None) -> int:
     """
     if plot is not None:
         chart.check(plot)
-    progress = Progress(len(asked.heats()), sys.stderr)
+    load = machine.load()
+    progress = Progress([heat.budgets for heat in asked.heats()], sys.stderr)
     rows: list[Row] = []
     code = 0
     try:
@@ -58,7 +65,10 @@ def bench(asked: Request, *, as_json: bool, plot: Path | None) -> int:
     progress.close()
     if code and not rows:
         return code
-    print(json.dumps(table.data(rows), indent=1) if as_json else table.text(rows))
+    if as_json:
+        print(json.dumps(table.data(rows, load), indent=1))
+    else:
+        print(table.text(rows, load))
     if plot is not None and not code:
         chart.draw(rows, plot)
         print(f"The ratios are drawn in {plot}.", file=sys.stderr)
@@ -66,9 +76,12 @@ def bench(asked: Request, *, as_json: bool, plot: Path | None) -> int:
 
 
 class Progress:
-    """Which heat is run and how long the rest takes: one line, or a line at times."""
+    """Which heat is run and how long the rest takes: one line, or a line at times.
 
-    def __init__(self, heats: int, stream: TextIO) -> None:
+    It is told how long each heat takes, in any unit.
+    """
+
+    def __init__(self, heats: Sequence[float], stream: TextIO) -> None:
         self._heats = heats
         self._stream = stream
         self._rewrites = stream.isatty()
@@ -82,7 +95,7 @@ class Progress:
             return
         self._told = now
         what = f"{heat.case.name}, {heat.member or 'torch'}"
-        line = f"{done}/{self._heats}  {what}  {self._left(now, done)}".rstrip()
+        line = f"{done}/{len(self._heats)}  {what}  {self._left(now, done)}".rstrip()
         self._stream.write(f"\r\x1b[K{line}" if self._rewrites else f"{line}\n")
         self._stream.flush()
 
@@ -95,7 +108,8 @@ class Progress:
     def _left(self, now: float, done: int) -> str:
         if not done:
             return ""
-        left = (now - self._start) / done * (self._heats - done)
+        share = sum(self._heats[done:]) / sum(self._heats[:done])
+        left = (now - self._start) * share
         return f"{left // 60:.0f} min {left % 60:02.0f} s left"
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from mementum.bench.case import Case, Layout
+from mementum.bench.clock import Iteration
+from mementum.bench.training import Training
 from mementum.torch import MEMBERS
 from mementum.torch.backends import native
 from mementum.torch.state import formats
@@ -29,26 +31,36 @@ TORCH: dict[str, dict[str, bool]] = {
     "torch foreach": {"foreach": True},
     "torch single": {"foreach": False},
 }
+CLIPPING = "torch clipping"
+# The learning rate and the norm that gradients are clipped to in a training loop.
+_LR, _NORM = 1e-4, 1.0
+# What else may be asked of a step in a training loop, and which of torch's judges it.
+VARIANTS: dict[str, tuple[dict[str, float | str], str]] = {
+    "clipping": ({"clip_norm": _NORM}, CLIPPING),
+    "skipping": ({"nonfinite": "skip"}, FUSED),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
     """Something that takes steps: its name, how it keeps its moments, what it moves.
 
-    `bytes` is what one step must read and write at least.
+    `bytes` is what one step must read and write at least. In a training loop the step
+    is part of an iteration.
     """
 
     name: str
     form: str
     step: Callable[[], object]
     bytes: int
+    iteration: Iteration | None = None
 
 
 def built(
     name: str,
     params: list[Parameter],
     form: str = FORMATS[0],
-    flags: Mapping[str, bool] | None = None,
+    flags: Mapping[str, bool | float | str] | None = None,
 ) -> torch.optim.Optimizer:
     """Return one of our optimizers at its defaults, its moments kept in a form."""
     options = {} if form == FORMATS[0] else {"state_dtype": form}
@@ -78,15 +90,45 @@ def of_torch(
     return _entrant(name, FORMATS[0], optimizer, params)
 
 
+def of_class_in_loop(
+    training: Training, name: str, form: str = FORMATS[0], variant: str | None = None
+) -> Entrant:
+    """Return one of our optimizers at work on a new model, plain or as a variant."""
+    params, loss = training.begin()
+    flags = VARIANTS[variant][0] if variant else {}
+    optimizer = built(name, params, form, {"lr": _LR, **flags})
+    title = f"{name} {variant}" if variant else name
+    return _in_loop(title, form, optimizer, optimizer.step, params, loss)
+
+
+def of_torch_in_loop(training: Training, name: str) -> Entrant:
+    """Return torch's AdamW at work on a new model, run in one of its ways.
+
+    Its step clips before if it is `CLIPPING`.
+    """
+    params, loss = training.begin()
+    build: Any = torch.optim.AdamW
+    optimizer = build(params, lr=_LR, **TORCH[FUSED if name == CLIPPING else name])
+
+    def clip_and_step() -> None:
+        torch.nn.utils.clip_grad_norm_(params, _NORM)
+        optimizer.step()
+
+    step = clip_and_step if name == CLIPPING else optimizer.step
+    return _in_loop(name, FORMATS[0], optimizer, step, params, loss)
+
+
+def peer(name: str) -> str:
+    """Return which of torch's steps keeps as many moments as one of our optimizers."""
+    return AMSGRAD if CLASSES[name].recipe.function().peak else FUSED
+
+
 def reference(case: Case, name: str) -> str | None:
     """Return which of torch's steps one of our optimizers is measured by, if any.
 
-    It is the fused one that keeps as many moments. On memory that is not dense, or
-    not like its gradient's, that step is wrong.
+    On memory that is not dense, or not like its gradient's, its peer is wrong.
     """
-    if case.layout is not Layout.DENSE:
-        return None
-    return AMSGRAD if CLASSES[name].recipe.function().peak else FUSED
+    return peer(name) if case.layout is Layout.DENSE else None
 
 
 def _entrant(
@@ -95,12 +137,35 @@ def _entrant(
     """Return an optimizer that has taken a step, and its floor."""
     optimizer.step()
     rows = [_row(param, optimizer.state[param]) for param in params]
-    moved = sum(x.nbytes * (1 + written) for row in rows for x, written in row)
+    moved = _moved(rows)
     entrant = Entrant(name, form, optimizer.step, moved)
     return entrant, _floor(form, rows, moved)
 
 
+def _in_loop(
+    name: str,
+    form: str,
+    optimizer: torch.optim.Optimizer,
+    step: Callable[[], object],
+    params: list[Parameter],
+    loss: Callable[[], Tensor],
+) -> Entrant:
+    """Return an optimizer that has trained for an iteration."""
+    iteration = Iteration(
+        lambda: torch.autograd.backward(loss()), step, optimizer.zero_grad
+    )
+    iteration.before()
+    iteration.step()
+    moved = _moved([_row(param, optimizer.state[param]) for param in params])
+    iteration.after()
+    return Entrant(name, form, step, moved, iteration)
+
+
 _Row = list[tuple[Tensor, bool]]
+
+
+def _moved(rows: list[_Row]) -> int:
+    return sum(x.nbytes * (1 + written) for row in rows for x, written in row)
 
 
 def _row(param: Parameter, moments: dict[str, Any]) -> _Row:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from mementum import machine
-from mementum.bench.case import CASES
 from mementum.bench.clock import Spread
-from mementum.bench.run import Row
+from mementum.bench.run import MEASURED, Row
 from mementum.torch.backends import native
 
 _Rows = Sequence[Row]
@@ -22,6 +21,11 @@ _HEAD = (
     f"  {'':<15}{'state':<9}{'us/step':>10}{'spread':>8}{'GB/s':>7}"
     f"{'ratio':>8}{'95 %':>12}{'of floor':>9}"
 )
+_HEAD_IN_LOOP = (
+    f"  {'':<24}{'step:':>9}{'iteration:':>33}\n"
+    f"  {'':<15}{'state':<9}{'us':>9}{'spread':>7}{'ratio':>6}{'95 %':>10}"
+    f"{'ms':>6}{'ratio':>6}{'95 %':>10}"
+)
 _NOTES = (
     "us/step: median; spread: half the distance of its quartiles. GB/s: what a step\n"
     "must read and write. ratio: to torch's fused AdamW (with amsgrad where the peak\n"
@@ -29,25 +33,43 @@ _NOTES = (
     "median of the rounds' ratios, and its interval. of floor: to a loop that reads\n"
     "and writes the same arrays and computes nothing."
 )
+_NOTES_IN_LOOP = (
+    "In a training loop a step follows a forward and a backward pass. step: that of\n"
+    "the optimizer; iteration: forward, backward, step and zero_grad; medians, and\n"
+    "half the distance of the quartiles. ratio: to torch's fused AdamW (with amsgrad\n"
+    "where the peak is kept). clipping: clip_norm, beside clip_grad_norm_ and the\n"
+    'fused step, timed together. skipping: nonfinite="skip", beside the fused step.'
+)
 
 
-def text(rows: _Rows) -> str:
-    """Return the machine, a table for each case, and what its columns mean."""
-    parts = [_machine()]
-    for name, case in CASES.items():
+def text(rows: _Rows, load: float | None) -> str:
+    """Return the machine, a table for each case, and what its columns mean.
+
+    `load` is the machine's before the measurement.
+    """
+    parts = [_machine(load)]
+    for name, case in MEASURED.items():
         own = [row for row in rows if row.case == name]
         if own:
+            head = _HEAD if own[0].iteration is None else _HEAD_IN_LOOP
             title = f"{name}: {case.summary}, {case.elements:,} elements"
-            parts.append("\n".join([title, _HEAD, *map(_line, own)]))
-    return "\n\n".join([*parts, _NOTES, *_disturbance(rows)])
+            parts.append("\n".join([title, head, *map(_line, own)]))
+    if any(row.iteration is not None for row in rows):
+        parts.append(_NOTES_IN_LOOP)
+    if any(row.iteration is None for row in rows):
+        parts.append(_NOTES)
+    return "\n\n".join([*parts, *_disturbance(rows)])
 
 
-def data(rows: _Rows) -> dict[str, Any]:
-    """Return the machine and the rows as JSON can hold them; times in seconds."""
-    return {"machine": _facts(), "rows": [_plain(row) for row in rows]}
+def data(rows: _Rows, load: float | None) -> dict[str, Any]:
+    """Return the machine and the rows as JSON can hold them; times in seconds.
+
+    `load` is the machine's before the measurement.
+    """
+    return {"machine": _facts(load), "rows": [_plain(row) for row in rows]}
 
 
-def _facts() -> dict[str, Any]:
+def _facts(load: float | None) -> dict[str, Any]:
     """Return what a reader must know of the machine to judge the times."""
     kernel = native.library() is not None
     return {
@@ -55,21 +77,21 @@ def _facts() -> dict[str, Any]:
         "cores": machine.cores(),
         "threads": torch.get_num_threads(),
         "instruction_set": native.ISAS[native.isa()] if kernel else None,
-        "load": machine.load(),
+        "load": load,
         **machine.versions(),
     }
 
 
-def _machine() -> str:
-    known = _facts()
+def _machine(load: float | None) -> str:
+    known = _facts(load)
     kernel = known["instruction_set"] or "none (`mementum doctor` says why)"
     lines = [
         f"{known['processor']}, {known['cores']} cores",
         f"threads: {known['threads']}, kernel: {kernel}",
         f"torch {known['torch']}, Python {known['Python']}",
     ]
-    if known["load"] is not None:
-        lines.append(f"load of the last minute: {known['load']:.1f}")
+    if load is not None:
+        lines.append(f"load of the minute before: {load:.1f}")
     return "\n".join(lines)
 
 
@@ -89,25 +111,29 @@ def _around(row: Row) -> float:
 
 
 def _line(row: Row) -> str:
-    seconds = row.seconds
-    around = _around(row)
-    microseconds = seconds.median * 1e6
+    microseconds = row.seconds.median * 1e6
     digits = 1 if microseconds < 1_000 else 0
-    line = (
-        f"  {row.name:<15}{row.state:<9}{microseconds:>10,.{digits}f}{around:>7.0%} "
-        f"{row.gigabytes_per_second:>7.1f}"
+    line = f"  {row.name:<15}{row.state:<9}"
+    if row.iteration is not None:
+        line += (
+            f"{microseconds:>9,.0f}{_around(row):>7.0%}{_ratio(row.ratio, 6, 10)}"
+            f"{row.iteration.median * 1e3:>6,.0f}{_ratio(row.iteration_ratio, 6, 10)}"
+        )
+        return line.rstrip()
+    line += (
+        f"{microseconds:>10,.{digits}f}{_around(row):>7.0%} "
+        f"{row.gigabytes_per_second:>7.1f}{_ratio(row.ratio, 8, 12)}"
     )
-    return (line + "".join(_ratios(row))).rstrip()
-
-
-def _ratios(row: Row) -> Iterator[str]:
-    if row.ratio is None:
-        yield " " * 20
-    else:
-        interval = f"{_short(row.ratio.low)}-{_short(row.ratio.high)}"
-        yield f"{_short(row.ratio.median):>8}{interval:>12}"
     if row.of_floor is not None:
-        yield f"{_short(row.of_floor.median):>9}"
+        line += f"{_short(row.of_floor.median):>9}"
+    return line.rstrip()
+
+
+def _ratio(value: Spread | None, width: int, bounds: int) -> str:
+    if value is None:
+        return " " * (width + bounds)
+    interval = f"{_short(value.low)}-{_short(value.high)}"
+    return f"{_short(value.median):>{width}}{interval:>{bounds}}"
 
 
 def _short(number: float) -> str:
@@ -127,6 +153,8 @@ def _plain(row: Row) -> dict[str, Any]:
         "beside": row.beside,
         "ratio": _bounds(row.ratio),
         "of_floor": _bounds(row.of_floor),
+        "iteration": _bounds(row.iteration),
+        "iteration_ratio": _bounds(row.iteration_ratio),
     }
 
 
