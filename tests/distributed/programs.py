@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import weakref
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -158,3 +160,28 @@ def differing(
         if not same_bits(bits(optimizer, own), bits(single, expected)):
             bad.append(member.__name__)
     return bad
+
+
+def owned_between_steps(layout: str, dtype: torch.dtype, options: Options) -> list[int]:
+    """Return how many moments, and then parameters, outlive being taken away."""
+    whole = parameters(dtype, shapes_for(layout))
+    params = [spread(p, layout) for p in whole]
+    optimizer = MEMBERS[0](params, clip_norm=1.0, **options)
+    for grads in gradients(whole, 3):
+        for param, grad in zip(params, grads, strict=True):
+            assert grad is not None
+            param.grad = spread(grad, layout)
+        optimizer.step()
+    moments = [
+        weakref.ref(value)
+        for kept in optimizer.state.values()
+        for value in kept.values()
+        if isinstance(value, Tensor)
+    ]
+    gone = [weakref.ref(param) for param in params]
+    optimizer.state.clear()
+    counts = [sum(each() is not None for each in moments)]
+    optimizer.param_groups[0]["params"] = [torch.nn.Parameter(torch.zeros(1))]
+    del params, param, grads, grad
+    gc.collect()
+    return [*counts, sum(each() is not None for each in gone)]

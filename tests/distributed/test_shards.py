@@ -29,3 +29,13 @@ def test_a_process_without_elements_steps_nothing(pool: Pool, form: str) -> None
     # Of one row sharded over two processes, the second has nothing.
     arguments = ("rows over 2", dtype, options, 0, ((1, 40), (1,)))
     assert pool.run(programs.differing, *arguments, ranks=2) == [[], []]
+
+
+@formats
+def test_between_steps_no_shard_is_owned_but_by_the_state(
+    pool: Pool, form: str
+) -> None:
+    dtype, options = FORMATS[form]
+    arguments = ("rows over 2", dtype, options)
+    found = pool.run(programs.owned_between_steps, *arguments, ranks=2)
+    assert found == [[0, 0], [0, 0]]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import is_
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.optimizer import ParamsT
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from mementum.family import picture
 from mementum.family.recipes import Recipe
@@ -71,7 +71,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         # Set while step_in_backward steps the parameters.
         self.in_backward = False
         self._norm: float | Tensor | None = None
-        self.names: dict[Tensor, str] = {}
+        self.names: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
         self._constructed = False
         defaults = plain({"lr": lr, **hyperparameters, **EXECUTION, **execution})
         self._rules = RuleCache(self.recipe, differentiable=defaults["differentiable"])
@@ -89,7 +89,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._register()
         self._norm = None
         self.in_backward = self.__dict__.get("in_backward", False)
-        self.__dict__.setdefault("names", {})
+        self.__dict__.setdefault("names", WeakTensorKeyDictionary())
         self._constructed = True
         for group in self.param_groups:
             for name, default in (EXECUTION | self.defaults).items():
@@ -198,11 +198,18 @@ class FamilyOptimizer(torch.optim.Optimizer):
         return [self._rules.rule(index, self.param_groups, math) for index in indices]
 
     def _register(self) -> None:
-        """Make the step known to graphs, with all parameters in a row."""
+        """Make the step known to graphs."""
         self._number = compiled.register(self._step_in_graph)
-        self._params = [p for group in self.param_groups for p in group["params"]]
-        plain_tensors = {type(param) for param in self._params} <= {Tensor, Parameter}
+        plain_tensors = {type(p) for p in self._params()} <= {Tensor, Parameter}
         self._traceable = plain_tensors and not self.defaults["differentiable"]
+
+    def _params(self) -> list[Tensor]:
+        """Return all parameters in a row.
+
+        Of an optimizer's `param_groups` torch.compile would compile every number in.
+        """
+        groups: list[Group] = self.__dict__["param_groups"]
+        return [param for group in groups for param in group["params"]]
 
     def _check_memory(self) -> None:
         with named_after(self.recipe.name):
@@ -279,7 +286,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)
         found_inf = getattr(self, "found_inf", None)
         if torch.compiler.is_compiling() and self._traceable:
-            compiled.call(self._number, self._params, scale, found_inf)
+            compiled.call(self._number, self._params(), scale, found_inf)
             return loss
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             self._step(scale, found_inf)
@@ -356,14 +363,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """Take the step of a compiled graph, with the tensors that it has."""
         # What schedulers look at; an attribute set inside a graph may not outlive it.
         self._opt_called = True
-        own = [p for group in self.param_groups for p in group["params"]]
-        if len(own) != len(self._params) or not all(map(is_, own, self._params)):
-            raise RuntimeError(
-                f"{self.recipe.name}: param_groups hold other parameters than when "
-                "the step was compiled; begin a new optimizer with them."
-            )
         with (
-            compiled.tensors_of_a_graph(own, places, params, grads),
+            compiled.tensors_of_a_graph(self._params(), places, params, grads),
             torch.no_grad(),
         ):
             self._step(grad_scale, found_inf)

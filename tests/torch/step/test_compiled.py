@@ -207,14 +207,25 @@ def test_a_group_that_joins_is_compiled_anew(member: Member) -> None:
 
 
 @kinds
-def test_parameters_put_into_a_group_by_hand_are_refused(member: Member) -> None:
-    first, second = parameters(shapes=[(3,), (3,)])
-    optimizer = member([first])
-    step = torch.compile(optimizer.step, fullgraph=True, backend="eager")
-    optimizer.param_groups[0]["params"] = [second]
-    first.grad = second.grad = torch.ones(3)
-    with pytest.raises(RuntimeError, match=rf"^{member.__name__}: param_groups hold"):
-        step()
+@pytest.mark.parametrize("shape", [(3,), (4,)])
+def test_parameters_put_into_a_group_by_hand_are_stepped(
+    member: Member, shape: tuple[int, ...]
+) -> None:
+    start = parameters(shapes=[(3,), shape, (2,)])
+    ends = []
+    for compiled in (False, True):
+        first, second, third = twins(start)
+        optimizer = member([first])
+        step = optimizer.step
+        if compiled:
+            step = torch.compile(step, fullgraph=True, backend="eager")
+        for params in ([first], [second], [second, third], [third, first]):
+            optimizer.param_groups[0]["params"] = params
+            for p in (first, second, third):
+                p.grad = torch.ones_like(p)
+            step()
+        ends.append(bits_of(optimizer))
+    assert same_bits(ends[0], ends[1])
 
 
 @kinds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ except ImportError:  # a torch that has moved it: every step then looks closely
 else:
     _TensorGuards = guards.TensorGuards
 
+_T = TypeVar("_T")
 _Purpose = Literal["state", "parameter"]
 _PLAIN = (Tensor, Parameter, Buffer)
 
@@ -37,13 +38,16 @@ _PLAIN = (Tensor, Parameter, Buffer)
 class Bucket:
     """Parameters of a group that share their device, dtypes and step.
 
-    `owners` are the parameters, `indices` their places among those of the group that
-    have a gradient, and `states` what is kept for each; the other lists hold their
-    tensors as they are in this step, complex ones as views of their real and imaginary
-    parts. `peak` is empty where the rule keeps none. `step` is the number of the step
-    being taken: an int, or, where steps are captured, a float64 tensor with one element
-    a parameter. Parameters without elements have nothing to update: their states only
-    count, in `empty`.
+    `indices` are the places of the parameters among those of the group that have a
+    gradient, and `slots` those of their entries in the state; parameters without
+    elements have nothing to update, and their entries, at `empty_slots`, only count.
+
+    All tensors are fetched for a step and let go at its end. `owners` are the
+    parameters, `states` what is kept for each and, in `empty`, for those without
+    elements; the other lists hold their tensors as they are in this step, complex ones
+    as views of their real and imaginary parts. `peak` is empty where the rule keeps
+    none. `step` is the number of the step being taken: an int, or, where steps are
+    captured, a float64 tensor with one element a parameter.
 
     Moments in a `format` that is noisy are rounded with noise; so are the parameters
     where `rounds_params`. The noise is keyed by the `seed`, the step and the
@@ -62,8 +66,10 @@ class Bucket:
     rounds_params: bool = False
     sharded: bool = False
     numberings: list[Numbering] | None = None
-    owners: list[Tensor] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    empty_slots: list[int] = field(default_factory=list)
+    owners: list[Tensor] = field(default_factory=list)
     places: list[str | int] = field(default_factory=list)
     states: list[ParamState] = field(default_factory=list)
     empty: list[ParamState] = field(default_factory=list)
@@ -124,24 +130,41 @@ class Bucket:
         rows = (self.params, self.grads, self.momentum, self.square)
         return (*rows, self.peak) if (self.peak if peak is None else peak) else rows
 
-    def fetch(self, grads: list[Tensor], *, peak: bool) -> None:
-        """Fetch the tensors of this step: gradients, state and data may be new.
+    def fetch(
+        self,
+        live: list[Tensor],
+        grads: list[Tensor],
+        entries: list[ParamState],
+        *,
+        peak: bool,
+    ) -> None:
+        """Look up the tensors of a step, as users may have replaced them.
 
-        `grads` are those of all the group's parameters that have one. Errors:
-        `KeyError` if a moment is missing.
+        `live` are all the group's parameters that have a gradient, `grads` their
+        gradients, and `entries` the whole of the state. Errors: `KeyError` if a moment
+        is missing.
         """
-        self.params = self.owners
-        self.grads = [grads[i] for i in self.indices]
-        for name in MOMENTS if peak else MOMENTS[:2]:
+        self.owners = self.params = _picked(live, self.indices)
+        self.grads = _picked(grads, self.indices)
+        self.states = _picked(entries, self.slots)
+        self.empty = [entries[i] for i in self.empty_slots]
+        names = MOMENTS if peak else MOMENTS[:2]
+        for name in names:
             setattr(self, name, list(map(itemgetter(name), self.states)))
-        if not peak:
-            self.peak = []
         self.scales = {}
         if self.momentum and SCALE in self.format.suffixes:
-            for name in MOMENTS if peak else MOMENTS[:2]:
+            for name in names:
                 self.scales[name] = list(map(itemgetter(name + SCALE), self.states))
         if self.sharded:
             self._localize()
+
+    def release(self) -> None:
+        """Let go of all tensors, which are their owner's to free."""
+        self.step = None
+        self.owners = self.params = self.grads = []
+        self.momentum = self.square = self.peak = []
+        self.states = self.empty = []
+        self.scales = {}
 
     def _localize(self) -> None:
         """Replace tensors that are spread over processes by what is in this one."""
@@ -200,6 +223,12 @@ class Bucket:
         if self.owners:
             live = torch.stack(steps[: len(self.owners)])
             self.step = live.to(torch.float64)
+
+
+def _picked(values: list[_T], places: list[int]) -> list[_T]:
+    if len(places) > 1:
+        return list(itemgetter(*places)(values))
+    return [values[i] for i in places]
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ def named(
 
     def construct(params: Any, **options: Any) -> FamilyOptimizer:
         optimizer = member(params, **options)
-        optimizer.names |= {param: name for name, param in model.named_parameters()}
+        optimizer.names.update(
+            (param, name) for name, param in model.named_parameters()
+        )
         return optimizer
 
     return construct

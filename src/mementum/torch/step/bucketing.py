@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
 from typing import Any, NamedTuple
 
 import torch
@@ -48,58 +48,52 @@ class GroupStep(NamedTuple):
 class _GroupBuckets:
     """The buckets of a group, built anew only when they no longer describe it.
 
-    The moments in them were begun with `state_dtype`.
+    The moments in them were begun with `state_dtype`. Parameters are known by `ids`,
+    so that none is kept alive; shapes and dtypes are compared at every step.
     """
 
     state_dtype: str | None = None
-    params: list[Tensor] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     backends: list[Backend | None] = field(default_factory=list)
     _flags: tuple[bool | None, ...] = ()
     _places: tuple[list[str] | None, int] = (None, 0)
 
-    def still_fit(self, step: GroupStep) -> bool:
+    def still_fit(self, step: GroupStep, entries: list[ParamState]) -> bool:
         """Fetch the tensors of a step, and say whether the buckets describe them."""
         group, rule, first, live, grads = step
-        if not _identical(live, self.params):
+        if list(map(id, live)) != self.ids:
             return False
         if self._places != (group.get("param_names"), first):
             return False
         if self._flags != tuple(group[flag] for flag in FLAGS):
             return False
+        capturable = group["capturable"]
         try:
             for bucket in self.buckets:
-                bucket.fetch(grads, peak=rule.peak)
+                bucket.fetch(live, grads, entries, peak=rule.peak)
+            return all(b.is_as_remembered(capturable=capturable) for b in self.buckets)
         except KeyError:
             return False
-        capturable = group["capturable"]
-        return all(b.is_as_remembered(capturable=capturable) for b in self.buckets)
 
-    def build(self, step: GroupStep, state: State, names: Names) -> None:
+    def build(
+        self, step: GroupStep, state: State, names: Names, slots: Mapping[Tensor, int]
+    ) -> None:
         """Put parameters that one launch can update into one bucket.
 
-        Moments that are missing start at zero. `names` are those of parameters whose
-        group has none. Errors: `ValueError` for moments that do not fit.
+        `names` are those of parameters whose group has none, `slots` the places of all
+        entries in the state, in order.
         """
         group, rule, first, live, grads = step
-        self.state_dtype = group["state_dtype"]
-        for param in live:
-            sharding.refuse_gradient(param)
-            prepare(
-                param,
-                state[param],
-                peak=rule.peak,
-                capturable=group["capturable"],
-                state_dtype=self.state_dtype,
-            )
         # A set of parameters that changes at every step is not worth remembering.
-        again = _identical(live, self.params)
-        self.params = list(live)
-        self.buckets = _divided(step, state, _places(group, first) | dict(names))
+        ids = list(map(id, live))
+        again, self.ids = ids == self.ids, ids
+        self.buckets = _divided(step, state, _places(group, first) | dict(names), slots)
         own_names = group.get("param_names")
         self._places = own_names and list(own_names), first
+        entries = list(state.values())
         for bucket in self.buckets:
-            bucket.fetch(grads, peak=rule.peak)
+            bucket.fetch(live, grads, entries, peak=rule.peak)
             if again:
                 bucket.remember()
         self._flags = tuple(group[flag] for flag in FLAGS)
@@ -110,7 +104,7 @@ class _GroupBuckets:
 
 
 class BucketCache:
-    """The buckets of groups, and the entries that their state had.
+    """The buckets of groups, and which entries their state had.
 
     What the moments of a group are stored in is known once it was stepped, or before
     from `state_dtypes`, one a group.
@@ -120,8 +114,7 @@ class BucketCache:
         self._by_group = {
             i: _GroupBuckets(dtype) for i, dtype in enumerate(state_dtypes)
         }
-        self._params: list[Tensor] = []
-        self._states: list[ParamState] = []
+        self._ids: list[int] = []
 
     def refuse_other_storage(self, groups: Sequence[Group], optimizer: str) -> None:
         """Refuse a storage that is not the one in which a group's moments are.
@@ -140,24 +133,31 @@ class BucketCache:
 
     def outdated(self, steps: Sequence[GroupStep], state: State) -> list[int]:
         """Fetch the tensors of a step; return the groups whose buckets do not fit."""
-        same = _identical(state, self._params)
-        same = same and _identical(state.values(), self._states)
+        same = list(map(id, state)) == self._ids
+        entries = list(state.values())
         return [
             index
             for index, step in enumerate(steps)
             if not (same and index in self._by_group)
-            or not self._by_group[index].still_fit(step)
+            or not self._by_group[index].still_fit(step, entries)
         ]
 
     def rebuild(
         self, steps: Sequence[GroupStep], indices: list[int], state: State, names: Names
     ) -> None:
-        """Build the buckets of groups, and remember the entries the state has then."""
+        """Build the buckets of groups, and begin the moments that they lack.
+
+        Errors: `ValueError` for moments that do not fit.
+        """
         for index in indices:
-            buckets = self._by_group.setdefault(index, _GroupBuckets())
-            buckets.build(steps[index], state, names)
+            _begin_moments(steps[index], state)
+            kept = self._by_group.setdefault(index, _GroupBuckets())
+            kept.state_dtype = steps[index].group["state_dtype"]
         if indices:
-            self._params, self._states = list(state), list(state.values())
+            slots = dict(zip(state, itertools.count()))
+            for index in indices:
+                self._by_group[index].build(steps[index], state, names, slots)
+            self._ids = list(map(id, state))
 
     def prepare(self, index: int, group: Group) -> list[tuple[Bucket, Backend | None]]:
         """Return the buckets of a group, ready for the step that was fetched.
@@ -174,20 +174,34 @@ class BucketCache:
                 bucket.numberings = list(map(sharding.numbering, bucket.owners))
         return list(zip(known.buckets, known.backends, strict=True))
 
-    def drop_gradients(self) -> None:
-        """Let go of the gradients, whose memory their owner may want back."""
+    def release(self) -> None:
+        """Let go of all tensors, which are their owner's to free."""
         for kept in self._by_group.values():
             for bucket in kept.buckets:
-                bucket.grads = []
+                bucket.release()
 
 
-def _identical(these: Collection[Any], those: Collection[Any]) -> bool:
-    """Whether two collections hold the same objects in the same order."""
-    return len(these) == len(those) and all(map(is_, these, those))
+def _begin_moments(step: GroupStep, state: State) -> None:
+    """Bring the state of a group's parameters into the form of a step, or begin it.
+
+    Errors: `ValueError` for moments that do not fit.
+    """
+    for param in step.live:
+        sharding.refuse_gradient(param)
+        prepare(
+            param,
+            state[param],
+            peak=step.rule.peak,
+            capturable=step.group["capturable"],
+            state_dtype=step.group["state_dtype"],
+        )
 
 
 def _divided(
-    step: GroupStep, state: State, places: Mapping[Tensor, str | int]
+    step: GroupStep,
+    state: State,
+    places: Mapping[Tensor, str | int],
+    slots: Mapping[Tensor, int],
 ) -> list[Bucket]:
     capturable = step.group["capturable"]
     divided: dict[tuple[Any, ...], Bucket] = {}
@@ -199,12 +213,11 @@ def _divided(
         key = (param.device, dtypes, sharded, count)
         bucket = divided.setdefault(key, Bucket(sharded=sharded))
         if sharding.local(param).numel():
-            bucket.owners.append(param)
             bucket.indices.append(index)
+            bucket.slots.append(slots[param])
             bucket.places.append(places[param])
-            bucket.states.append(kept)
         else:
-            bucket.empty.append(kept)
+            bucket.empty_slots.append(slots[param])
     return list(divided.values())
 
 

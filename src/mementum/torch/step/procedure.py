@@ -50,7 +50,7 @@ def take_step(
                 for bucket, backend in buckets.prepare(index, step.group):
                     _update(step, bucket, backend, scaling)
     finally:
-        buckets.drop_gradients()
+        buckets.release()
     return scaling
 
 
