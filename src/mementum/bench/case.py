@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ class Case:
     def gradients(self) -> list[Tensor]:
         """Return a gradient for each parameter, the same at every call."""
         source = torch.Generator().manual_seed(1)
-        return [torch.randn(shape, generator=source) / 100 for shape in self.shapes]
+        return [_drawn(shape, source) / 100 for shape in self.shapes]
 
     def parameters(
         self, gradients: list[Tensor], layout: Layout | None = None
@@ -52,10 +52,14 @@ class Case:
         source = torch.Generator().manual_seed(2)
         params = []
         for shape, gradient in zip(self.shapes, gradients, strict=True):
-            values = torch.randn(shape, generator=source)
+            values = _drawn(shape, source)
             params.append(Parameter(_laid(values, layout)))
             params[-1].grad = gradient
         return params
+
+
+def _drawn(shape: Sequence[int], source: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=source, dtype=torch.float32, device="cpu")
 
 
 def _laid(values: Tensor, layout: Layout) -> Tensor:

@@ -117,6 +117,9 @@ def _built(
     name: str, path: str, form: str = FORMATS[0]
 ) -> tuple[torch.optim.Optimizer, Parameter]:
     source = torch.Generator().manual_seed(0)
-    param = Parameter(torch.randn(_SHAPE, generator=source).sign() + 0.25)
-    param.grad = torch.randn(_SHAPE, generator=source)
+    start, grad = torch.randn(
+        (2, *_SHAPE), generator=source, dtype=torch.float32, device="cpu"
+    )
+    param = Parameter(start.sign() + 0.25)
+    param.grad = grad
     return built(name, [param], form, PATHS[path]), param

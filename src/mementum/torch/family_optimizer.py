@@ -144,7 +144,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         try:
             self._rules.rule(len(self.param_groups) - 1, self.param_groups, math)
             if self._constructed:
-                self._check_memory()
+                self._check_memory(since=len(self.param_groups) - 1)
                 self._register()
         except Exception:
             self.param_groups.pop()
@@ -211,14 +211,15 @@ class FamilyOptimizer(torch.optim.Optimizer):
         groups: list[Group] = self.__dict__["param_groups"]
         return [param for group in groups for param in group["params"]]
 
-    def _check_memory(self) -> None:
+    def _check_memory(self, *, since: int = 0) -> None:
+        """Refuse parameters that cannot be stepped, in groups from one on."""
         with named_after(self.recipe.name):
-            refuse_kinds(self.named_params())
-            refuse_shared_memory(self.named_params())
-            for index, group in enumerate(self.param_groups):
+            for index, group in enumerate(self.param_groups[since:], since):
+                refuse_kinds(named(index, group))
                 refuse_storage(named(index, group), group["state_dtype"])
                 if group["differentiable"]:
                     sharding.refuse_derivatives(named(index, group))
+            refuse_shared_memory(self.param_groups, since=since)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state and the groups, as tensors and plain values alone.

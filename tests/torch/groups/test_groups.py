@@ -11,6 +11,7 @@ from tests.torch.cases import (
     PATHS,
     Member,
     Options,
+    bits_of,
     drive,
     give,
     gradients,
@@ -22,6 +23,8 @@ from tests.torch.cases import (
     same_bits,
     twins,
 )
+
+STORED = {name: {"state_dtype": name} for name in ("bfloat16", "float8")}
 
 
 @kinds
@@ -206,6 +209,37 @@ def test_lazy_and_meta_parameters_can_be_listed(member: Member) -> None:
         param.grad = torch.ones_like(param)
     optimizer.step()
     assert optimizer.state[model.weight]["momentum"].is_meta
+
+
+def lazy_model() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.LazyLinear(64), torch.nn.LazyLinear(64))
+
+
+@kinds
+@paths({"default": {}, "captured": {"capturable": True}} | STORED)
+def test_lazy_parameters_are_read_before_the_first_forward_pass(
+    member: Member, flags: Options
+) -> None:
+    model = lazy_model()
+    optimizer = member(model.named_parameters(), **flags)
+    optimizer.step()
+    assert "4 parameters without a shape" in optimizer.explain()
+    assert optimizer.telemetry().overall.coordinates == 0
+    early = optimizer.state_dict()
+    optimizer.load_state_dict(early)
+    model(torch.ones(3, 80)).square().sum().backward()
+    optimizer.step()
+    assert "without a shape" not in optimizer.explain()
+    params = list(model.parameters())
+    assert all("square" in optimizer.state[param] for param in params)
+    late = member(model.named_parameters(), **flags)
+    late.load_state_dict(early)
+    late.load_state_dict(optimizer.state_dict())
+    assert same_bits(bits_of(late), bits_of(optimizer))
+    before = member(lazy_model().named_parameters(), **flags)
+    with pytest.raises(ValueError, match=rf"^{member.__name__}: .* no shape yet"):
+        before.load_state_dict(optimizer.state_dict())
+    assert not before.state
 
 
 @kinds

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.torch.cases import Member, bits_of, kinds, parameters, run, same_bits
@@ -11,6 +15,9 @@ from torch import Tensor
 
 from mementum.torch import Adam
 from mementum.torch.groups import parameter_checks
+from mementum.torch.state.formats import FORMATS
+
+STATE_DTYPES = (None, *FORMATS)
 
 Build = Callable[[], list[Tensor]]
 
@@ -172,29 +179,154 @@ def test_a_lazy_view_is_refused(build: Callable[[], Tensor]) -> None:
         Adam([param])
 
 
-def test_columns_are_told_apart_without_a_map_of_their_bytes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # 64 columns are 2,016 pairs: a map for each makes construction quadratic in bytes.
-    maps = []
-    original = parameter_checks._bytes
-    monkeypatch.setattr(
-        parameter_checks, "_bytes", lambda *args: maps.append(1) or original(*args)
-    )
-    Adam([leaf(column) for column in torch.randn(64, 64).unbind(1)])
-    assert len(maps) <= 2 * 64
+MANY: dict[str, Callable[[int], list[Tensor]]] = {
+    "tensors": lambda n: [torch.randn(3) for _ in range(n)],
+    "columns": lambda n: list(torch.randn(6, n).unbind(1)),
+    "columns of columns": lambda n: list(torch.randn(4, n, 5).unbind(1)),
+    "pairs of columns": lambda n: list(torch.randn(6, 2 * n).split(2, 1)),
+    "kernels": lambda n: list(torch.randn(n, 4, 3, 2).flatten(0, 1)[::4]),
+    "the last of kernels": lambda n: list(torch.randn(8, 4, 3, n).unbind(3)),
+    "tiles": lambda n: [
+        tile for rows in torch.randn(n, 30).split(n // 10) for tile in rows.split(3, 1)
+    ],
+    "every other and every fourth": lambda n: [
+        part[start::step]
+        for part in torch.randn(n, 16).unbind(0)
+        for start, step in ((0, 2), (1, 4), (3, 4))
+    ],
+    "parts of a complex matrix": lambda n: [
+        part
+        for column in torch.randn(6, n, dtype=torch.complex64).unbind(1)
+        for part in (column.real, column.imag)
+    ],
+    "freed": lambda n: [freed(torch.randn(3)) for _ in range(n)],
+}
+many = pytest.mark.parametrize("build", MANY.values(), ids=MANY.keys())
 
 
-def test_many_groups_are_checked_in_linear_time(
-    monkeypatch: pytest.MonkeyPatch,
+def freed(tensor: Tensor) -> Tensor:
+    tensor.untyped_storage().resize_(0)
+    return tensor
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the extents that are made, sorted, and drawn on a map of bytes."""
+    counts: Counter[str] = Counter()
+    crowds, extent = parameter_checks._crowds, parameter_checks._extent
+    drawn = parameter_checks._bytes
+
+    def counted_crowds(spans: Any) -> Any:
+        spans = list(spans)
+        counts["sorted"] += len(spans)
+        return crowds(spans)
+
+    def counted_extent(*args: Any) -> Any:
+        counts["made"] += 1
+        return extent(*args)
+
+    def counted_bytes(*args: Any) -> Any:
+        counts["drawn"] += 1
+        return drawn(*args)
+
+    monkeypatch.setattr(parameter_checks, "_crowds", counted_crowds)
+    monkeypatch.setattr(parameter_checks, "_extent", counted_extent)
+    monkeypatch.setattr(parameter_checks, "_bytes", counted_bytes)
+    return counts
+
+
+@many
+def test_no_pairs_are_compared(
+    build: Callable[[int], list[Tensor]], looks: Counter[str]
 ) -> None:
-    extents = []
-    original = parameter_checks._extent
-    monkeypatch.setattr(
-        parameter_checks, "_extent", lambda *args: extents.append(1) or original(*args)
-    )
-    Adam([{"params": [torch.ones(2, requires_grad=True)]} for _ in range(60)])
-    assert len(extents) <= 5 * 60
+    # Only a map of bytes would tell each of n from each other in n steps, for memory.
+    params = [leaf(part) for part in build(100)]
+    Adam(params)
+    assert looks["made"] <= len(params)
+    assert looks["sorted"] <= 8 * len(params)
+    assert looks["drawn"] == 0
+
+
+def test_the_column_that_is_listed_again_is_found_among_many(
+    looks: Counter[str],
+) -> None:
+    matrix = torch.randn(6, 100)
+    params = [leaf(column) for column in matrix.unbind(1)]
+    with pytest.raises(ValueError, match="0 of group 0 and parameter 100 of group 0"):
+        Adam([*params, leaf(matrix[:, 0])])
+    assert looks["drawn"] <= 4 * len(params)
+
+
+def test_a_group_that_is_added_is_compared_by_its_own_memory(
+    looks: Counter[str],
+) -> None:
+    params = [leaf(torch.randn(3)) for _ in range(60)]
+    optimizer = Adam(params[:1])
+    for param in params[1:]:
+        optimizer.add_param_group({"params": [param]})
+    assert looks["made"] <= 2 * len(params)
+    assert looks["sorted"] <= 2 * len(params)
+
+
+def test_a_parameter_may_have_moved_before_a_group_is_added() -> None:
+    first, second = leaf(torch.randn(4)), leaf(torch.randn(4))
+    optimizer = Adam([first])
+    flat = torch.randn(8)
+    first.data = flat[:4]
+    optimizer.add_param_group({"params": [second]})
+    optimizer.add_param_group({"params": [leaf(flat[4:])]})
+    with pytest.raises(ValueError, match="share memory"):
+        optimizer.add_param_group({"params": [leaf(flat[3:4])]})
+
+
+def places(view: Tensor) -> list[int]:
+    """Return the bytes of a view, one by one."""
+    offsets = torch.zeros(1, dtype=torch.int64)
+    for size, stride in zip(view.shape, view.stride(), strict=True):
+        offsets = (offsets[:, None] + stride * torch.arange(size)).flatten()
+    first, width = view.data_ptr(), view.element_size()
+    return [first + int(o) * width + i for o in offsets for i in range(width)]
+
+
+def drawn_views(random: np.random.Generator) -> list[Tensor]:
+    """Return views of one tensor that each own an element once."""
+    whole = torch.zeros(240)
+    found: list[Tensor] = []
+    while len(found) < random.integers(2, 5):
+        rank = int(random.integers(1, 4))
+        shape = [int(n) for n in random.integers(1, 5, rank)]
+        strides = [int(n) for n in random.choice([1, 2, 3, 4, 6, 8, 12, 20], rank)]
+        view = whole.as_strided(shape, strides, int(random.integers(0, 24)))
+        if random.random() < 0.3:
+            view = whole.view(torch.float16).as_strided(
+                shape, strides, int(random.integers(0, 48))
+            )
+        if len(set(places(view))) == len(places(view)):
+            found.append(leaf(view))
+    return found
+
+
+def test_memory_is_shared_where_a_byte_is_owned_twice() -> None:
+    random, verdicts = np.random.default_rng(5), Counter[bool]()
+    for _ in range(600):
+        views = drawn_views(random)
+        groups: list[dict[str, Any]] = []
+        owned: set[int] = set()
+        for view in views:
+            groups.append({"params": [view]})
+            shared = not owned.isdisjoint(places(view))
+            verdicts[shared] += 1
+            for since in (0, len(groups) - 1):
+                with (
+                    pytest.raises(ValueError, match="share")
+                    if shared
+                    else nullcontext()
+                ):
+                    parameter_checks.refuse_shared_memory(groups, since=since)
+            if shared:
+                break
+            owned.update(places(view))
+    assert min(verdicts.values()) > 100
 
 
 def test_the_default_device_does_not_matter() -> None:
@@ -205,6 +337,50 @@ def test_the_default_device_does_not_matter() -> None:
             column.grad = torch.ones(4, device="cpu")
         optimizer.step()
     assert optimizer.state[columns[0]]["momentum"].device.type == "cpu"
+
+
+MEMORYLESS: dict[str, Build] = {
+    "freed": lambda: [freed(torch.randn(8)) for _ in range(2)],
+    "freed parts": lambda: [freed(torch.randn(9)[1:]) for _ in range(2)],
+    "freed halves": lambda: [freed(half) for half in torch.randn(8).split(4)],
+    "on meta": lambda: list(torch.randn(8, device="meta").split(4)),
+    "without elements": lambda: [torch.empty(0) for _ in range(2)],
+    "empty parts of one": lambda: [(t := torch.randn(4))[2:2], t[2:2]],
+    "lazy": lambda: [torch.nn.UninitializedParameter() for _ in range(2)],
+    "sparse": lambda: [torch.eye(3).to_sparse() for _ in range(2)],
+}
+
+
+@kinds
+@pytest.mark.parametrize("build", MEMORYLESS.values(), ids=MEMORYLESS.keys())
+@pytest.mark.parametrize("state_dtype", STATE_DTYPES, ids=str)
+def test_parameters_without_memory_share_none(
+    member: Member, build: Build, state_dtype: str | None
+) -> None:
+    first, second, third, fourth = (
+        part if isinstance(part, torch.nn.Parameter) else leaf(part)
+        for part in (*build(), *build())
+    )
+    optimizer = member([first, second], state_dtype=state_dtype)
+    optimizer.add_param_group({"params": [third]})
+    member([{"params": [first, third]}, {"params": [second, fourth]}])
+    ordinary = torch.ones(3, requires_grad=True)
+    optimizer.add_param_group({"params": [fourth, ordinary]})
+    with pytest.raises(ValueError, match="share memory"):
+        optimizer.add_param_group({"params": [leaf(ordinary[1:])]})
+    ordinary.grad = torch.ones(3)
+    optimizer.step()
+    assert list(optimizer.state) == [ordinary]
+
+
+def test_memory_that_came_back_is_looked_at() -> None:
+    param = leaf(torch.randn(8))
+    half, part, storage = leaf(param[4:]), leaf(param[:2]), param.untyped_storage()
+    optimizer = Adam([freed(param)])
+    optimizer.add_param_group({"params": [half]})
+    storage.resize_(32)
+    with pytest.raises(ValueError, match="share memory"):
+        optimizer.add_param_group({"params": [part]})
 
 
 def test_fake_parameters_are_taken_without_looking_at_their_memory() -> None:

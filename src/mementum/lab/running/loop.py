@@ -95,7 +95,7 @@ def _follow(run: Progress, made: RunState, snapshots: Snapshots) -> Status:
 
 def warm_up() -> None:
     """Pay once for what torch loads when the first optimizer of a process steps."""
-    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter = torch.nn.Parameter(torch.zeros(1, device="cpu"))
     optimizer = torch.optim.SGD([parameter], lr=0.1)
     parameter.square().sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()

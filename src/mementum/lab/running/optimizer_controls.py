@@ -64,9 +64,10 @@ def control(name: str, mine: _Make, other: _Make, tolerance: float) -> Control:
 def _walk(make: _Make) -> torch.Tensor:
     """Return the parameters after each step, [step, parameter]."""
     random = torch.Generator().manual_seed(1)
-    start = torch.randn(_WIDTH, generator=random, dtype=torch.float64)
-    noise = torch.randn(_STEPS, _WIDTH, generator=random, dtype=torch.float64)
-    slope = torch.logspace(-2, 2, _WIDTH, dtype=torch.float64)
+    with torch.device("cpu"):
+        start = torch.randn(_WIDTH, generator=random, dtype=torch.float64)
+        noise = torch.randn(_STEPS, _WIDTH, generator=random, dtype=torch.float64)
+        slope = torch.logspace(-2, 2, _WIDTH, dtype=torch.float64)
     parameter = start.clone().requires_grad_()
     optimizer = make([parameter])
     path = []

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from torch.nn.parameter import is_lazy
+
 # What torch's wrappers put into a parameter's name.
 _WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _DATA_PARALLEL = "module."
@@ -19,7 +21,7 @@ class Entry(NamedTuple):
     `key` is what its state is kept under: the parameter itself in an optimizer, a
     number in a state dict, and a name in one of torch.distributed's, whose order is
     then `rebuilt` after the optimizer that it is meant for. `shape` is None where the
-    group does not say.
+    group does not say, and where a lazy parameter has none yet.
     """
 
     group: int
@@ -39,7 +41,8 @@ def own_entries(groups: Sequence[Mapping[str, Any]]) -> list[Entry]:
     for index, group in enumerate(groups):
         names = group.get("param_names") or [None] * len(group["params"])
         for param, name in zip(group["params"], names, strict=True):
-            entries.append(Entry(index, param, name, tuple(param.shape)))
+            shape = None if is_lazy(param) else tuple(param.shape)
+            entries.append(Entry(index, param, name, shape))
     return entries
 
 
@@ -96,10 +99,11 @@ def _entries(index: int, group: Mapping[str, Any]) -> list[Entry]:
     return [Entry(index, key, name, shape) for key, name, shape in columns]
 
 
-def _shapes(index: int, text: Any) -> list[tuple[int, ...]]:
+def _shapes(index: int, text: Any) -> list[tuple[int, ...] | None]:
     """Return the shapes that a group says in JSON, or none."""
     try:
-        return [tuple(shape) for shape in json.loads(text or "[]")]
+        shapes = json.loads(text or "[]")
+        return [None if shape is None else tuple(shape) for shape in shapes]
     except (TypeError, ValueError):
         raise ValueError(
             f"parameter group {index} of the state dict has param_shapes {text!r:.60}, "
@@ -119,18 +123,25 @@ def match(own: list[Entry], other: list[Entry]) -> list[Entry]:
         found = _by_place(own, other)
     for mine, theirs in zip(own, found, strict=True):
         if theirs.shape is not None and theirs.shape != mine.shape:
-            way = (
-                "build the optimizer from the same model."
-                if mine.name is not None and theirs.name is not None
-                else "build it from the same model, in the same order. Parameters "
-                "are matched whatever their order if both optimizers are given "
-                "model.named_parameters()."
-            )
-            raise ValueError(
-                f"{theirs} has shape {theirs.shape} in the state dict, and {mine.shape}"
-                f" in this optimizer; {way}"
-            )
+            raise ValueError(_misfit(mine, theirs))
     return found
+
+
+def _misfit(mine: Entry, theirs: Entry) -> str:
+    """Return the sentence on a parameter that was saved in another shape."""
+    saved = f"{theirs} has shape {theirs.shape} in the state dict, and"
+    if mine.shape is None:
+        return (
+            f"{saved} no shape yet in this optimizer; run the model once, which gives "
+            "lazy parameters their shapes, and load then."
+        )
+    way = (
+        "build the optimizer from the same model."
+        if mine.name is not None and theirs.name is not None
+        else "build it from the same model, in the same order. Parameters are matched "
+        "whatever their order if both optimizers are given model.named_parameters()."
+    )
+    return f"{saved} {mine.shape} in this optimizer; {way}"
 
 
 def _by_place(own: list[Entry], other: list[Entry]) -> list[Entry]:

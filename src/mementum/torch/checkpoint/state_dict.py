@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from mementum.family.recipes import Recipe
 from mementum.torch.checkpoint import matching, validation
@@ -54,8 +55,8 @@ def _packed(group: Group, numbers: Mapping[int, int]) -> dict[str, Any]:
     # A captured step counts on its device, in a tensor that it changes.
     counts = {name: int(group[name]) for name in COUNTS}
     # One string: torch.distributed takes lists apart, and fails where two differ.
-    shapes = json.dumps([list(param.shape) for param in group["params"]])
-    described = {"format_version": _FORMAT, "param_shapes": shapes}
+    shapes = [None if is_lazy(p) else list(p.shape) for p in group["params"]]
+    described = {"format_version": _FORMAT, "param_shapes": json.dumps(shapes)}
     order = [numbers[id(param)] for param in group["params"]]
     return {**own, **counts, **described, "params": order}
 

@@ -239,7 +239,7 @@ def _scaled(moment: Tensor, factor: float, more: float = 0.0) -> Tensor:
 def _raw(moments: Moments) -> dict[str, Tensor]:
     """Return moments as torch keeps them; it counts steps in float32."""
     state = {
-        "step": torch.tensor(float(moments.step), dtype=torch.float32),
+        "step": torch.tensor(float(moments.step), dtype=torch.float32, device="cpu"),
         RAW["momentum"]: moments.momentum,
         RAW["square"]: moments.square,
     }

@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import accumulate, chain
+from operator import attrgetter, itemgetter
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
+from mementum.torch.groups.options import Group, named
 from mementum.torch.state.formats import MOMENT_DTYPE, refuses
+
+_PLAIN = {Tensor, torch.nn.Parameter}
+
+
+class _Layout(NamedTuple):
+    """What is alike in parameters that lie alike; `width` is an element's bytes."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    width: int
+
+    def steps(self) -> list[tuple[int, int]]:
+        """Return the bytes from one element to the next, and how often, by dimension.
+
+        A dimension of one element is left out.
+        """
+        dims = zip(self.strides, self.shape, strict=True)
+        return [(stride * self.width, size - 1) for stride, size in dims if size > 1]
 
 
 class _Extent(NamedTuple):
     """The bytes ``[start, end)`` between a parameter's first and last element."""
 
-    device: str
     start: int
     end: int
-    name: str
+    layout: _Layout
     param: Tensor
+
+
+class _Crowd(NamedTuple):
+    """Intervals that overlap, be it by way of others, and what they cover together."""
+
+    low: int
+    high: int
+    members: list[_Extent]
+
+
+_Pair = tuple[_Extent, _Extent]
 
 
 def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
@@ -28,7 +61,7 @@ def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
     Errors: `TypeError` or `ValueError` with the name of the parameter.
     """
     for name, param in params:
-        if torch.nn.parameter.is_lazy(param):
+        if is_lazy(param):
             continue
         if param.requires_grad and param.dtype not in MOMENT_DTYPE:
             raise TypeError(
@@ -50,59 +83,106 @@ def refuse_storage(
     Errors: `ValueError` with the name of the parameter.
     """
     for name, param in params:
-        if param.requires_grad and (reason := refuses(param, state_dtype)) is not None:
+        if not param.requires_grad or is_lazy(param):
+            continue
+        if (reason := refuses(param, state_dtype)) is not None:
             raise ValueError(f"{name}: {reason}")
 
 
-def refuse_shared_memory(params: Iterable[tuple[str, Tensor]]) -> None:
+def refuse_shared_memory(groups: Sequence[Group], *, since: int = 0) -> None:
     """Refuse parameters that own an element twice, alone or together.
 
+    Groups before the one at `since` were asked about when they were added.
     Interleaved views of one storage, such as two columns, share no element and pass.
     Errors: `ValueError` with the names of the parameters.
     """
-    extents = [
-        extent for name, param in params if (extent := _extent(name, param)) is not None
-    ]
-    for extent in extents:
-        if repeats(extent.param):
+    older, params = _params(groups[:since]), _params(groups[since:])
+    for param in (fresh := _in_memory(params)):
+        if not param.is_contiguous() and repeats(param):
             raise ValueError(
-                f"{extent.name} has several elements at one place in memory (it is "
-                "expanded, or has overlapping strides); pass a clone() of it."
+                f"{_names(groups, param)[0]} has several elements at one place in "
+                "memory (it is expanded, or has overlapping strides); pass a clone() "
+                "of it."
             )
-    extents.sort(key=lambda extent: extent[:3])
-    earlier: list[_Extent] = []
-    for extent in extents:
-        earlier = [e for e in earlier if e.device == extent.device]
-        earlier = [e for e in earlier if e.end > extent.start]
-        for other in earlier:
-            if other.param is extent.param:
-                raise ValueError(
-                    f"{extent.name} is {other.name} again, so every step would change "
-                    "it twice; list it once."
-                )
-            if _meet(other, extent):
-                raise ValueError(
-                    f"{other.name} and {extent.name} share memory, so every step would "
-                    "change it twice; pass the tensor that holds both, once."
-                )
-        earlier.append(extent)
+    for device, extents in _extents(fresh).items():
+        low, high = min(e.start for e in extents), max(e.end for e in extents)
+        near = _extents(_in_memory(older, low, high)).get(device, [])
+        if len(extents) == 1:
+            near = [e for e in near if not _pass_between(e, extents[0])]
+        if (pair := _meeting(near + extents)) is not None:
+            _refuse_pair(groups, pair[0].param, pair[1].param)
 
 
-def _extent(name: str, param: Tensor) -> _Extent | None:
-    """Return where a parameter lies, or None where it has no memory to speak of."""
-    if torch.nn.parameter.is_lazy(param) or param.layout != torch.strided:
-        return None
-    if param.is_meta or param.numel() == 0:
-        return None
-    if type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__:
-        return None  # a wrapper, such as a DTensor, has no memory of its own
-    start = param.data_ptr()
-    last = sum(
-        (size - 1) * stride
-        for size, stride in zip(param.shape, param.stride(), strict=True)
+def _refuse_pair(groups: Sequence[Group], one: Tensor, other: Tensor) -> NoReturn:
+    if one is other:
+        first, second = _names(groups, one)[:2]
+        raise ValueError(
+            f"{second} is {first} again, so every step would change it twice; list it "
+            "once."
+        )
+    first, second = _names(groups, one)[0], _names(groups, other)[0]
+    raise ValueError(
+        f"{first} and {second} share memory, so every step would change it twice; pass "
+        "the tensor that holds both, once."
     )
-    end = start + (last + 1) * param.element_size()
-    return _Extent(str(param.device), start, end, name, param)
+
+
+def _params(groups: Sequence[Group]) -> list[Tensor]:
+    return list(chain.from_iterable(map(itemgetter("params"), groups)))
+
+
+def _names(groups: Sequence[Group], param: Tensor) -> list[str]:
+    """Return the names of a parameter, one for each time it is listed."""
+    pairs = (pair for index, group in enumerate(groups) for pair in named(index, group))
+    return [name for name, each in pairs if each is param]
+
+
+def _in_memory(
+    params: list[Tensor], low: float = 0, high: float = math.inf
+) -> list[Tensor]:
+    """Return the parameters whose storages reach into these addresses.
+
+    It is asked of all that an optimizer has when one is added. Freed storages, and
+    those on meta, have no address.
+    """
+    layouts = set(map(attrgetter("layout"), params))
+    if not (set(map(type, params)) <= _PLAIN and layouts <= {torch.strided}):
+        params = [param for param in params if not _is_elsewhere(param)]
+    storages = list(map(Tensor.untyped_storage, params))
+    starts = map(torch.UntypedStorage.data_ptr, storages)
+    sizes = map(torch.UntypedStorage.nbytes, storages)
+    spans = zip(params, starts, sizes, strict=True)
+    return [
+        p for p, start, size in spans if start and start < high and low < start + size
+    ]
+
+
+def _extents(params: Iterable[Tensor]) -> dict[torch.device, list[_Extent]]:
+    """Return where parameters lie on each device, but for those without elements."""
+    found: dict[torch.device, list[_Extent]] = {}
+    for param in params:
+        if param.numel():
+            found.setdefault(param.device, []).append(_extent(param))
+    return found
+
+
+def _extent(param: Tensor) -> _Extent:
+    layout = _Layout(param.shape, param.stride(), param.element_size())
+    start = param.data_ptr()
+    return _Extent(start, start + _length(layout), layout, param)
+
+
+@lru_cache(maxsize=4096)
+def _length(layout: _Layout) -> int:
+    """Return the bytes from the first element to the end of the last."""
+    return layout.width + sum(step * count for step, count in layout.steps())
+
+
+def _is_elsewhere(param: Tensor) -> bool:
+    """Whether a parameter has no memory of its own: a sparse, lazy or fake one."""
+    if is_lazy(param) or param.layout is not torch.strided:
+        return True
+    return type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 
 def repeats(param: Tensor) -> bool:
@@ -128,39 +208,103 @@ def _dims(param: Tensor) -> Iterable[tuple[int, int]]:
     return zip(param.stride(), param.shape, strict=True)
 
 
-def _meet(a: _Extent, b: _Extent) -> bool:
-    """Whether two parameters with overlapping extents have a byte in common."""
-    if _is_dense(a) or _is_dense(b):
-        dense, other = (a, b) if _is_dense(a) else (b, a)
-        if dense.start <= other.start and other.end <= dense.end:
-            return True
-    if _pass_between(a, b):
-        return False
-    origin = min(a.start, b.start)
-    size = max(a.end, b.end) - origin
-    owned = torch.zeros(size, dtype=torch.bool, device="cpu")
-    _bytes(owned, a, origin).fill_(True)
-    return bool(_bytes(owned, b, origin).any())
-
-
 def _pass_between(a: _Extent, b: _Extent) -> bool:
-    """Whether the strides alone show that two parameters interleave, as columns do.
-
-    All offsets of both are multiples of one step from their starts, so elements can
-    only meet if the starts are less than an element apart, modulo that step.
-    """
-    widths = a.param.element_size(), b.param.element_size()
-    strides = [
-        stride * width
-        for param, width in zip((a.param, b.param), widths, strict=True)
-        for stride, size in _dims(param)
-        if size > 1
-    ]
-    step = math.gcd(*strides)
-    if step == 0:
+    """Whether two parameters interleave, as columns do, by their strides alone."""
+    step = _common_step(a.layout, b.layout)
+    if not step:
         return False
     apart = (b.start - a.start) % step
-    return apart >= widths[0] and step - apart >= widths[1]
+    return apart >= a.layout.width and step - apart >= b.layout.width
+
+
+@lru_cache(maxsize=4096)
+def _common_step(a: _Layout, b: _Layout) -> int:
+    """Return how many bytes all strides of two layouts are multiples of."""
+    return math.gcd(*(step for step, _ in (*a.steps(), *b.steps())))
+
+
+def _meeting(extents: list[_Extent]) -> _Pair | None:
+    """Return two parameters that have a byte in common, if there are any.
+
+    Only those are looked at together whose extents overlap.
+    """
+    spans = [(extent.start, extent.end, extent) for extent in extents]
+    crowds = (crowd.members for crowd in _crowds(spans) if crowd.members[1:])
+    return next(filter(None, map(_meeting_in_crowd, crowds)), None)
+
+
+def _meeting_in_crowd(crowd: list[_Extent]) -> _Pair | None:
+    dense: _Extent | None = None
+    for extent in crowd:
+        if dense is not None and extent.start < dense.end:
+            return dense, extent
+        if _is_dense(extent):
+            dense = extent
+    for step in _steps(crowd):
+        parts = _around(crowd, step)
+        if len(parts) > 1:
+            return next(filter(None, map(_meeting, parts)), None)
+    return _meeting_on_map(crowd)
+
+
+def _crowds(spans: Iterable[tuple[int, int, _Extent]]) -> list[_Crowd]:
+    """Part intervals into crowds, in the order of where they begin."""
+    crowds: list[_Crowd] = []
+    for low, high, extent in sorted(spans, key=itemgetter(0, 1)):
+        if crowds and low < crowds[-1].high:
+            begin, end, members = crowds[-1]
+            members.append(extent)
+            crowds[-1] = _Crowd(begin, max(end, high), members)
+        else:
+            crowds.append(_Crowd(low, high, [extent]))
+    return crowds
+
+
+def _steps(crowd: list[_Extent]) -> list[int]:
+    """Return numbers of bytes of which strides of all parameters are multiples."""
+    layouts = {extent.layout for extent in crowd}
+    strides = {step for layout in layouts for step, _ in layout.steps()}
+    return list(dict.fromkeys(accumulate(sorted(strides, reverse=True), math.gcd)))
+
+
+def _around(crowd: list[_Extent], step: int) -> list[list[_Extent]]:
+    """Part parameters into those whose elements may meet, and those that interleave.
+
+    Strides that are multiples of the step lead nowhere on a ring of so many bytes.
+    There each parameter covers an arc, and columns of a matrix one of an element.
+    """
+    arcs = []
+    for extent in crowd:
+        low = extent.start % step
+        arcs.append((low, low + _arc(extent.layout, step), extent))
+    crowds = _crowds(arcs)
+    while len(crowds) > 1 and crowds[0].low + step < crowds[-1].high:
+        _, high, members = crowds.pop(0)
+        low, end, last = crowds[-1]
+        crowds[-1] = _Crowd(low, max(end, high + step), last + members)
+    return [members for _, _, members in crowds]
+
+
+@lru_cache(maxsize=4096)
+def _arc(layout: _Layout, ring: int) -> int:
+    """Return how many bytes in a row of a ring a parameter may cover."""
+    inner = (step * count for step, count in layout.steps() if step % ring)
+    return layout.width + sum(inner)
+
+
+def _meeting_on_map(crowd: list[_Extent]) -> _Pair | None:
+    """Return two parameters that have a byte in common, by a map of all their bytes."""
+    origin, end = min(e.start for e in crowd), max(e.end for e in crowd)
+    owned = torch.zeros(end - origin, dtype=torch.bool, device="cpu")
+    for i, extent in enumerate(crowd):
+        own = _bytes(owned, extent, origin)
+        if own.any():
+            for other in crowd[:i]:
+                _bytes(owned, other, origin).fill_(False)
+                if not own.any():
+                    return other, extent
+        own.fill_(True)
+    return None
 
 
 def _is_dense(extent: _Extent) -> bool:
@@ -169,9 +313,9 @@ def _is_dense(extent: _Extent) -> bool:
 
 def _bytes(owned: Tensor, extent: _Extent, origin: int) -> Tensor:
     """Return the part of a map of bytes that a parameter owns."""
-    width = extent.param.element_size()
+    shape, strides, width = extent.layout
     return owned.as_strided(
-        (*extent.param.shape, width),
-        (*(stride * width for stride in extent.param.stride()), 1),
+        (*shape, width),
+        (*(stride * width for stride in strides), 1),
         extent.start - origin,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from mementum.family import explain
 from mementum.family.recipes import Recipe
@@ -34,7 +35,7 @@ def describe(
 
 def _group(index: int, group: Mapping[str, Any], state: State, rule: Rule) -> list[str]:
     lr = float(group["lr"])
-    elements = sum(param.numel() for param in group["params"])
+    elements = sum(p.numel() for p in group["params"] if not is_lazy(p))
     count = len(group["params"])
     latest = max((_steps(state, param) for param in group["params"]), default=0)
     size = f"{_plural(count, 'parameter')}, {_plural(elements, 'element')}"
@@ -49,7 +50,10 @@ def _group(index: int, group: Mapping[str, Any], state: State, rule: Rule) -> li
 def _runs(group: Mapping[str, Any], state: State) -> Iterator[str]:
     """Yield, for each kind of parameter, the path that runs it and why no faster."""
     alike: dict[tuple[Any, ...], list[Tensor]] = {}
-    for param in group["params"]:
+    lazy = [param for param in group["params"] if is_lazy(param)]
+    if lazy:
+        yield f"{_plural(len(lazy), 'parameter')} without a shape before a forward pass"
+    for param in (param for param in group["params"] if not is_lazy(param)):
         stored = formats.choose(param, group["state_dtype"])
         steps = _steps(state, param)
         kind = (param.device, param.dtype, stored, type(param), steps)

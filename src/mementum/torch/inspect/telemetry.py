@@ -185,7 +185,7 @@ def _unmoved(square: Tensor, weight: float) -> Tensor:
     change = square * weight
     alone = (square + change == square) & (square - change == square)
     # Any sample moves a square of zero, unless it has no weight at all.
-    frozen = float(torch.tensor(weight, dtype=square.dtype)) == 0
+    frozen = float(torch.tensor(weight, dtype=square.dtype, device="cpu")) == 0
     return alone if frozen else alone & (square != 0)
 
 

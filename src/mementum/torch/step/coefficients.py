@@ -70,7 +70,8 @@ def numbers(
         lr = limits.learning_rate(lr)
     else:
         lr = _wide(lr)
-        step = torch.as_tensor(step, dtype=torch.float64)
+        if not isinstance(step, Tensor):
+            step = torch.tensor(step, dtype=torch.float64, device="cpu")
     scale = -scaling.scale if group["maximize"] else scaling.scale
     found = rule.at(step, lr, xp)._replace(scale=scale)
     if scaling.skip_on_device is not None:

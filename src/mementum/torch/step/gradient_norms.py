@@ -93,7 +93,7 @@ def _mark(part: Tensor) -> Tensor:
     # On a CPU by NumPy: torch's pool of threads is missing in a forked process.
     if part.device.type == "cpu" and part.dtype == torch.float64:
         finite = bool(np.isfinite(part.numpy()).all())
-        return torch.tensor(float(not finite), dtype=torch.float64)
+        return torch.tensor(float(not finite), dtype=torch.float64, device="cpu")
     if part.device.type == "cpu":
         # Squares of narrower numbers do not leave float64.
         return (~square_sums([part]).isfinite()).to(torch.float64)[0]
