@@ -76,7 +76,7 @@ def test_what_converts_is_a_module_to_import_from() -> None:
 
 
 # What torch gives no public way to: its multi-tensor operations, the hooks that its own
-# load_state_dict runs, and hiding a method from a compiler that is not loaded yet.
+# state_dict and load_state_dict run, and hiding a method from a compiler that is not loaded yet.
 PRIVATE = {
     "_disable_dynamo",
     "_foreach_add",
@@ -91,6 +91,8 @@ PRIVATE = {
     "_foreach_sub_",
     "_optimizer_load_state_dict_post_hooks",
     "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks",
+    "_optimizer_state_dict_pre_hooks",
 }
 
 
