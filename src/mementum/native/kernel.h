@@ -116,6 +116,24 @@ MEMENTUM_PUBLIC int32_t mementum_job_size(void);
 // unknown here.
 MEMENTUM_PUBLIC int32_t mementum_square_sums(const mementum_reading* reading, double* to);
 
+// How Python objects are asked what tensors they are: a function of DLPack's exchange,
+// dltensor_from_py_object_no_sync, and four of Python's own.
+struct mementum_exchange {
+  int (*describe)(void* tensor, void* to);
+  void* (*item)(void* list, intptr_t place);
+  void* (*type)(void* object);
+  void (*release)(void* object);
+  void (*clear_error)(void);
+};
+
+// Writes the addresses of the tensors in `width` lists of `count`, list after list. What
+// they are is compared with `forms`, or written there where `learns` is not zero: for
+// each its class, dtype, device and rank, and size and stride of each dimension.
+// Returns 0, or 1 where one is not what it was, or has no memory.
+MEMENTUM_PUBLIC int32_t mementum_locate(const mementum_exchange* how, void* rows,
+                                        int64_t width, int64_t count, int32_t learns,
+                                        int64_t* forms, int64_t* addresses);
+
 // Takes one step. Returns 0, or 1 where a type or instruction set is unknown here.
 MEMENTUM_PUBLIC int32_t mementum_step(const mementum_job* job);
 }

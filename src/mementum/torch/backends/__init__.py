@@ -10,6 +10,7 @@ from torch import Tensor
 from mementum.family.rule import Coefficients
 from mementum.torch.backends import foreach, loop, native
 from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.guard import Guard, Rows
 
 __all__ = ["BACKENDS", "FLAGS", "Backend", "Choice", "choose", "choose_for_sums"]
 
@@ -22,6 +23,9 @@ class Backend(Protocol):
 
     def refuses(self, flags: Mapping[str, Any], param: Tensor) -> str | None:
         """Return why parameters like this one cannot run here, or None if they can."""
+
+    def guard(self, rows: Rows) -> Guard:
+        """Return what remembers of what kind tensors are, as far as it matters here."""
 
     def update(self, c: Coefficients, bucket: Bucket) -> None:
         """Take one step with the numbers `c`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Literal, TypeVar
@@ -11,27 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import Buffer, Parameter
 
 from mementum.family import noise
+from mementum.torch.backends.guard import Guard, Rows
 from mementum.torch.state import ParamState, formats, rounding, sharding
 from mementum.torch.state.formats import SCALE, Moment, MomentFormat, Stored
 from mementum.torch.state.moments import MOMENTS
 from mementum.torch.state.rounding import Numbering
 
-_TensorGuards: Any
-try:
-    # What compiled code is guarded by: one call for any number of tensors, for the
-    # price of asking each of them one question.
-    from torch._C._dynamo import guards
-except ImportError:  # a torch that has moved it: every step then looks closely
-    _TensorGuards = None
-else:
-    _TensorGuards = guards.TensorGuards
-
 _T = TypeVar("_T")
 _Purpose = Literal["state", "parameter"]
-_PLAIN = (Tensor, Parameter, Buffer)
 
 
 @dataclass(slots=True)
@@ -58,7 +48,8 @@ class Bucket:
     places in the whole parameters `numberings` tell.
 
     `plan` is a backend's: what it has found out from shapes, strides and dtypes, which
-    hold as long as the bucket does.
+    hold as long as the bucket does. `addresses` are those of the tensors, row after
+    row, where they are known.
     """
 
     step: Any = None
@@ -80,8 +71,9 @@ class Bucket:
     peak: list[Tensor] = field(default_factory=list)
     scales: dict[str, list[Tensor]] = field(default_factory=dict)
     plan: Any = None
+    addresses: array[int] | None = None
     _format: MomentFormat | None = None
-    _guard: _Guard | None = None
+    _guard: Guard | None = None
     _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
 
     @property
@@ -160,7 +152,7 @@ class Bucket:
 
     def release(self) -> None:
         """Let go of all tensors, which are their owner's to free."""
-        self.step = None
+        self.step = self.addresses = None
         self.owners = self.params = self.grads = []
         self.momentum = self.square = self.peak = []
         self.states = self.empty = []
@@ -181,29 +173,34 @@ class Bucket:
             return False
         if not capturable and steps.count(steps[0]) < len(steps):
             return False
-        if self._guard is None:
+        if not self.owners:
+            return True
+        if self._guard is None or not self._guard.holds(self.all_rows()):
             return False
-        return self._guard.holds(self._tensors()) or not self.owners
+        self.addresses = self._guard.addresses
+        return True
 
-    def remember(self) -> None:
+    def remember(self, guard: Callable[[Rows], Guard]) -> None:
         """Remember what was fetched, for `is_as_remembered`.
 
         Of what is spread over processes, it does not show all.
         """
-        self._guard = None if self.sharded else _Guard(self._tensors())
+        self._guard = None if self.sharded else guard(self.all_rows())
 
-    def _tensors(self) -> list[Tensor]:
-        rows = (*self.rows(), *self.scales.values())
-        return [tensor for row in rows for tensor in row]
+    def all_rows(self) -> Rows:
+        """Return the rows, and the scales of the moments that have some."""
+        return [*self.rows(), *self.scales.values()]
 
     def resolve(self) -> None:
         """Undo what torch does lazily, and take complex numbers apart."""
         if any(map(Tensor.is_neg, self.grads)):
             self.grads = [grad.resolve_neg() for grad in self.grads]
+            self.addresses = None
         if self.owners and self.owners[0].is_complex():
             for row in ("params", "grads", "momentum", "square", "peak"):
                 setattr(self, row, [_real(tensor) for tensor in getattr(self, row)])
             self._format = formats.recognize(self.momentum[0])
+            self.addresses = None
 
     def advance(self) -> None:
         """Count the step on the host."""
@@ -233,28 +230,3 @@ def _picked(values: list[_T], places: list[int]) -> list[_T]:
 
 def _real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj().resolve_neg())
-
-
-class _Guard:
-    """Remembers the kind, dtype, device, shape and strides of tensors.
-
-    It holds none of them. Tensors of classes that keep their elements elsewhere, and
-    one that is listed twice, are never found to be alike.
-    """
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._count = len(tensors)
-        plain = all(type(tensor) in _PLAIN for tensor in tensors)
-        self._learnt = None
-        if _TensorGuards is not None and plain and tensors:
-            self._learnt = _TensorGuards(
-                *tensors,
-                dynamic_dims_sizes=[list(tensor.shape) for tensor in tensors],
-                dynamic_dims_strides=[list(tensor.stride()) for tensor in tensors],
-            )
-
-    def holds(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether these tensors are, one by one, what the first ones were."""
-        if self._learnt is None or len(tensors) != self._count:
-            return False
-        return bool(self._learnt.check(*tensors))

@@ -17,10 +17,12 @@ from torch import Tensor
 from mementum.family.rule import Coefficients, plainly
 from mementum.torch.backends import loop
 from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.guard import TensorGuard
 from mementum.torch.backends.low_precision import widened
 
 name = "foreach"
 device: str | None = None
+guard = TensorGuard
 square_sums = loop.square_sums
 _Tensors = list[Tensor]
 

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from mementum.family.rule import Coefficients, plainly
 from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.guard import TensorGuard
 from mementum.torch.backends.low_precision import widened
 
 name = "loop"
 device: str | None = None
+guard = TensorGuard
 
 # Elements squared at once, in float64, and the length of the rows they are added in.
 # Where rows begin depends on the gradient alone, so its sum does on no thread count.

@@ -12,8 +12,9 @@ import importlib.util
 import os
 from array import array
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,13 @@ from torch import Tensor
 from mementum.family.rule import Coefficients
 from mementum.torch.backends import layout
 from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.guard import (
+    DLPackGuard,
+    Guard,
+    Rows,
+    TensorGuard,
+    exchange,
+)
 from mementum.torch.state.formats import FLOAT8, MomentFormat, Stored
 from mementum.torch.state.moments import MOMENTS
 
@@ -111,7 +119,7 @@ def fits(kernel: ctypes.CDLL) -> bool:
     """Whether a kernel is of this package's version."""
     try:
         size: int = kernel.mementum_job_size()
-        kernel.mementum_pool  # noqa: B018
+        kernel.mementum_locate  # noqa: B018
     except AttributeError:
         return False
     return size == ctypes.sizeof(_Job)
@@ -180,6 +188,28 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
     return None
 
 
+def guard(rows: Rows) -> Guard:
+    """Return what remembers of what kind tensors are, and tells where they lie."""
+    locate, how = _locate(), exchange()
+    if locate is None or how is None:
+        return TensorGuard(rows)
+    return DLPackGuard(rows, locate, how)
+
+
+@functools.cache
+def _locate() -> Any:
+    """Return the kernel's function that asks Python objects, with Python's lock."""
+    kernel = library()
+    if kernel is None:
+        return None
+    locate = ctypes.PyDLL(kernel._name).mementum_locate
+    locate.argtypes = (
+        *(ctypes.c_void_p, ctypes.py_object, ctypes.c_int64, ctypes.c_int64),
+        *(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p),
+    )
+    return locate
+
+
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     kernel = library()
@@ -188,18 +218,20 @@ def update(c: Coefficients, bucket: Bucket) -> None:
         bucket.plan = _plan(bucket)
     plan: _Plan = bucket.plan
     job = plan.job
-    columns: dict[str, _Array] = {}
-    for column, row in zip("pgmvk", bucket.rows(), strict=False):
-        columns[column] = _pointers(row)
-    for moment, scales in bucket.scales.items():
-        column = _COLUMN_OF[moment] + "_scales"
-        columns[column] = array("q", map(Tensor.data_ptr, scales))
-    if bucket.format.noisy:
-        columns["state_keys"] = bucket.keys("state")
-    if bucket.rounds_params:
-        columns["param_keys"] = bucket.keys("parameter")
-    for column, values in columns.items():
-        setattr(job, column, _address(values))
+    if bucket.addresses is None:
+        addresses = [_pointers(row) for row in bucket.all_rows()]
+        _point(plan, bucket, list(map(_address, addresses)))
+    elif plan.addresses is not bucket.addresses:
+        plan.addresses, size = bucket.addresses, 8 * len(bucket.params)
+        start = _address(plan.addresses)
+        rows = len(bucket.all_rows())
+        _point(plan, bucket, [start + row * size for row in range(rows)])
+    if bucket.noisy:
+        keys = {"state_keys": bucket.keys("state")} if bucket.format.noisy else {}
+        if bucket.rounds_params:
+            keys["param_keys"] = bucket.keys("parameter")
+        for column, values in keys.items():
+            setattr(job, column, _address(values))
     job.numbers[:] = c
     job.isa, job.threads = isa(), torch.get_num_threads()
     job.own_threads = asks_for_own_threads()
@@ -273,16 +305,26 @@ def _address(column: _Array | None) -> int:
     return column.buffer_info()[0]
 
 
-class _Plan(NamedTuple):
+@dataclass(slots=True)
+class _Plan:
     """What a bucket's shapes, strides and dtypes say: they hold as long as it does.
 
     `job` has them, and waits for what is new at every step; `kept` are the arrays that
-    it points at.
+    it points at, and `addresses` those of the tensors, if it points at them.
     """
 
     stored: tuple[bool, MomentFormat]
     job: _Job
     kept: list[_Array]
+    addresses: array[int] | None = None
+
+
+def _point(plan: _Plan, bucket: Bucket, places: list[int]) -> None:
+    """Point a job at the addresses of rows, which lie at these places."""
+    columns = [*"pgmvk"[: len(bucket.rows())]]
+    columns += [_COLUMN_OF[moment] + "_scales" for moment in bucket.scales]
+    for column, place in zip(columns, places, strict=True):
+        setattr(plan.job, column, place)
 
 
 def _storage(bucket: Bucket) -> tuple[bool, MomentFormat]:

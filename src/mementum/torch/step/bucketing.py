@@ -92,15 +92,14 @@ class _GroupBuckets:
         own_names = group.get("param_names")
         self._places = own_names and list(own_names), first
         entries = list(state.values())
+        self.backends = []
         for bucket in self.buckets:
             bucket.fetch(live, grads, entries, peak=rule.peak)
-            if again:
-                bucket.remember()
+            backend = choose(group, bucket.params[0]).backend if bucket.params else None
+            self.backends.append(backend)
+            if again and backend is not None:
+                bucket.remember(backend.guard)
         self._flags = tuple(group[flag] for flag in FLAGS)
-        self.backends = [
-            choose(group, bucket.params[0]).backend if bucket.params else None
-            for bucket in self.buckets
-        ]
 
 
 class BucketCache:
