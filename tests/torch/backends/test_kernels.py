@@ -56,8 +56,8 @@ def stepped(
     """Return the tensors after a step of this kernel."""
     p, g, m, v, *k = [tensor.clone() for tensor in tensors]
     state = {"step": 0, "momentum": m, "square": v, **({"peak": k[0]} if k else {})}
-    bucket = Bucket(step=1, owners=[p], indices=[0], states=[state])
-    bucket.fetch([g], peak=peak)
+    bucket = Bucket(step=1, indices=[0], slots=[0])
+    bucket.fetch([p], [g], [state], peak=peak)
     kernel.update(c, bucket)
     assert same_bits(g, tensors[1])
     return [p, m, v, *k]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from mementum.torch.state import ParamState, State, sharding
 from mementum.torch.state.moments import prepare
 
 Names = Mapping[Tensor, str]
+_flags = itemgetter(*FLAGS)
 _HALVES = torch.bfloat16, torch.float16
 
 
@@ -66,7 +68,7 @@ class _GroupBuckets:
             return False
         if self._places != (group.get("param_names"), first):
             return False
-        if self._flags != tuple(group[flag] for flag in FLAGS):
+        if self._flags != _flags(group):
             return False
         capturable = group["capturable"]
         try:
@@ -99,7 +101,7 @@ class _GroupBuckets:
             self.backends.append(backend)
             if again and backend is not None:
                 bucket.remember(backend.guard)
-        self._flags = tuple(group[flag] for flag in FLAGS)
+        self._flags = _flags(group)
 
 
 class BucketCache:

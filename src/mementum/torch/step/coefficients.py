@@ -62,23 +62,39 @@ def refuse_capture(groups: list[Group]) -> None:
 
 
 def numbers(
+    rule: Rule,
+    group: Mapping[str, Any],
+    bucket: Bucket,
+    scaling: GradientScaling,
+    known: dict[Any, Coefficients],
+) -> Coefficients:
+    """Return the twelve numbers of a bucket's step.
+
+    `known` are those of other buckets in the same step, for groups that agree.
+    """
+    scale = -scaling.scale if group["maximize"] else scaling.scale
+    if namespace(group) is not math:
+        return _on_device(rule, group, bucket, scaling._replace(scale=scale))
+    lr = limits.learning_rate(group["lr"])
+    key = id(rule), bucket.step, lr, scale, bucket.dtype
+    if key not in known:
+        found = rule.at(bucket.step, lr, math)._replace(scale=scale)
+        if bucket.dtype == torch.float32:
+            # A number too small for a float32 is none, on every path.
+            found = Coefficients(*array("f", found))
+        known[key] = found
+    return known[key]
+
+
+def _on_device(
     rule: Rule, group: Mapping[str, Any], bucket: Bucket, scaling: GradientScaling
 ) -> Coefficients:
-    """Return the twelve numbers of a bucket's step."""
-    lr, step, xp = group["lr"], bucket.step, namespace(group)
-    if xp is math:
-        lr = limits.learning_rate(lr)
-    else:
-        lr = _wide(lr)
-        if not isinstance(step, Tensor):
-            step = torch.tensor(step, dtype=torch.float64, device="cpu")
-    scale = -scaling.scale if group["maximize"] else scaling.scale
-    found = rule.at(step, lr, xp)._replace(scale=scale)
+    step = bucket.step
+    if not isinstance(step, Tensor):
+        step = torch.tensor(step, dtype=torch.float64, device="cpu")
+    found = rule.at(step, _wide(group["lr"]), _TORCH)._replace(scale=scaling.scale)
     if scaling.skip_on_device is not None:
         found = _still(found, scaling.skip_on_device.to(bucket.params[0].device))
-    if xp is math and bucket.dtype == torch.float32:
-        # A number too small for a float32 is none, on every path.
-        found = Coefficients(*array("f", found))
     return found
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
+from mementum.family.rule import Coefficients
 from mementum.torch.backends import Backend
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.errors import raise_named
@@ -45,10 +47,11 @@ def take_step(
         except Exception as error:  # noqa: BLE001 - it is raised again, whatever it is
             raise_named(error, optimizer)
         gradient_scaling.count(groups, scaling)
+        known: dict[Any, Coefficients] = {}
         if update and not scaling.skip:
             for index, step in enumerate(steps):
                 for bucket, backend in buckets.prepare(index, step.group):
-                    _update(step, bucket, backend, scaling)
+                    _update(step, bucket, backend, scaling, known)
     finally:
         buckets.release()
     return scaling
@@ -82,6 +85,7 @@ def _update(
     bucket: Bucket,
     backend: Backend | None,
     scaling: GradientScaling,
+    known: dict[Any, Coefficients],
 ) -> None:
     group, skip = step.group, scaling.skip_on_device
     if group["capturable"]:
@@ -91,4 +95,4 @@ def _update(
     if backend is not None:
         if skip is not None:
             bucket.grads = zeros_where_skipped(bucket.grads, skip)
-        backend.update(numbers(step.rule, group, bucket, scaling), bucket)
+        backend.update(numbers(step.rule, group, bucket, scaling, known), bucket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import is_, itemgetter
 from typing import Any
 
 from torch import Tensor
@@ -24,7 +25,8 @@ class RuleCache:
     def __init__(self, recipe: Recipe, *, differentiable: bool) -> None:
         self._recipe = recipe
         self._differentiable = differentiable
-        self._known: dict[int, tuple[list[Any], Rule]] = {}
+        self._known: dict[int, tuple[tuple[Any, ...], Rule]] = {}
+        self._options = itemgetter(*EXECUTION, *recipe.defaults)
 
     def rule(
         self,
@@ -39,15 +41,17 @@ class RuleCache:
         """
         group = part or groups[index]
         where = f"parameter group {index}: " if len(groups) > 1 else ""
-        said = [group[name] for name in (*EXECUTION, *self._recipe.defaults)]
-        said.append(groups[0]["clip_norm"])
-        known = self._known.get(index)
-        if xp is math and known is not None and _same(said, known[0]):
-            try:
-                limits.learning_rate(group["lr"])
-            except (TypeError, ValueError) as error:
-                raise_named(error, self._recipe.name, where)
-            return known[1]
+        said = *self._options(group), groups[0]["clip_norm"]
+        # Groups that say the same have one rule, and so the same numbers.
+        for place in (index, index - 1) if xp is math else ():
+            known = self._known.get(place)
+            if known is not None and _same(said, known[0]):
+                try:
+                    limits.learning_rate(group["lr"])
+                except (TypeError, ValueError) as error:
+                    raise_named(error, self._recipe.name, where)
+                self._known[index] = said, known[1]
+                return known[1]
         with named_after(self._recipe.name, where):
             self._refuse(group, groups[0]["clip_norm"])
             if xp is math or not isinstance(group["lr"], Tensor):
@@ -81,8 +85,11 @@ class RuleCache:
                     choose(group, sharding.local(param))
 
 
-def _same(said: list[Any], known: list[Any]) -> bool:
+def _same(said: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
     """Whether a group says what it said, in values of the same types."""
+    # What is known is constant.
+    if all(map(is_, said, known)):
+        return True
     if not all(map(_is_constant, said)):
         return False
     return list(map(type, said)) == list(map(type, known)) and said == known
