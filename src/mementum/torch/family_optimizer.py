@@ -271,7 +271,6 @@ class FamilyOptimizer(torch.optim.Optimizer):
         for a sparse gradient, `FloatingPointError` where `nonfinite` is "raise".
         Nothing has changed then.
         """
-        self._opt_called = True
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -294,6 +293,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def _step(
         self, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
     ) -> None:
+        # What schedulers look at; torch before 2.12 refuses to trace it.
+        self._opt_called = True
         groups, steps, first = self.param_groups, [], 0
         self._buckets.refuse_other_storage(groups, self.recipe.name)
         for index, group in enumerate(groups):
@@ -354,8 +355,6 @@ class FamilyOptimizer(torch.optim.Optimizer):
         found_inf: Tensor | None,
     ) -> None:
         """Take the step of a compiled graph, with the tensors that it has."""
-        # What schedulers look at; an attribute set inside a graph may not outlive it.
-        self._opt_called = True
         own = [p for group in self.param_groups for p in group["params"]]
         if len(own) != len(self._params) or not all(map(is_, own, self._params)):
             raise RuntimeError(
