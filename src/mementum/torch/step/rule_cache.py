@@ -12,7 +12,7 @@ from mementum.family.memory import Namespace
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
 from mementum.torch.backends import choose
-from mementum.torch.groups.errors import named_after, raise_named
+from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import EXECUTION, Group, check_flags
 from mementum.torch.state import sharding
 from mementum.torch.step.coefficients import in_float64
@@ -43,10 +43,8 @@ class RuleCache:
         said.append(groups[0]["clip_norm"])
         known = self._known.get(index)
         if xp is math and known is not None and _same(said, known[0]):
-            try:
+            with named_after(self._recipe.name, where):
                 limits.learning_rate(group["lr"])
-            except (TypeError, ValueError) as error:
-                raise_named(error, self._recipe.name, where)
             return known[1]
         with named_after(self._recipe.name, where):
             self._refuse(group, groups[0]["clip_norm"])
