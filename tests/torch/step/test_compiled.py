@@ -30,9 +30,13 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from mementum.torch import FamilyOptimizer
 
-# torch says so itself whenever it traces through a hook or a profiler's mark.
+# torch says so itself whenever it traces through a hook or a profiler's mark, and on
+# Python 3.13.0.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*:UserWarning", "ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning"
+    "ignore:.*:UserWarning",
+    "ignore:.*:DeprecationWarning",
+    "ignore:.*:FutureWarning",
+    "ignore:Guards may run slower:RuntimeWarning",
 )
 
 
@@ -263,7 +267,7 @@ def test_schedulers_know_that_a_compiled_step_was_taken(member: Member) -> None:
         optimizer.step()
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         for _ in range(3):
             param.grad = torch.ones(3)
             step()
