@@ -21,6 +21,8 @@ WIDTH = 16
 REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 COMPLEX = (torch.complex64, torch.complex128)
 MOMENTS = ("momentum", "square", "peak")
+# Whether this torch lets a gradient have another dtype than its parameter.
+_MAY_DIFFER = hasattr(Tensor, "grad_dtype")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _subject(
         moments = _moments(shape, dtype, peak, stored, rng)
     grads: list[Operand | None] = []
     grad_dtype = dtype
-    if not dtype.is_complex and rng.random() < 0.3:
+    if _MAY_DIFFER and not dtype.is_complex and rng.random() < 0.3:
         grad_dtype = REAL[rng.integers(len(REAL))]
     for _ in range(steps):
         if rng.random() < 0.1:

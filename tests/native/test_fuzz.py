@@ -71,7 +71,8 @@ class Run:
             grad = subject.grads[index]
             param.grad = None
             if grad is not None:
-                param.grad_dtype = grad.values.dtype
+                if grad.values.dtype != param.dtype:
+                    param.grad_dtype = grad.values.dtype
                 param.grad = self.lay(grad, lent=True)
         self.optimizer.step()
 

@@ -76,6 +76,8 @@ CASES = [
 ]
 
 
+# SequentialLR of torch 2.6 calls what it deprecates.
+@pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")
 @pytest.mark.parametrize(
     ("member", "name", "tensor_lr"),
     CASES,

@@ -279,7 +279,6 @@ class FamilyOptimizer(torch.optim.Optimizer):
         for a sparse gradient, `FloatingPointError` where `nonfinite` is "raise".
         Nothing has changed then.
         """
-        self._opt_called = True
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -302,6 +301,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def _step(
         self, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
     ) -> None:
+        # What schedulers look at; torch before 2.12 refuses to trace it.
+        self._opt_called = True
         groups, steps, first = self.param_groups, [], 0
         self._buckets.refuse_other_storage(groups, self.recipe.name)
         for index, group in enumerate(groups):
@@ -362,8 +363,6 @@ class FamilyOptimizer(torch.optim.Optimizer):
         found_inf: Tensor | None,
     ) -> None:
         """Take the step of a compiled graph, with the tensors that it has."""
-        # What schedulers look at; an attribute set inside a graph may not outlive it.
-        self._opt_called = True
         with (
             compiled.tensors_of_a_graph(self._params(), places, params, grads),
             torch.no_grad(),

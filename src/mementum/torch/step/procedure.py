@@ -10,7 +10,7 @@ from torch import Tensor
 from mementum.family.rule import Coefficients
 from mementum.torch.backends import Backend
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.groups.errors import raise_named
+from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import Group, refuse_names
 from mementum.torch.state import State
 from mementum.torch.step import gradient_scaling
@@ -40,12 +40,10 @@ def take_step(
     """
     groups = [step.group for step in steps]
     try:
-        try:
+        with named_after(optimizer):
             scaling = _gather(
                 groups, steps, buckets, state, (grad_scale, found_inf), names
             )
-        except Exception as error:  # noqa: BLE001 - it is raised again, whatever it is
-            raise_named(error, optimizer)
         gradient_scaling.count(groups, scaling)
         known: dict[Any, Coefficients] = {}
         if update and not scaling.skip:

@@ -13,7 +13,7 @@ from mementum.family.memory import Namespace
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
 from mementum.torch.backends import choose
-from mementum.torch.groups.errors import named_after, raise_named
+from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import EXECUTION, Group, check_flags
 from mementum.torch.state import sharding
 from mementum.torch.step.coefficients import in_float64
@@ -46,10 +46,8 @@ class RuleCache:
         for place in (index, index - 1) if xp is math else ():
             known = self._known.get(place)
             if known is not None and _same(said, known[0]):
-                try:
+                with named_after(self._recipe.name, where):
                     limits.learning_rate(group["lr"])
-                except (TypeError, ValueError) as error:
-                    raise_named(error, self._recipe.name, where)
                 self._known[index] = said, known[1]
                 return known[1]
         with named_after(self._recipe.name, where):
