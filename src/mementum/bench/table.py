@@ -76,6 +76,7 @@ def _facts(load: float | None) -> dict[str, Any]:
         "processor": machine.processor(),
         "cores": machine.cores(),
         "threads": torch.get_num_threads(),
+        "kernel_threads": native.threads() if kernel else None,
         "instruction_set": native.ISAS[native.isa()] if kernel else None,
         "load": load,
         **machine.versions(),
@@ -88,6 +89,7 @@ def _machine(load: float | None) -> str:
     lines = [
         f"{known['processor']}, {known['cores']} cores",
         f"threads: {known['threads']}, kernel: {kernel}",
+        *([f"kernel's threads: {known['kernel_threads']}"] if native.library() else []),
         f"torch {known['torch']}, Python {known['Python']}",
     ]
     if load is not None:
