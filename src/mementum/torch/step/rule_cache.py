@@ -40,7 +40,7 @@ class RuleCache:
         group = part or groups[index]
         where = f"parameter group {index}: " if len(groups) > 1 else ""
         said = [group[name] for name in (*EXECUTION, *self._recipe.defaults)]
-        said.append(groups[0]["clip_norm"])
+        said += groups[0]["clip_norm"], group.get("amsgrad")
         known = self._known.get(index)
         if xp is math and known is not None and _same(said, known[0]):
             try:
