@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -82,9 +83,11 @@ def switch(name: str, value: Any) -> bool:
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return `value` as two numbers."""
-    if isinstance(value, tuple | list) and len(value) == 2:
-        return value[0], value[1]
+    """Return the two numbers of a sequence, of whatever kind it is."""
+    if hasattr(value, "__getitem__") and not isinstance(value, str | bytes | Mapping):
+        with contextlib.suppress(TypeError, ValueError):
+            first, second = value
+            return first, second
     raise TypeError(f"{name} is {value!r}; it wants two numbers, such as (0.9, 0.999).")
 
 
@@ -105,12 +108,16 @@ def resolve(kind: str, name: str, known: Iterable[str]) -> str:
     found = by_lower.get(name.strip().lower())
     if found is not None:
         return found
+    raise ValueError(f"no {kind} is named {name!r}; {nearest(name, by_lower.values())}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a clause that asks for the names nearest to one, or says all of them."""
+    by_lower = {each.lower(): each for each in known}
     asked = name.strip().lower()
     near = difflib.get_close_matches(asked, by_lower, n=3, cutoff=0.5)
     # An anagram is a slip of the fingers, whatever the ratio of letters says.
     near.sort(key=lambda each: sorted(each) != sorted(asked))
     if near:
-        hint = f"did you mean {' or '.join(by_lower[each] for each in near)}?"
-    else:
-        hint = "there are " + ", ".join(by_lower.values()) + "."
-    raise ValueError(f"no {kind} is named {name!r}; {hint}")
+        return f"did you mean {' or '.join(by_lower[each] for each in near)}?"
+    return "there are " + ", ".join(by_lower.values()) + "."

@@ -15,6 +15,7 @@ from torch.optim.optimizer import ParamsT
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mementum.family import picture
+from mementum.family.limits import nearest
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
 from mementum.torch.checkpoint.state_dict import check_form, packed, resolve
@@ -29,6 +30,7 @@ from mementum.torch.groups.options import (
     refuse_names,
 )
 from mementum.torch.groups.parameter_checks import (
+    listed,
     refuse_kinds,
     refuse_shared_memory,
     refuse_storage,
@@ -61,11 +63,17 @@ class FamilyOptimizer(torch.optim.Optimizer):
         hyperparameters: Mapping[str, Any],
         execution: Execution,
     ) -> None:
-        unknown = sorted(set(execution) - set(EXECUTION))
-        if unknown:
-            known = ", ".join(["params", "lr", *hyperparameters, *EXECUTION])
+        if unknown := sorted(set(execution) - set(EXECUTION)):
+            hint = nearest(unknown[0], ["params", "lr", *hyperparameters, *EXECUTION])
             raise TypeError(
-                f"{self.recipe.name} has no argument {unknown[0]!r}; it has {known}."
+                f"{self.recipe.name} has no argument {unknown[0]!r}; {hint}"
+            )
+        with named_after(self.recipe.name):
+            entries = listed(params)
+        if not entries:
+            raise ValueError(
+                f"{self.recipe.name}: params is an empty parameter list; a generator, "
+                "such as model.parameters(), is empty once it has been read."
             )
         self._buckets = BucketCache()
         # Set while step_in_backward steps the parameters.
@@ -75,7 +83,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._constructed = False
         defaults = plain({"lr": lr, **hyperparameters, **EXECUTION, **execution})
         self._rules = RuleCache(self.recipe, differentiable=defaults["differentiable"])
-        super().__init__(params, defaults)
+        super().__init__(entries, defaults)
         self._constructed = True
         self._register()
         self._check_memory()
@@ -139,8 +147,13 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name}: param_group must be a dict with the key "
                 f"'params', and not {type(param_group).__name__}."
             )
-        kept = {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)}
-        super().add_param_group(kept | plain(param_group))
+        group = plain(
+            {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)} | param_group
+        )
+        if "params" in group and not isinstance(group["params"], Tensor | set):
+            with named_after(self.recipe.name):
+                group["params"] = listed(group["params"])
+        super().add_param_group(group)
         try:
             self._rules.rule(len(self.param_groups) - 1, self.param_groups, math)
             if self._constructed:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 from torch.optim.optimizer import ParamsT
 
 from mementum.family.memory import Memory
-from mementum.family.recipes import RECIPES
+from mementum.family.recipes import RECIPES, Recipe
 from mementum.torch.family_optimizer import FamilyOptimizer, Number
 from mementum.torch.groups.options import EXECUTION, Execution
 
@@ -30,10 +30,12 @@ class Adam(FamilyOptimizer):
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
         *,
         decoupled_weight_decay: bool = False,
         **execution: Unpack[Execution],
     ) -> None:
+        _refuse_amsgrad(self.recipe, amsgrad)
         options = _named(betas, eps, weight_decay, decoupled_weight_decay)
         super().__init__(params, lr, options, execution)
 
@@ -48,10 +50,12 @@ class AdamW(FamilyOptimizer):
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
         decoupled_weight_decay: bool = True,
         **execution: Unpack[Execution],
     ) -> None:
+        _refuse_amsgrad(self.recipe, amsgrad)
         options = _named(betas, eps, weight_decay, decoupled_weight_decay)
         super().__init__(params, lr, options, execution)
 
@@ -225,6 +229,17 @@ def _named(
     }
 
 
+def _refuse_amsgrad(recipe: Recipe, amsgrad: object) -> None:
+    """Refuse what torch's class of the same name does when this is True."""
+    if amsgrad:
+        decoupled = recipe.defaults["decoupled_weight_decay"]
+        raise TypeError(
+            f"{recipe.name} has no argument 'amsgrad' that is {amsgrad!r}; use "
+            'AMSGrad(variant="torch")'
+            + (" with decoupled_weight_decay=True." if decoupled else ".")
+        )
+
+
 def _describe(member: type[FamilyOptimizer]) -> None:
     """Give a class its public name, its recipe's page, and every flag by name."""
     # What pickles say, so that they can be read wherever the class moves.
@@ -236,7 +251,12 @@ def _describe(member: type[FamilyOptimizer]) -> None:
         + textwrap.indent(inspect.getdoc(Execution) or "", "    ")
     )
     signature = inspect.signature(member.__init__)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    # torch's amsgrad is taken, to be False, and is no option.
+    own = [
+        p
+        for p in signature.parameters.values()
+        if p.kind is not p.VAR_KEYWORD and p.name != "amsgrad"
+    ]
     flags = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
         for name, default in EXECUTION.items()

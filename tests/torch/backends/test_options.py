@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, get_type_hints
 
 import pytest
@@ -158,6 +159,81 @@ def test_an_unknown_argument_is_refused_by_name(member: Member) -> None:
         member([torch.ones(1, requires_grad=True)], amsgrad=True)
     with pytest.raises(TypeError):
         member([torch.ones(1, requires_grad=True)], 1e-3, None, None, None, None, None)
+
+
+@members
+def test_a_mistyped_argument_is_told_its_name(member: Member) -> None:
+    for name in arguments(member):
+        if len(name) < 4:
+            continue
+        slip = name[1] + name[0] + name[2:]
+        with pytest.raises(TypeError, match=rf"'{slip}'; did you mean .*{name}"):
+            member([torch.ones(1, requires_grad=True)], **{slip: None})
+
+
+TORCHS = {mementum.Adam: torch.optim.Adam, mementum.AdamW: torch.optim.AdamW}
+torchs = pytest.mark.parametrize(("ours", "theirs"), TORCHS.items())
+
+
+@torchs
+def test_a_call_of_torchs_class_is_taken_word_for_word(ours: Any, theirs: Any) -> None:
+    words = dict(inspect.signature(theirs).parameters)
+    del words["params"]
+    defaults = {name: word.default for name, word in words.items()}
+    by_place = [
+        word.default for word in words.values() if word.kind is not word.KEYWORD_ONLY
+    ]
+    (start,) = parameters(shapes=[(5,)])
+    grads = gradients([start], 3)
+    (expected,), _ = run(ours, [start], grads)
+    (found,), optimizer = run(ours, [start], grads, **defaults)
+    assert torch.equal(found, expected)
+    ours([start.detach().clone().requires_grad_()], *by_place)
+    for name, default in defaults.items():
+        ours([torch.ones(1, requires_grad=True)], **{name: default})
+        group = {"params": [torch.ones(1, requires_grad=True)], name: default}
+        ours([group])
+        optimizer.add_param_group(dict(group))
+    saved = optimizer.state_dict()
+    for group in saved["param_groups"]:
+        group["amsgrad"] = False
+    optimizer.load_state_dict(saved)
+
+
+@torchs
+def test_amsgrad_is_another_class(ours: Any, theirs: Any) -> None:
+    (param,) = parameters(shapes=[(5,)])
+    way = re.escape('AMSGrad(variant="torch")')
+    with pytest.raises(TypeError, match=rf"^{ours.__name__} .*{way}"):
+        ours([param], amsgrad=True)
+    optimizer = ours([param])
+    with pytest.raises(ValueError, match=rf"^{ours.__name__}: .*{way}"):
+        optimizer.add_param_group({"params": [torch.ones(2)], "amsgrad": True})
+    with pytest.raises(ValueError, match=rf"^{ours.__name__}: .*{way}"):
+        ours([{"params": [param], "amsgrad": True}])
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["amsgrad"] = True
+    with pytest.raises(ValueError, match=rf"^{ours.__name__}: .*{way}"):
+        optimizer.load_state_dict(saved)
+    param.grad = torch.ones(5)
+    optimizer.step()
+    before = param.detach().clone()
+    optimizer.param_groups[0]["amsgrad"] = True
+    with pytest.raises(ValueError, match=rf"^{ours.__name__}: .*{way}"):
+        optimizer.step()
+    assert torch.equal(param, before)
+
+
+@torchs
+def test_the_way_to_amsgrad_is_torchs_amsgrad(ours: Any, theirs: Any) -> None:
+    (start,) = parameters(torch.float64, [(5,)])
+    grads = gradients([start], 8)
+    words = ours.recipe.defaults
+    options = {name: words[name] for name in ("weight_decay", "decoupled_weight_decay")}
+    (found,), _ = run(mementum.AMSGrad, [start], grads, variant="torch", **options)
+    (expected,), _ = run(theirs, [start], grads, amsgrad=True)
+    # Some ten roundings a step.
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-14)
 
 
 TOGETHER: dict[str, Options] = {

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from tests.torch.cases import (
@@ -198,6 +202,57 @@ def test_params_are_taken_from_a_generator_and_names_are_kept(member: Member) ->
     mixed = [("w", torch.ones(2)), torch.ones(3)]
     with pytest.raises(ValueError, match="with/without names"):
         member(mixed)
+
+
+NO_PARAMETERS: dict[str, tuple[Callable[[], Any], str]] = {
+    "a module": (lambda: torch.nn.Linear(2, 2), "model.named_parameters"),
+    "a tensor": (lambda: torch.ones(2, requires_grad=True), "list"),
+    "a word": (lambda: "weight", "model.parameters"),
+    "bytes": (lambda: b"weight", "model.parameters"),
+    "nothing": (lambda: None, "model.parameters"),
+    "a number": (lambda: 3, "model.parameters"),
+    "names": (lambda: ["weight", "bias"], "'weight'"),
+    "modules": (lambda: [torch.nn.Linear(2, 2)], "Linear"),
+    "lists": (lambda: [[torch.ones(2)]], "list"),
+    "an array": (lambda: np.ones(2), "float64"),
+    "arrays": (lambda: [np.ones(2)], "ndarray"),
+    "names of names": (lambda: [("weight", "bias")], "'bias'"),
+    "a name alone": (lambda: [("weight",)], "tuple"),
+    "a mapping": (lambda: dict(torch.nn.Linear(2, 2).named_parameters()), "items"),
+    "a group alone": (lambda: {"params": [torch.ones(2)]}, "group"),
+}
+no_parameters = pytest.mark.parametrize(
+    ("build", "word"), NO_PARAMETERS.values(), ids=NO_PARAMETERS.keys()
+)
+
+
+@members
+@no_parameters
+def test_what_holds_no_parameters_is_told_what_to_pass(
+    member: Member, build: Callable[[], Any], word: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"^{member.__name__}: params .*{word}") as one:
+        member(build())
+    assert str(one.value).count(";") == 1
+    assert "\n" not in str(one.value)
+    if isinstance(build(), torch.Tensor):
+        return  # a group takes one, as torch's does
+    optimizer = member([torch.ones(2, requires_grad=True)])
+    with pytest.raises(TypeError, match=rf"^{member.__name__}: params .*{word}"):
+        optimizer.add_param_group({"params": build()})
+    assert len(optimizer.param_groups) == 1
+
+
+@members
+def test_an_empty_list_of_parameters_is_refused(member: Member) -> None:
+    model = torch.nn.Linear(2, 2)
+    read = model.parameters()
+    member(read)
+    for empty in ([], (), iter(()), read, torch.nn.Sequential().parameters()):
+        with pytest.raises(
+            ValueError, match=rf"^{member.__name__}: .* empty parameter list"
+        ):
+            member(empty)
 
 
 @kinds

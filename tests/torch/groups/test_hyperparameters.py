@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from tests.torch.cases import (
     EAGER,
     MEMBERS,
+    PATHS,
     Member,
     Options,
     bits_of,
+    drive,
     gradients,
     kinds,
     members,
@@ -21,10 +26,12 @@ from tests.torch.cases import (
     paths,
     run,
     same_bits,
+    twins,
 )
 
 from mementum import Memory
 from mementum.torch import AdaX, AdaXW, FamilyOptimizer, Mementum
+from mementum.torch.state.formats import STATE_DTYPES
 
 nan, inf = float("nan"), float("inf")
 NO_NUMBERS: list[Any] = ["0.1", None, True, [0.1], 1j, torch.ones(2), b"1"]
@@ -197,6 +204,97 @@ def test_betas_may_be_tensors_of_one_element(member: Member, capturable: bool) -
         params, _ = run(member, start, grads, betas=betas, capturable=capturable)
         # Host and device may round a logarithm differently.
         torch.testing.assert_close(params, expected, rtol=1e-12, atol=1e-13)
+
+
+class Listed(Sequence[Any]):
+    """A sequence that is neither a list nor a tuple, as a configuration's are."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.values[index]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+SEQUENCES: dict[str, Callable[[Any, Any], Any]] = {
+    "list": lambda *betas: [*betas],
+    "a class of one's own": Listed,
+    "array": lambda *betas: np.array(betas),
+    "array of objects": lambda *betas: np.array(betas, dtype=object),
+    "deque": lambda *betas: deque(betas),
+    "tuple of NumPy's numbers": lambda *betas: tuple(map(np.float64, betas)),
+    "class of tuples": NamedTuple("Pair", [("one", Any), ("two", Any)]),
+    "tensor": lambda *betas: torch.tensor(betas, dtype=torch.float64),
+}
+sequences = pytest.mark.parametrize(
+    "sequence", SEQUENCES.values(), ids=SEQUENCES.keys()
+)
+with_betas = pytest.mark.parametrize(
+    "member", [m for m in MEMBERS if "betas" in m.recipe.defaults]
+)
+
+
+@with_betas
+@sequences
+@paths({name: PATHS[name] for name in (*EAGER, "capturable default")})
+def test_betas_may_come_in_any_sequence(
+    member: Member, sequence: Any, flags: Options
+) -> None:
+    start = parameters(torch.float64, [(5,)])
+    grads = gradients(start, 4)
+    # Not the defaults, and for every member within its range.
+    betas = 0.5, 0.25
+    expected, plain = run(member, start, grads, betas=betas, **flags)
+    found, optimizer = run(member, start, grads, betas=sequence(*betas), **flags)
+    edited = member(own := twins(start), **flags)
+    edited.param_groups[0]["betas"] = sequence(*betas)
+    drive(edited, own, grads)
+    added = member([torch.ones(1, requires_grad=True)], **flags)
+    added.add_param_group({"params": (last := twins(start)), "betas": sequence(*betas)})
+    drive(added, last, grads)
+    loaded = member(late := twins(start), **flags)
+    saved = loaded.state_dict()
+    saved["param_groups"][0]["betas"] = sequence(*betas)
+    loaded.load_state_dict(saved)
+    drive(loaded, late, grads)
+    # Where betas are tensors, host and device may round a logarithm differently.
+    for params in (found, own, last, late):
+        torch.testing.assert_close(params, expected, rtol=1e-12, atol=1e-13)
+    for one in (optimizer, edited, loaded):
+        kept = one.state_dict()["param_groups"][0]["betas"]
+        assert type(kept) is list
+        assert kept == plain.state_dict()["param_groups"][0]["betas"]
+
+
+@with_betas
+@pytest.mark.parametrize(
+    "value", [Listed(0.5), Listed(0.5, 0.25, 0.5), np.array(0.5), np.ones((2, 2, 2))]
+)
+def test_what_is_no_pair_is_refused(member: Member, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^{member.__name__}: betas"):
+        member(parameters(shapes=[(2,)]), betas=value)
+
+
+@kinds
+@pytest.mark.parametrize("name", STATE_DTYPES)
+def test_a_dtype_may_be_written_as_torch_prints_it(member: Member, name: str) -> None:
+    written = name if name == "float8" else f"torch.{name}"
+    params = parameters(shapes=[(64, 80)])
+    optimizer = member(params, state_dtype=written)
+    optimizer.add_param_group({"params": [torch.ones(2)], "state_dtype": written})
+    for group in optimizer.param_groups:
+        assert group["state_dtype"] == name
+    saved = optimizer.state_dict()
+    for group in saved["param_groups"]:
+        group["state_dtype"] = written
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["state_dtype"] == name
+    for wrong in ("torch.float7", "torch.", "bfloat", "torch.torch.bfloat16"):
+        with pytest.raises(ValueError, match=rf"^{member.__name__}: state_dtype is"):
+            member(twins(params), state_dtype=wrong)
 
 
 @pytest.mark.parametrize("capturable", [False, True])

@@ -78,7 +78,7 @@ def resolve(
     pairs = list(zip(own, matching.match(own, saved), strict=True))
     refuse_strays(states, saved)
     renewed = [
-        _renewed(recipe, index, own_group, groups, pairs)
+        _renewed(index, own_group, groups, pairs)
         for index, own_group in enumerate(own_groups)
     ]
     peaks = [
@@ -203,7 +203,6 @@ def refuse_strays(states: Mapping[Any, Any], saved: Sequence[Entry]) -> None:
 
 
 def _renewed(
-    recipe: Recipe,
     index: int,
     own: Group,
     groups: Sequence[Mapping[str, Any]],
@@ -224,7 +223,7 @@ def _renewed(
                     f"{first.get(name)!r} and {other.get(name)!r}; keep parameters of "
                     "different options in different groups."
                 )
-    renewed = deepcopy(first)
+    renewed = plain(deepcopy(first))
     stored = renewed.setdefault("state_dtype", None)
     if stored != own["state_dtype"]:
         raise ValueError(
@@ -232,9 +231,6 @@ def _renewed(
             f"this optimizer has {own['state_dtype']!r}; build it with {stored!r}, or "
             "convert the moments with mementum.convert.adopt."
         )
-    for name, default in recipe.defaults.items():
-        if isinstance(default, tuple) and isinstance(renewed[name], list):
-            renewed[name] = tuple(renewed[name])
     renewed["params"] = own["params"]
     if (names := _names(groups, mine)) is not None:
         renewed["param_names"] = names

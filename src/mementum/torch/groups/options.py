@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias, TypedDict
 
@@ -86,8 +87,17 @@ def refuse_names(groups: list[Group]) -> None:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return group options as checkpoints can hold them: no classes of any library."""
-    return {name: _plain(value) for name, value in values.items()}
+    """Return group options as checkpoints can hold them: no classes of any library.
+
+    Betas that are no pair stay as they are, to be refused where rules are made.
+    """
+    options = {name: _plain(value) for name, value in values.items()}
+    if "betas" in options:
+        with contextlib.suppress(TypeError):
+            options["betas"] = _plain(limits.pair("betas", options["betas"]))
+    if isinstance(stored := options.get("state_dtype"), str):
+        options["state_dtype"] = stored.removeprefix("torch.")
+    return options
 
 
 def _plain(value: Any) -> Any:
@@ -104,6 +114,11 @@ def _plain(value: Any) -> Any:
 
 def check_flags(group: Mapping[str, Any]) -> None:
     """Refuse flags that are no flags, and those that no path can honour together."""
+    if group.get("amsgrad"):
+        raise ValueError(
+            f"amsgrad is {group['amsgrad']!r}, which is a class of its own here; use "
+            'AMSGrad(variant="torch").'
+        )
     for name in ("maximize", "capturable", "differentiable", "foreach", "fused"):
         if group[name] is not None or EXECUTION[name] is not None:
             limits.switch(name, group[name])

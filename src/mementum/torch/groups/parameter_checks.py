@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter, itemgetter
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch.nn.parameter import is_lazy
 
 from mementum.torch.groups.options import Group, named
@@ -53,6 +54,32 @@ class _Crowd(NamedTuple):
 
 
 _Pair = tuple[_Extent, _Extent]
+
+
+def listed(params: Any) -> list[Any]:
+    """Return what was passed as parameters, be it named or in groups, in a list.
+
+    Errors: `TypeError` with what to pass instead.
+    """
+    way = "pass model.parameters() or model.named_parameters()"
+    if isinstance(params, Module):
+        raise TypeError(f"params is a module ({type(params).__name__}); {way} of it.")
+    if isinstance(params, Tensor):
+        raise TypeError("params is a single tensor; pass a list, as [tensor].")
+    if isinstance(params, Mapping):
+        raise TypeError(
+            f"params is a {type(params).__name__}; pass its items() if they are named "
+            "tensors, and [group] if it is a group."
+        )
+    if isinstance(params, str | bytes) or not isinstance(params, Iterable):
+        raise TypeError(f"params is {params!r:.60}; {way}.")
+    entries = list(params)
+    for entry in entries:
+        param = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        if not isinstance(param, Tensor | dict):
+            found = repr(param) if isinstance(param, str) else type(param).__name__
+            raise TypeError(f"params holds {found:.60} where a tensor belongs; {way}.")
+    return entries
 
 
 def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:

@@ -14,7 +14,7 @@ from mementum.family import limits
 from mementum.family.memory import Namespace
 from mementum.family.rule import Coefficients, Rule, plainly
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.groups.options import Group
+from mementum.torch.groups.options import Group, plain
 from mementum.torch.step.gradient_scaling import GradientScaling
 
 _TORCH = cast("Namespace", torch)
@@ -35,10 +35,8 @@ def in_float64(hyperparameters: dict[str, Any], xp: Namespace) -> dict[str, Any]
     if xp is math:
         return hyperparameters
     return {
-        name: tuple(map(_wide, value))
-        if isinstance(value, tuple | list)
-        else _wide(value)
-        for name, value in hyperparameters.items()
+        name: tuple(map(_wide, value)) if isinstance(value, tuple) else _wide(value)
+        for name, value in plain(hyperparameters).items()
     }
 
 

@@ -41,7 +41,7 @@ class RuleCache:
         """
         group = part or groups[index]
         where = f"parameter group {index}: " if len(groups) > 1 else ""
-        said = *self._options(group), groups[0]["clip_norm"]
+        said = *self._options(group), groups[0]["clip_norm"], group.get("amsgrad")
         # Groups that say the same have one rule, and so the same numbers.
         for place in (index, index - 1) if xp is math else ():
             known = self._known.get(place)
