@@ -29,7 +29,7 @@ from tests.torch.cases import (
     run,
     same_bits,
 )
-from torch import Tensor
+from torch import Tensor, multiprocessing
 
 from mementum.torch import AdaX
 
@@ -187,6 +187,75 @@ def test_a_captured_step_is_an_int64_tensor(member: Member, flags: Options) -> N
         assert step.dtype == torch.int64
         assert step.shape == ()
         assert step == 3
+
+
+def share(optimizer: torch.optim.Optimizer, form: Callable[[int], Tensor]) -> None:
+    """Put all parameters and states into shared memory, steps included."""
+    for param, kept in optimizer.state.items():
+        param.share_memory_()
+        kept["step"] = form(int(kept["step"]))
+        for value in kept.values():
+            value.share_memory_()
+
+
+SHARED = {
+    "float32": lambda t: torch.tensor(float(t)),
+    "int64": torch.tensor,
+    "one dimension": lambda t: torch.tensor([float(t)]),
+}
+SHARING = {name: PATHS[name] for name in (*EAGER, "capturable default")}
+
+
+@kinds
+@pytest.mark.parametrize("form", SHARED.values(), ids=SHARED.keys())
+@paths(SHARING | {"bfloat16": {"state_dtype": "bfloat16"}})
+def test_a_step_in_shared_memory_stays_there(
+    member: Member, form: Any, flags: Options
+) -> None:
+    start = parameters()
+    grads = gradients(start, 6)
+    whole, _ = run(member, start, grads, **flags)
+    params, optimizer = run(member, start, grads[:2], **flags)
+    share(optimizer, form)
+    steps = [kept["step"] for kept in optimizer.state.values()]
+    drive(optimizer, params, grads[2:4])
+    # What another process sees.
+    assert [int(step) for step in steps] == [4] * len(steps)
+    assert all(
+        kept["step"].data_ptr() == step.data_ptr()
+        for kept, step in zip(optimizer.state.values(), steps, strict=True)
+    )
+    other = member(params, **flags)
+    other.state.update({p: dict(kept) for p, kept in optimizer.state.items()})
+    for turn, step in zip((other, optimizer), grads[4:], strict=True):
+        drive(turn, params, [step])
+    assert same_bits(params, whole)
+    assert optimizer.telemetry().overall.steps == 6
+    taken = [int(kept["step"]) for kept in optimizer.state_dict()["state"].values()]
+    assert taken == [6] * len(steps)
+
+
+def _step_elsewhere(optimizer: Any, params: list[Tensor], grads: Any) -> None:
+    drive(optimizer, params, grads)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_that_share_an_optimizer_count_together(method: str) -> None:
+    start = parameters(shapes=[(5,), (3,)])
+    grads = gradients(start, 6)
+    whole, _ = run(AdaX, start, grads)
+    params, optimizer = run(AdaX, start, grads[:1])
+    share(optimizer, SHARED["int64"])
+    context = multiprocessing.get_context(method)
+    child = context.Process(
+        target=_step_elsewhere, args=(optimizer, params, grads[1:5])
+    )
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    drive(optimizer, params, grads[5:])
+    assert same_bits(params, whole)
 
 
 @pytest.fixture(params=[torch.float64, torch.bfloat16, torch.float16], ids=str)

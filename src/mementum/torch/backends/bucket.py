@@ -205,9 +205,12 @@ class Bucket:
     def advance(self) -> None:
         """Count the step on the host."""
         states = (*self.states, *self.empty)
-        self.step = 1 + states[0]["step"]
+        self.step = 1 + int(states[0]["step"])
         for state in states:
-            state["step"] = self.step
+            if isinstance(state["step"], Tensor):
+                state["step"].fill_(self.step)
+            else:
+                state["step"] = self.step
 
     def advance_on_device(self, skip: Tensor | None) -> None:
         """Count the step where it is captured, unless the device says to skip it."""
@@ -218,7 +221,7 @@ class Bucket:
             taken = (~skip).to(device=steps[0].device, dtype=steps[0].dtype)
             torch._foreach_add_(steps, [taken] * len(steps))
         if self.owners:
-            live = torch.stack(steps[: len(self.owners)])
+            live = torch.stack(steps[: len(self.owners)]).reshape(-1)
             self.step = live.to(torch.float64)
 
 

@@ -30,7 +30,8 @@ def prepare(
     It begins with no steps taken and zero moments, which have the parameter's
     shape and, where it is dense, its strides. A peak that is missing begins at the
     square. The step is a plain integer, exact at any size, or, where steps are
-    captured, an int64 tensor of no dimensions beside the parameter.
+    captured, an int64 tensor of no dimensions beside the parameter. One that was
+    replaced by a tensor in shared memory stays there, for other processes.
     Errors: `ValueError` for a parameter that cannot have moments in `state_dtype`, and
     for moments that do not fit the parameter.
     """
@@ -41,7 +42,8 @@ def prepare(
         square = formats.tensors(form, "square", state)
         state |= formats.entries(form, "peak", tuple(map(torch.clone, square)))
     _settle(param, state)
-    if capturable or type(state["step"]) is not int:
+    step = state["step"]
+    if not _is_shared(step) and (capturable or type(step) is not int):
         state["step"] = counter(state["step"], param, capturable=capturable)
 
 
@@ -93,6 +95,13 @@ def _check_place(name: Moment, param: Tensor, moment: Tensor) -> None:
             f"{moment.device}; move the optimizer's state with its parameters, or "
             "begin it anew."
         )
+
+
+def _is_shared(step: Any) -> bool:
+    """Whether processes count in this tensor together; every CUDA tensor says so."""
+    if not isinstance(step, Tensor) or step.device.type != "cpu":
+        return False
+    return bool(step.is_shared())  # type: ignore[no-untyped-call]
 
 
 def counter(step: Any, param: Tensor, *, capturable: bool) -> int | Tensor:

@@ -210,7 +210,7 @@ def _divided(
         kept = state[param]
         dtypes = (param.dtype, grad.dtype, kept["momentum"].dtype)
         sharded = sharding.is_sharded(param)
-        count = None if capturable else kept["step"]
+        count = None if capturable else int(kept["step"])
         key = (param.device, dtypes, sharded, count)
         bucket = divided.setdefault(key, Bucket(sharded=sharded))
         if sharding.local(param).numel():
