@@ -11,14 +11,15 @@ from typing import Any, ClassVar, overload
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim.optimizer import ParamsT
+from torch.optim.optimizer import ParamsT, StateDict
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mementum.family import picture
-from mementum.family.limits import nearest
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
-from mementum.torch.checkpoint.state_dict import check_form, packed, resolve
+from mementum.torch.checkpoint.state_dict import annotate, check_form, resolve
+from mementum.torch.groups.arguments import listed, listed_some, refuse_unknown
 from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import (
     COUNTS,
@@ -29,15 +30,10 @@ from mementum.torch.groups.options import (
     plain,
     refuse_names,
 )
-from mementum.torch.groups.parameter_checks import (
-    listed,
-    refuse_kinds,
-    refuse_shared_memory,
-    refuse_storage,
-)
+from mementum.torch.groups.parameter_checks import refuse_parameters
 from mementum.torch.inspect import explanation, telemetry
 from mementum.torch.inspect.telemetry import Telemetry
-from mementum.torch.state import State, sharding
+from mementum.torch.state import State
 from mementum.torch.step import compiled, probe_step
 from mementum.torch.step.bucketing import BucketCache, GroupStep
 from mementum.torch.step.coefficients import namespace
@@ -63,18 +59,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
         hyperparameters: Mapping[str, Any],
         execution: Execution,
     ) -> None:
-        if unknown := sorted(set(execution) - set(EXECUTION)):
-            hint = nearest(unknown[0], ["params", "lr", *hyperparameters, *EXECUTION])
-            raise TypeError(
-                f"{self.recipe.name} has no argument {unknown[0]!r}; {hint}"
-            )
+        refuse_unknown(self.recipe.name, execution, hyperparameters)
         with named_after(self.recipe.name):
-            entries = listed(params)
-        if not entries:
-            raise ValueError(
-                f"{self.recipe.name}: params is an empty parameter list; a generator, "
-                "such as model.parameters(), is empty once it has been read."
-            )
+            entries = listed_some(params)
         self._buckets = BucketCache()
         # Set while step_in_backward steps the parameters.
         self.in_backward = False
@@ -85,12 +72,17 @@ class FamilyOptimizer(torch.optim.Optimizer):
         self._rules = RuleCache(self.recipe, differentiable=defaults["differentiable"])
         super().__init__(entries, defaults)
         self._constructed = True
+        self._annotate_state_dicts()
         self._register()
-        self._check_memory()
+        with named_after(self.recipe.name):
+            refuse_parameters(self.param_groups)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled optimizer; flags it was saved without take defaults."""
         super().__setstate__(state)
+        # It stays when a state is loaded, and is not pickled.
+        if "_annotation" not in self.__dict__:
+            self._annotate_state_dicts()
         self._buckets = BucketCache()
         differentiable = self.defaults.get("differentiable", False)
         self._rules = RuleCache(self.recipe, differentiable=differentiable)
@@ -154,10 +146,12 @@ class FamilyOptimizer(torch.optim.Optimizer):
             with named_after(self.recipe.name):
                 group["params"] = listed(group["params"])
         super().add_param_group(group)
+        last = len(self.param_groups) - 1
         try:
-            self._rules.rule(len(self.param_groups) - 1, self.param_groups, math)
+            self._rules.rule(last, self.param_groups, math)
             if self._constructed:
-                self._check_memory(since=len(self.param_groups) - 1)
+                with named_after(self.recipe.name):
+                    refuse_parameters(self.param_groups, since=last)
                 self._register()
         except Exception:
             self.param_groups.pop()
@@ -224,29 +218,26 @@ class FamilyOptimizer(torch.optim.Optimizer):
         groups: list[Group] = self.__dict__["param_groups"]
         return [param for group in groups for param in group["params"]]
 
-    def _check_memory(self, *, since: int = 0) -> None:
-        """Refuse parameters that cannot be stepped, in groups from one on."""
-        with named_after(self.recipe.name):
-            for index, group in enumerate(self.param_groups[since:], since):
-                refuse_kinds(named(index, group))
-                refuse_storage(named(index, group), group["state_dtype"])
-                if group["differentiable"]:
-                    sharding.refuse_derivatives(named(index, group))
-            refuse_shared_memory(self.param_groups, since=since)
+    def register_state_dict_post_hook(
+        self,
+        hook: Callable[[torch.optim.Optimizer, StateDict], StateDict | None],
+        prepend: bool = False,
+    ) -> RemovableHandle:
+        """Register a function of optimizer and state dict, as torch's method does.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state and the groups, as tensors and plain values alone.
-
-        Beside torch's keys each group says its rule, its parameters' shapes, and the
-        version of the format. Like torch's, it shares the moments with the optimizer.
+        The first one registered sees all that a state dict of ours says.
         """
-        for before in tuple(self._optimizer_state_dict_pre_hooks.values()):
-            before(self)
-        state_dict = packed(self.param_groups, self.state)
-        for after in tuple(self._optimizer_state_dict_post_hooks.values()):
-            replaced = after(self, state_dict)
-            state_dict = state_dict if replaced is None else replaced
-        return state_dict
+        handle = super().register_state_dict_post_hook(hook, prepend)
+        if prepend:
+            self._annotation.remove()
+            self._annotate_state_dicts()
+        return handle
+
+    def _annotate_state_dicts(self) -> None:
+        """Have state dicts say what they are, before any other hook sees them."""
+        self._annotation = super().register_state_dict_post_hook(
+            lambda own, saved: annotate(saved, own.param_groups), prepend=True
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, by an optimizer of the same rule.

@@ -26,39 +26,26 @@ _DESCRIBED = ("format_version", "param_shapes")
 _LISTS = ("params", "param_names", "param_shapes")
 
 
-def packed(groups: Sequence[Group], state: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a state dict of these groups, with only plain values in them.
+def annotate(
+    state_dict: dict[str, Any], groups: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Say in a new state dict what it is, and leave only plain values in its groups.
 
-    As in torch's, parameters are numbered in their order, and moments are shared with
-    the optimizer. Each group names its rule already, and its parameters where they have
-    names. What else is said of a group stands in it, because torch.distributed keeps
-    nothing beside.
+    `groups` are the optimizer's. Each names its rule already, and its parameters where
+    they have names. What is said stands in the groups, because torch.distributed keeps
+    nothing else.
     """
-    numbers: dict[int, int] = {}
-    for index, param in enumerate(p for group in groups for p in group["params"]):
-        numbers.setdefault(id(param), index)
-    return {
-        "state": {
-            numbers[id(key)] if isinstance(key, Tensor) else key: kept
-            for key, kept in state.items()
-        },
-        "param_groups": [_packed(group, numbers) for group in groups],
-    }
-
-
-def _packed(group: Group, numbers: Mapping[int, int]) -> dict[str, Any]:
-    own = {name: value for name, value in group.items() if name != "params"}
-    own = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in plain(own).items()
-    }
-    # A captured step counts on its device, in a tensor that it changes.
-    counts = {name: int(group[name]) for name in COUNTS}
-    # One string: torch.distributed takes lists apart, and fails where two differ.
-    shapes = [None if is_lazy(p) else list(p.shape) for p in group["params"]]
-    described = {"format_version": _FORMAT, "param_shapes": json.dumps(shapes)}
-    order = [numbers[id(param)] for param in group["params"]]
-    return {**own, **counts, **described, "params": order}
+    for group, own in zip(state_dict["param_groups"], groups, strict=True):
+        for name, value in plain(group).items():
+            group[name] = list(value) if isinstance(value, tuple) else value
+        for count in COUNTS:
+            # A captured step counts on its device, in a tensor that it changes.
+            group[count] = int(group[count])
+        group["format_version"] = _FORMAT
+        # One string: torch.distributed takes lists apart, and fails where two differ.
+        shapes = [None if is_lazy(p) else list(p.shape) for p in own["params"]]
+        group["param_shapes"] = json.dumps(shapes)
+    return state_dict
 
 
 def resolve(

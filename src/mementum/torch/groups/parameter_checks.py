@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.parameter import is_lazy
 
 from mementum.torch.groups.options import Group, named
+from mementum.torch.state import sharding
 from mementum.torch.state.formats import MOMENT_DTYPE, refuses
 
 _PLAIN = {Tensor, torch.nn.Parameter}
@@ -56,33 +56,21 @@ class _Crowd(NamedTuple):
 _Pair = tuple[_Extent, _Extent]
 
 
-def listed(params: Any) -> list[Any]:
-    """Return what was passed as parameters, be it named or in groups, in a list.
+def refuse_parameters(groups: Sequence[Group], *, since: int = 0) -> None:
+    """Refuse parameters that cannot be stepped, in groups from one on.
 
-    Errors: `TypeError` with what to pass instead.
+    Errors: `TypeError`, `ValueError` or `NotImplementedError` with the name of the
+    parameter.
     """
-    way = "pass model.parameters() or model.named_parameters()"
-    if isinstance(params, Module):
-        raise TypeError(f"params is a module ({type(params).__name__}); {way} of it.")
-    if isinstance(params, Tensor):
-        raise TypeError("params is a single tensor; pass a list, as [tensor].")
-    if isinstance(params, Mapping):
-        raise TypeError(
-            f"params is a {type(params).__name__}; pass its items() if they are named "
-            "tensors, and [group] if it is a group."
-        )
-    if isinstance(params, str | bytes) or not isinstance(params, Iterable):
-        raise TypeError(f"params is {params!r:.60}; {way}.")
-    entries = list(params)
-    for entry in entries:
-        param = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
-        if not isinstance(param, Tensor | dict):
-            found = repr(param) if isinstance(param, str) else type(param).__name__
-            raise TypeError(f"params holds {found:.60} where a tensor belongs; {way}.")
-    return entries
+    for index, group in enumerate(groups[since:], since):
+        _refuse_kinds(named(index, group))
+        _refuse_storage(named(index, group), group["state_dtype"])
+        if group["differentiable"]:
+            sharding.refuse_derivatives(named(index, group))
+    refuse_shared_memory(groups, since=since)
 
 
-def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
+def _refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
     """Refuse parameters in a dtype that has no step, and lazy views.
 
     Errors: `TypeError` or `ValueError` with the name of the parameter.
@@ -102,7 +90,7 @@ def refuse_kinds(params: Iterable[tuple[str, Tensor]]) -> None:
             )
 
 
-def refuse_storage(
+def _refuse_storage(
     params: Iterable[tuple[str, Tensor]], state_dtype: str | None
 ) -> None:
     """Refuse parameters whose moments cannot be stored in a dtype.

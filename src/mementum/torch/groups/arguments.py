@@ -1,0 +1,65 @@
+"""What an optimizer is called with, and what to pass instead of what it cannot take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Module
+
+from mementum.family.limits import nearest
+from mementum.torch.groups.options import EXECUTION
+
+
+def refuse_unknown(
+    optimizer: str, execution: Iterable[str], own: Iterable[str]
+) -> None:
+    """Refuse keywords that are no flags, beside an optimizer's own arguments.
+
+    Errors: `TypeError` with the nearest names.
+    """
+    unknown = sorted(set(execution) - set(EXECUTION))
+    if unknown:
+        hint = nearest(unknown[0], ["params", "lr", *own, *EXECUTION])
+        raise TypeError(f"{optimizer} has no argument {unknown[0]!r}; {hint}")
+
+
+def listed(params: Any) -> list[Any]:
+    """Return what was passed as parameters, be it named or in groups, in a list.
+
+    Errors: `TypeError` with what to pass instead.
+    """
+    way = "pass model.parameters() or model.named_parameters()"
+    if isinstance(params, Module):
+        raise TypeError(f"params is a module ({type(params).__name__}); {way} of it.")
+    if isinstance(params, Tensor):
+        raise TypeError("params is a single tensor; pass a list, as [tensor].")
+    if isinstance(params, Mapping):
+        raise TypeError(
+            f"params is a {type(params).__name__}; pass its items() if they are named "
+            "tensors, and [group] if it is a group."
+        )
+    if isinstance(params, str | bytes) or not isinstance(params, Iterable):
+        raise TypeError(f"params is {params!r:.60}; {way}.")
+    entries = list(params)
+    for entry in entries:
+        param = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        if not isinstance(param, Tensor | dict):
+            found = repr(param) if isinstance(param, str) else type(param).__name__
+            raise TypeError(f"params holds {found:.60} where a tensor belongs; {way}.")
+    return entries
+
+
+def listed_some(params: Any) -> list[Any]:
+    """Return what was passed as parameters, in a list that is not empty.
+
+    Errors: as `listed`, and `ValueError` where there is none.
+    """
+    entries = listed(params)
+    if not entries:
+        raise ValueError(
+            "params is an empty parameter list; a generator, such as "
+            "model.parameters(), is empty once it has been read."
+        )
+    return entries
