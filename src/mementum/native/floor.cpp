@@ -63,10 +63,8 @@ extern "C" void mementum_floor(const mementum_stream* streams, int64_t rows,
                                int64_t width, int32_t threads, int32_t own_threads) {
   int64_t total = 0;
   for (int64_t i = 0; i < rows * width; i++) total += streams[i].bytes;
-  const int64_t shares = std::max(threads, 1);
-  mementum::split({total / mementum::BYTES, threads, own_threads}, shares, 1,
-                  [=](int64_t begin, int64_t end) {
-                    for (int64_t mine = begin; mine < end; mine++)
-                      mementum::share(streams, rows, width, mine, shares);
+  mementum::split({total / mementum::BYTES, threads, own_threads},
+                  [=](int64_t part, int64_t parts) {
+                    mementum::share(streams, rows, width, part, parts);
                   });
 }

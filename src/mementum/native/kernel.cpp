@@ -35,8 +35,6 @@ static Build build_for(int32_t isa) {
   return {nullptr, nullptr, nullptr};
 }
 
-// Threads part at multiples of this, so that no two write to one cache line often.
-constexpr int64_t GRAIN = 1024;
 // What is summed in one piece, whatever the number of threads.
 constexpr int64_t PIECE = 1 << 16;
 
@@ -84,8 +82,8 @@ extern "C" int32_t mementum_step(const mementum_job* job) {
   Step* const step = build_for(job->isa).step;
   if (!step || !keeps(*job) || !known(job->param) || !known(job->grad)) return 1;
   if (const int64_t elements = total(job->elements, job->count))
-    split({elements, job->threads, job->own_threads}, elements, GRAIN,
-          [=](int64_t begin, int64_t end) { step(*job, begin, end); });
+    split({elements, job->threads, job->own_threads},
+          [=](int64_t part, int64_t parts) { step(*job, part, parts); });
   return 0;
 }
 
@@ -98,7 +96,10 @@ extern "C" int32_t mementum_square_sums(const mementum_reading* reading, double*
   for (int64_t i = 0; i < reading->count; i++)
     first.push_back(first.back() + (reading->elements[i] + PIECE - 1) / PIECE);
   std::vector<double> sums(size_t(first.back()));
-  const auto work = [&](int64_t begin, int64_t end) {
+  const int64_t pieces = first.back();
+  const auto work = [&](int64_t part, int64_t parts) {
+    const int64_t begin = pieces * part / parts, end = pieces * (part + 1) / parts;
+    if (begin == end) return;
     int64_t i = std::upper_bound(first.begin(), first.end(), begin) - first.begin() - 1;
     for (int64_t piece = begin; piece < end; piece++) {
       while (piece >= first[size_t(i) + 1]) i++;
@@ -108,8 +109,7 @@ extern "C" int32_t mementum_square_sums(const mementum_reading* reading, double*
   };
   // To read costs half a step.
   const int64_t elements = total(reading->elements, reading->count) / 2;
-  if (first.back())
-    split({elements, reading->threads, reading->own_threads}, first.back(), 1, work);
+  if (pieces) split({elements, reading->threads, reading->own_threads}, work);
   for (int64_t i = 0; i < reading->count; i++)
     to[i] = std::accumulate(sums.begin() + first[size_t(i)], sums.begin() + first[size_t(i) + 1], 0.0);
   return 0;

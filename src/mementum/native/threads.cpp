@@ -1,5 +1,5 @@
 // After a backward pass torch's OpenMP threads still spin: new threads would share their
-// cores. So the runtime that torch has loaded is found at run time, and runs the shares.
+// cores. So the runtime that torch has loaded is found at run time, and runs the parts.
 
 #include "threads.h"
 
@@ -26,24 +26,23 @@ using Work = std::function<void(int64_t, int64_t)>;
 
 // Below these many elements a thread costs more than it saves: one that spins already,
 // and one that has to be made.
-constexpr int64_t WORTH_A_SPINNING_THREAD = 1 << 15;
+constexpr int64_t WORTH_A_SPINNING_THREAD = 1 << 14;
 constexpr int64_t WORTH_A_NEW_THREAD = 1 << 17;
 
 // Threads of our own live for one call: none is left to spin, nor to be missing after a
 // fork.
-static void split_over_new(int64_t total, int64_t share, const Work& work) {
+static void split_over_new(int64_t parts, const Work& work) {
   std::vector<std::thread> others;
-  int64_t begin = share;
-  for (; begin < total; begin += share) {
-    const int64_t end = std::min(total, begin + share);
+  int64_t part = 1;
+  for (; part < parts; part++) {
     try {
-      others.emplace_back([=, &work] { work(begin, end); });
+      others.emplace_back([=, &work] { work(part, parts); });
     } catch (const std::system_error&) {
       break;
     }
   }
-  work(0, std::min(share, total));
-  if (begin < total) work(begin, total);
+  work(0, parts);
+  for (; part < parts; part++) work(part, parts);
   for (std::thread& other : others) other.join();
 }
 
@@ -143,28 +142,28 @@ static int32_t pool() { return MEMENTUM_NO_OPENMP; }
 
 // What the threads of a team are told.
 struct Region {
-  int64_t total, share;
+  int64_t parts;
   const Work& work;
   const std::fenv_t* mode;
 };
 
-// Does the shares of one thread. What it does with denormals is what the caller does.
+// Does the parts of one thread. What it does with denormals is what the caller does.
 static void take_part(const Region& region) {
   std::fenv_t own;
   std::fegetenv(&own);
   std::fesetenv(region.mode);
   const int64_t team = openmp().num_threads();
-  for (int64_t i = openmp().thread_num(); i * region.share < region.total; i += team)
-    region.work(i * region.share, std::min(region.total, (i + 1) * region.share));
+  for (int64_t part = openmp().thread_num(); part < region.parts; part += team)
+    region.work(part, region.parts);
   std::fesetenv(&own);
 }
 
-// The whole team is called, however few shares there are: a runtime that is asked for
+// The whole team is called, however few parts there are: a runtime that is asked for
 // fewer ends the others, and makes them anew for the next that wants all.
-static void split_over_openmp(int64_t total, int64_t share, int32_t threads, const Work& work) {
+static void split_over_openmp(int64_t parts, int32_t threads, const Work& work) {
   std::fenv_t mode;
   std::fegetenv(&mode);
-  Region region{total, share, work, &mode};
+  Region region{parts, work, &mode};
   const OpenMP& runtime = openmp();
   if (runtime.parallel) {
     runtime.parallel([](void* data) { take_part(*static_cast<Region*>(data)); }, &region,
@@ -182,18 +181,17 @@ static void split_over_openmp(int64_t total, int64_t share, int32_t threads, con
       [](int32_t*, int32_t*, void* data) { take_part(*static_cast<Region*>(data)); }, &region);
 }
 
-void split(Team team, int64_t total, int64_t grain, const Work& work) {
+void split(Team team, const Work& work) {
   const bool own = team.own_threads || pool() != MEMENTUM_OPENMP;
   const int64_t worth = own ? WORTH_A_NEW_THREAD : WORTH_A_SPINNING_THREAD;
   const int64_t most = std::max(team.threads, 1);
-  const int64_t threads = std::clamp<int64_t>(team.elements / worth, 1, most);
-  const int64_t share = (total / threads + grain - 1) / grain * grain;
-  if (threads == 1 || share >= total)
-    work(0, total);
+  const int64_t parts = std::clamp<int64_t>(team.elements / worth, 1, most);
+  if (parts == 1)
+    work(0, 1);
   else if (own)
-    split_over_new(total, share, work);
+    split_over_new(parts, work);
   else
-    split_over_openmp(total, share, team.threads, work);
+    split_over_openmp(parts, team.threads, work);
 }
 
 }  // namespace mementum

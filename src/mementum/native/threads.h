@@ -1,4 +1,4 @@
-// Who runs the shares of a call: the process's OpenMP threads, or threads of our own.
+// Who runs the parts of a call: the process's OpenMP threads, or threads of our own.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,7 @@ struct Team {
   int32_t threads, own_threads;
 };
 
-// Calls work(begin, end) for shares of [0, total) that part at multiples of `grain`.
-void split(Team team, int64_t total, int64_t grain,
-           const std::function<void(int64_t, int64_t)>& work);
+// Calls work(part, parts) for each part, of as many as there are threads worth it.
+void split(Team team, const std::function<void(int64_t, int64_t)>& work);
 
 }  // namespace mementum
