@@ -206,6 +206,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
 
     def _register(self) -> None:
         """Make the step known to graphs."""
+        self._groups = self.param_groups
         self._number = compiled.register(self._step_in_graph)
         plain_tensors = {type(p) for p in self._params()} <= {Tensor, Parameter}
         self._traceable = plain_tensors and not self.defaults["differentiable"]
@@ -213,10 +214,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
     def _params(self) -> list[Tensor]:
         """Return all parameters in a row.
 
-        Of an optimizer's `param_groups` torch.compile would compile every number in.
+        By the name `param_groups` torch.compile would compile every number in.
         """
-        groups: list[Group] = self.__dict__["param_groups"]
-        return [param for group in groups for param in group["params"]]
+        return [param for group in self._groups for param in group["params"]]
 
     def register_state_dict_post_hook(
         self,
@@ -308,6 +308,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         # What schedulers look at; torch before 2.12 refuses to trace it.
         self._opt_called = True
         groups, steps, first = self.param_groups, [], 0
+        self._groups = groups
         self._buckets.refuse_other_storage(groups, self.recipe.name)
         for index, group in enumerate(groups):
             rule = self._rules.rule(index, groups, namespace(group))
@@ -367,6 +368,11 @@ class FamilyOptimizer(torch.optim.Optimizer):
         found_inf: Tensor | None,
     ) -> None:
         """Take the step of a compiled graph, with the tensors that it has."""
+        if self._groups is not self.param_groups:
+            raise RuntimeError(
+                f"{self.recipe.name}: param_groups is another list than when the step "
+                "was compiled; change the list that it was, or step without a graph."
+            )
         with (
             compiled.tensors_of_a_graph(self._params(), places, params, grads),
             torch.no_grad(),

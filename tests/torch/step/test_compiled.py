@@ -230,6 +230,22 @@ def test_parameters_put_into_a_group_by_hand_are_stepped(
 
 
 @kinds
+def test_another_list_of_groups_is_refused_in_a_graph_and_taken_outside(
+    member: Member,
+) -> None:
+    (param,) = parameters(shapes=[(3,)])
+    optimizer = member([param])
+    step = torch.compile(optimizer.step, fullgraph=True, backend="eager")
+    optimizer.param_groups = [*optimizer.param_groups]
+    param.grad = torch.ones(3)
+    with pytest.raises(RuntimeError, match=rf"^{member.__name__}: param_groups is ano"):
+        step()
+    optimizer.step()
+    step()
+    assert optimizer.state[param]["step"] == 2
+
+
+@kinds
 def test_a_compiled_training_loop_is_the_eager_one(member: Member) -> None:
     def train(compiled: bool) -> list[torch.Tensor]:
         torch.manual_seed(0)
