@@ -351,3 +351,23 @@ def test_a_gradient_without_memory_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RuntimeError, match="no memory"):
         optimizer.step()
     assert torch.equal(param.detach(), torch.ones(50))
+
+
+@paths
+@pytest.mark.parametrize(
+    "lazily", [[1, 0] * 5, [0, 0, 0, 0, 1, 0, 0, 0, 1, 1]], ids=str
+)
+def test_a_gradient_may_be_negated_lazily_in_some_steps(
+    flags: dict[str, Any], lazily: list[int]
+) -> None:
+    """What the kernel was told of other memory in one step is not used in the next."""
+    ends = []
+    for lazy in (False, True):
+        param = nn.Parameter(torch.linspace(-1, 1, 100_000))
+        optimizer = AMSGrad([param], **flags)
+        for step, negated in enumerate(lazily):
+            grad = torch.linspace(1, 2 + step, 100_000)
+            param.grad = torch._neg_view(-grad) if negated and lazy else grad
+            optimizer.step()
+        ends.append(param.detach().clone())
+    assert torch.equal(*ends)

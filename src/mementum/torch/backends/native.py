@@ -219,6 +219,7 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     plan: _Plan = bucket.plan
     job = plan.job
     if bucket.addresses is None:
+        plan.addresses = None
         addresses = [_pointers(row) for row in bucket.all_rows()]
         _point(plan, bucket, list(map(_address, addresses)))
     elif plan.addresses is not bucket.addresses:
