@@ -336,3 +336,10 @@ def test_explaining_changes_nothing_and_names_the_path(member: Member) -> None:
     assert "run by foreach" in text.lower()
     assert same_bits(params, before)
     assert len(optimizer.state) == 2
+
+
+@kinds
+def test_a_list_of_parameters_that_is_a_module_is_a_list(member: Member) -> None:
+    params = torch.nn.ParameterList([torch.ones(3), torch.ones(2)])
+    optimizer = member(params)
+    assert [p.shape for p in optimizer.param_groups[0]["params"]] == [(3,), (2,)]

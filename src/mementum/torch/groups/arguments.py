@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, ParameterList
 
 from mementum.family.limits import nearest
 from mementum.torch.groups.options import EXECUTION
@@ -31,7 +31,8 @@ def listed(params: Any) -> list[Any]:
     Errors: `TypeError` with what to pass instead.
     """
     way = "pass model.parameters() or model.named_parameters()"
-    if isinstance(params, Module):
+    # A ParameterList is a module that is a list of parameters.
+    if isinstance(params, Module) and not isinstance(params, ParameterList):
         raise TypeError(f"params is a module ({type(params).__name__}); {way} of it.")
     if isinstance(params, Tensor):
         raise TypeError("params is a single tensor; pass a list, as [tensor].")
