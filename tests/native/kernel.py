@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients
-from mementum.torch.backends import native
+from mementum.torch.backends import Backend, native
 from mementum.torch.backends.bucket import Bucket
 
 needed = pytest.mark.skipif(
@@ -51,6 +51,12 @@ def bucket(rows: list[tuple[Tensor, ...]], step: int = 1) -> Bucket:
         square=square,
         peak=peak[0] if peak else [],
     )
+
+
+def update(c: Coefficients, stepped: Bucket, by: Backend = native) -> None:
+    """Take a step of one bucket alone."""
+    by.ready(stepped)
+    by.update(c, stepped)
 
 
 def rows(

@@ -45,7 +45,7 @@ def captured_job(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes
 
     with monkeypatch.context() as patched:
         patched.setattr(native, "library", Spy)
-        native.update(kernel.ADAMW, bucket)
+        kernel.update(kernel.ADAMW, bucket)
     return jobs[0], ctypes.cast(library.mementum_step, ctypes.c_void_p).value or 0
 
 
@@ -157,7 +157,7 @@ def test_an_ordinary_step_is_right_to_two_ulps_and_its_moments_to_one(
     row = (p, g, m, v, k) if rule.peak else (p, g, m, v)
     before = State(*(real(tensor).copy() for tensor in (p, m, v, k)))
     c = rule.at(t, lr)
-    native.update(c, kernel.bucket([row]))
+    kernel.update(c, kernel.bucket([row]))
     expected, _ = bounds.step(
         c, real(g), before, peak=rule.peak,
         moments=torch.float32, parameter=torch.float32, gradient=torch.float32,

@@ -55,7 +55,7 @@ def stepped(
 ) -> list[tuple[Tensor, ...]]:
     own = copies(given)
     torch.set_num_threads(threads)
-    native.update(c, bucket(own))
+    kernel.update(c, bucket(own))
     return own
 
 
@@ -63,7 +63,7 @@ def by_loop(
     c: Coefficients, given: list[tuple[Tensor, ...]]
 ) -> list[tuple[Tensor, ...]]:
     own = copies(given)
-    loop.update(c, bucket(own))
+    kernel.update(c, bucket(own), loop)
     return own
 
 
@@ -150,10 +150,10 @@ def test_short_numbers_are_read_and_written_by_their_standard(
         monkeypatch.setattr(native, "isa", lambda isa=isa: isa)
         param = zeros.to(dtype)
         row = (param, -values, zeros.clone(), zeros.clone())
-        native.update(moved, bucket([row]))
+        kernel.update(moved, bucket([row]))
         assert torch.equal(param, values.to(dtype)), native.ISAS[isa]
         read = (torch.zeros(len(every)), every, every.float() * 0, every.float() * 0)
-        native.update(moved, bucket([read]))
+        kernel.update(moved, bucket([read]))
         assert torch.equal(read[2], every.float()), native.ISAS[isa]
 
 

@@ -58,6 +58,7 @@ def stepped(
     state = {"step": 0, "momentum": m, "square": v, **({"peak": k[0]} if k else {})}
     bucket = Bucket(step=1, indices=[0], slots=[0])
     bucket.fetch([p], [g], [state], peak=peak)
+    kernel.ready(bucket)
     kernel.update(c, bucket)
     assert same_bits(g, tensors[1])
     return [p, m, v, *k]

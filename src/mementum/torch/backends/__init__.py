@@ -27,8 +27,11 @@ class Backend(Protocol):
     def guard(self, rows: Rows) -> Guard:
         """Return what remembers of what kind tensors are, as far as it matters here."""
 
+    def ready(self, bucket: Bucket) -> None:
+        """Look at a bucket before any is stepped, and refuse what cannot be stepped."""
+
     def update(self, c: Coefficients, bucket: Bucket) -> None:
-        """Take one step with the numbers `c`."""
+        """Take one step with the numbers `c`, for a bucket that is ready."""
 
     def square_sums(self, grads: list[Tensor]) -> Tensor:
         """Return the sum of squares of each real, dense gradient, in float64."""

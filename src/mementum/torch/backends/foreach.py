@@ -23,6 +23,7 @@ from mementum.torch.backends.low_precision import widened
 name = "foreach"
 device: str | None = None
 guard = TensorGuard
+ready = loop.ready
 square_sums = loop.square_sums
 _Tensors = list[Tensor]
 

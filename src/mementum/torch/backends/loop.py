@@ -33,6 +33,10 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
     return f"{asked}=True asks for another path" if asked else None
 
 
+def ready(bucket: Bucket) -> None:
+    """Refuse nothing: torch's operations do so themselves."""
+
+
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
     if bucket.noisy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import itertools
 import os
 from array import array
 from collections.abc import Iterable, Mapping
@@ -189,9 +190,12 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 
 def guard(rows: Rows) -> Guard:
-    """Return what remembers of what kind tensors are, and tells where they lie."""
+    """Return what remembers of what kind tensors are, and tells where they lie.
+
+    A complex conjugate is to DLPack what its original is.
+    """
     locate, how = _locate(), exchange()
-    if locate is None or how is None:
+    if locate is None or how is None or rows[0][0].is_complex():
         return TensorGuard(rows)
     return DLPackGuard(rows, locate, how)
 
@@ -210,32 +214,38 @@ def _locate() -> Any:
     return locate
 
 
+def ready(bucket: Bucket) -> None:
+    """Find out where the tensors of a bucket lie, and refuse what no step can use.
+
+    Errors: `RuntimeError` for memory that was freed or repeats, `ValueError` for a word
+    in the environment that is none.
+    """
+    if bucket.plan is None or bucket.plan.stored != _storage(bucket):
+        bucket.plan = _plan(bucket)
+    plan: _Plan = bucket.plan
+    addresses = bucket.addresses
+    if addresses is None:
+        rows = map(_pointers, bucket.all_rows())
+        addresses = array("q", itertools.chain.from_iterable(rows))
+    if plan.addresses is not addresses:
+        plan.point_at(addresses, bucket)
+    plan.job.isa, plan.job.threads = isa(), torch.get_num_threads()
+    plan.job.own_threads = asks_for_own_threads()
+
+
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     kernel = library()
     assert kernel is not None
-    if bucket.plan is None or bucket.plan.stored != _storage(bucket):
-        bucket.plan = _plan(bucket)
-    plan: _Plan = bucket.plan
-    job = plan.job
-    if bucket.addresses is None:
-        plan.addresses = None
-        addresses = [_pointers(row) for row in bucket.all_rows()]
-        _point(plan, bucket, list(map(_address, addresses)))
-    elif plan.addresses is not bucket.addresses:
-        plan.addresses, size = bucket.addresses, 8 * len(bucket.params)
-        start = _address(plan.addresses)
-        rows = len(bucket.all_rows())
-        _point(plan, bucket, [start + row * size for row in range(rows)])
-    if bucket.noisy:
-        keys = {"state_keys": bucket.keys("state")} if bucket.format.noisy else {}
-        if bucket.rounds_params:
-            keys["param_keys"] = bucket.keys("parameter")
-        for column, values in keys.items():
-            setattr(job, column, _address(values))
+    job = bucket.plan.job
+    keys: dict[str, _Array] = {}
+    if bucket.format.noisy:
+        keys["state_keys"] = bucket.keys("state")
+    if bucket.rounds_params:
+        keys["param_keys"] = bucket.keys("parameter")
+    for column, values in keys.items():
+        setattr(job, column, _address(values))
     job.numbers[:] = c
-    job.isa, job.threads = isa(), torch.get_num_threads()
-    job.own_threads = asks_for_own_threads()
     if kernel.mementum_step(ctypes.byref(job)):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     torch.autograd.graph.increment_version(bucket.params)
@@ -259,7 +269,7 @@ def square_sums(grads: list[Tensor]) -> Tensor:
 def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]:
     kernel = library()
     assert kernel is not None
-    pointers = _pointers(grads)
+    pointers = array("q", _pointers(grads))
     elements = array("q", map(Tensor.numel, grads))
     kept: list[_Array] = []
     layouts = array("q")
@@ -286,7 +296,7 @@ def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]
     return sums
 
 
-def _pointers(tensors: list[Tensor]) -> array[int]:
+def _pointers(tensors: list[Tensor]) -> list[int]:
     pointers = list(map(Tensor.data_ptr, tensors))
     if not all(pointers):
         i = pointers.index(0)
@@ -295,7 +305,7 @@ def _pointers(tensors: list[Tensor]) -> array[int]:
                 f"a tensor of shape {tuple(tensors[i].shape)} that the step wants has "
                 "no memory: its storage was freed, or it is a lazy zero; clone() it."
             )
-    return array("q", pointers)
+    return pointers
 
 
 def _address(column: _Array | None) -> int:
@@ -311,7 +321,7 @@ class _Plan:
     """What a bucket's shapes, strides and dtypes say: they hold as long as it does.
 
     `job` has them, and waits for what is new at every step; `kept` are the arrays that
-    it points at, and `addresses` those of the tensors, if it points at them.
+    it points at, and `addresses` those of the tensors, row after row.
     """
 
     stored: tuple[bool, MomentFormat]
@@ -319,13 +329,15 @@ class _Plan:
     kept: list[_Array]
     addresses: array[int] | None = None
 
-
-def _point(plan: _Plan, bucket: Bucket, places: list[int]) -> None:
-    """Point a job at the addresses of rows, which lie at these places."""
-    columns = [*"pgmvk"[: len(bucket.rows())]]
-    columns += [_COLUMN_OF[moment] + "_scales" for moment in bucket.scales]
-    for column, place in zip(columns, places, strict=True):
-        setattr(plan.job, column, place)
+    def point_at(self, addresses: array[int], bucket: Bucket) -> None:
+        """Let the job point at the addresses of a bucket's tensors."""
+        self.addresses = addresses
+        place, size = _address(addresses), addresses.itemsize * len(bucket.params)
+        columns = [*"pgmvk"[: len(bucket.rows())]]
+        columns += [_COLUMN_OF[moment] + "_scales" for moment in bucket.scales]
+        for column in columns:
+            setattr(self.job, column, place)
+            place += size
 
 
 def _storage(bucket: Bucket) -> tuple[bool, MomentFormat]:

@@ -32,9 +32,10 @@ def prepare(
     square. The step is a plain integer, exact at any size, or, where steps are
     captured, an int64 tensor of no dimensions beside the parameter. One that was
     replaced by a tensor in shared memory stays there, for other processes.
-    Errors: `ValueError` for a parameter that cannot have moments in `state_dtype`, and
-    for moments that do not fit the parameter.
+    Errors: `ValueError` for a parameter that cannot have moments in `state_dtype`, for
+    moments that do not fit the parameter, and for lazy views.
     """
+    _refuse_lazy_view(param, f"a parameter of shape {tuple(param.shape)}")
     if not state:
         state |= _zeros(param, MOMENTS if peak else MOMENTS[:2], state_dtype)
     elif peak and "peak" not in state:
@@ -84,6 +85,7 @@ def _check_place(name: Moment, param: Tensor, moment: Tensor) -> None:
         raise ValueError(
             f"{what} is {moment.layout}, and moments are dense; call to_dense() on it."
         )
+    _refuse_lazy_view(moment, what)
     if not sharding.alike(param, moment):
         raise ValueError(
             f"{what} is spread over processes in another way than the parameter; load "
@@ -94,6 +96,15 @@ def _check_place(name: Moment, param: Tensor, moment: Tensor) -> None:
             f"{what} on {param.device} has shape {tuple(moment.shape)} on "
             f"{moment.device}; move the optimizer's state with its parameters, or "
             "begin it anew."
+        )
+
+
+def _refuse_lazy_view(tensor: Tensor, what: str) -> None:
+    """Refuse what torch negates or conjugates when it is read, and not in memory."""
+    if tensor.is_conj() or tensor.is_neg():
+        raise ValueError(
+            f"{what} has become a lazy conjugate or negation of another tensor; put "
+            "its resolve_conj().resolve_neg() there."
         )
 
 

@@ -160,26 +160,39 @@ class BucketCache:
                 self._by_group[index].build(steps[index], state, names, slots)
             self._ids = list(map(id, state))
 
-    def prepare(self, index: int, group: Group) -> list[tuple[Bucket, Backend | None]]:
-        """Return the buckets of a group, ready for the step that was fetched.
+    def prepare(
+        self, steps: Sequence[GroupStep]
+    ) -> list[tuple[GroupStep, Bucket, Backend | None]]:
+        """Return all buckets, ready for the step that was fetched.
 
-        With each goes the backend that runs it, None where it has no elements.
+        With each goes the backend that runs it, None where it has no elements. Errors:
+        `RuntimeError` or `ValueError` for what the backend cannot step.
         """
-        known = self._by_group[index]
-        for bucket in known.buckets:
-            bucket.resolve()
-            halves = bool(bucket.params) and bucket.params[0].dtype in _HALVES
-            bucket.rounds_params = group["stochastic_rounding"] and halves
-            bucket.seed = group["seed"]
-            if bucket.sharded and bucket.noisy and bucket.numberings is None:
-                bucket.numberings = list(map(sharding.numbering, bucket.owners))
-        return list(zip(known.buckets, known.backends, strict=True))
+        ready = []
+        for index, step in enumerate(steps):
+            known = self._by_group[index]
+            for bucket, backend in zip(known.buckets, known.backends, strict=True):
+                bucket.resolve()
+                _set_rounding(bucket, step.group)
+                if backend is not None:
+                    backend.ready(bucket)
+                ready.append((step, bucket, backend))
+        return ready
 
     def release(self) -> None:
         """Let go of all tensors, which are their owner's to free."""
         for kept in self._by_group.values():
             for bucket in kept.buckets:
                 bucket.release()
+
+
+def _set_rounding(bucket: Bucket, group: Group) -> None:
+    """Tell a bucket what its group rounds, and by which noise."""
+    halves = bool(bucket.params) and bucket.params[0].dtype in _HALVES
+    bucket.rounds_params = group["stochastic_rounding"] and halves
+    bucket.seed = group["seed"]
+    if bucket.sharded and bucket.noisy and bucket.numberings is None:
+        bucket.numberings = list(map(sharding.numbering, bucket.owners))
 
 
 def _begin_moments(step: GroupStep, state: State) -> None:

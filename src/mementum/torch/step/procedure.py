@@ -35,8 +35,7 @@ def take_step(
 
     `buckets` are the cache of these groups from step to step, `names` those of
     parameters whose group has none, and `optimizer` the name that errors begin with.
-    Where an error is raised for a gradient, a name or a moment, no parameter has
-    changed.
+    Where an error is raised, no parameter has changed and no step is counted.
     """
     groups = [step.group for step in steps]
     try:
@@ -44,12 +43,11 @@ def take_step(
             scaling = _gather(
                 groups, steps, buckets, state, (grad_scale, found_inf), names
             )
+            ready = buckets.prepare(steps) if update and not scaling.skip else []
         gradient_scaling.count(groups, scaling)
         known: dict[Any, Coefficients] = {}
-        if update and not scaling.skip:
-            for index, step in enumerate(steps):
-                for bucket, backend in buckets.prepare(index, step.group):
-                    _update(step, bucket, backend, scaling, known)
+        for step, bucket, backend in ready:
+            _update(step, bucket, backend, scaling, known)
     finally:
         buckets.release()
     return scaling
