@@ -244,7 +244,7 @@ def stepped(form: str, grad: Tensor, isa: int, monkeypatch) -> kernel.Bucket:
     if form == "float8":
         for moment in ("momentum", "square", "peak"):
             bucket.scales[moment] = [torch.zeros(SHAPE[0], 2, dtype=torch.uint8)]
-    native.update(TAKES_ALL, bucket)
+    kernel.update(TAKES_ALL, bucket)
     return bucket
 
 
@@ -296,10 +296,10 @@ def test_the_kernel_rounds_parameters_as_defined(dtype, isa, monkeypatch):
     param, grad = spread(5).to(dtype), spread(6) * 1e-3
     rows = [(param, grad, torch.zeros(SHAPE), torch.zeros(SHAPE))]
     exact = kernel.bucket([(param.float(), *kernel.copies(rows)[0][1:])])
-    loop.update(takes_a_step, exact)
+    kernel.update(takes_a_step, exact, by=loop)
     bucket = kernel.bucket(rows)
     bucket.seed, bucket.places, bucket.rounds_params = 3, ["weight"], True
-    native.update(takes_a_step, bucket)
+    kernel.update(takes_a_step, bucket)
     expected = definition(patterns(exact.params[0]), words_of("parameter"))
     infinite = 0x7C00 if dtype == torch.float16 else 0x7F80
     assert_same_numbers(expected, patterns(param), infinite)
