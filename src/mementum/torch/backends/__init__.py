@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients
-from mementum.torch.backends import foreach, loop, native
+from mementum.torch.backends import foreach, loop, native, triton
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.backends.guard import Guard, Rows
 
-__all__ = ["BACKENDS", "FLAGS", "Backend", "Choice", "choose", "choose_for_sums"]
+__all__ = [
+    "BACKENDS",
+    "FLAGS",
+    "Backend",
+    "Choice",
+    "choose",
+    "choose_for_sums",
+    "is_asynchronous",
+]
 
 
 class Backend(Protocol):
@@ -44,8 +53,10 @@ class Choice(NamedTuple):
     refusals: dict[str, str]
 
 
-# Fastest first.
-BACKENDS: tuple[Backend, ...] = (native, foreach, loop)
+# Fastest first. Triton's interpreter, which is slow, is asked for.
+BACKENDS: tuple[Backend, ...] = (native, triton, foreach, loop)
+if triton.device == "cpu":
+    BACKENDS = (triton, native, foreach, loop)
 # The flags of a group that a choice hangs on, and those of one that asks for nothing.
 FLAGS = ("fused", "foreach", "capturable", "differentiable")
 _FREE = dict(zip(FLAGS, (None, None, False, False), strict=True))
@@ -71,12 +82,21 @@ def choose(flags: Mapping[str, Any], param: Tensor) -> Choice:
     )
 
 
+def is_asynchronous(device: torch.device) -> bool:
+    """Whether a device computes on while the host does other things.
+
+    In Triton's interpreter the CPU is taken for such a one.
+    """
+    return device.type == triton.device or device.type in ("cuda", "xpu")
+
+
 def choose_for_sums(grads: list[Tensor]) -> Backend:
     """Return the fastest backend that adds up the squares of all these gradients.
 
     A norm is over all groups, so the paths that they ask for do not count.
     """
-    kinds = {(grad.device, type(grad)): grad for grad in grads}.values()
+    # Dense ones, as gradients of other strides are copied.
+    kinds = {(grad.device, type(grad)): grad.new_empty(0) for grad in grads}.values()
     return next(
         backend
         for backend in BACKENDS

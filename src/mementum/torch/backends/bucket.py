@@ -37,7 +37,8 @@ class Bucket:
     elements; the other lists hold their tensors as they are in this step, complex ones
     as views of their real and imaginary parts. `peak` is empty where the rule keeps
     none. `step` is the number of the step being taken: an int, or, where steps are
-    captured, a float64 tensor with one element a parameter.
+    captured, a float64 tensor with one element a parameter. Where the device alone
+    knows whether to `skip` the step, it says so there.
 
     Moments in a `format` that is noisy are rounded with noise; so are the parameters
     where `rounds_params`. The noise is keyed by the `seed`, the step and the
@@ -53,6 +54,7 @@ class Bucket:
     """
 
     step: Any = None
+    skip: Tensor | None = None
     seed: int = 0
     rounds_params: bool = False
     sharded: bool = False
@@ -152,7 +154,7 @@ class Bucket:
 
     def release(self) -> None:
         """Let go of all tensors, which are their owner's to free."""
-        self.step = self.addresses = None
+        self.step = self.skip = self.addresses = None
         self.owners = self.params = self.grads = []
         self.momentum = self.square = self.peak = []
         self.states = self.empty = []
@@ -223,6 +225,13 @@ class Bucket:
         if self.owners:
             live = torch.stack(steps[: len(self.owners)]).reshape(-1)
             self.step = live.to(torch.float64)
+
+
+def capturing() -> bool:
+    """Whether a graph is being captured, which will replay what the device does."""
+    # Asking an uninitialised CUDA would initialise it.
+    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return initialised and torch.cuda.is_current_stream_capturing()
 
 
 def _picked(values: list[_T], places: list[int]) -> list[_T]:

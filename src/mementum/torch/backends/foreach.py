@@ -44,6 +44,7 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
+    c = loop.held_where_skipped(c, bucket)
     for wide in widened(bucket) if bucket.noisy else (bucket,):
         _update_whole(c, wide)
 

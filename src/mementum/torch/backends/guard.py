@@ -6,6 +6,7 @@ A kind is a class, dtype, device, shape and strides. What remembers it holds no 
 from __future__ import annotations
 
 import ctypes
+import itertools
 from array import array
 from typing import Any, Protocol, TypeAlias
 
@@ -38,6 +39,23 @@ class Guard(Protocol):
 
     def holds(self, rows: Rows) -> bool:
         """Whether these tensors are, one by one, of the kind that was remembered."""
+
+
+def pointers(rows: Rows) -> array[int]:
+    """Return where tensors lie, row after row.
+
+    Errors: `RuntimeError` for one that has elements and no memory.
+    """
+    rows_of_places = (map(Tensor.data_ptr, row) for row in rows)
+    places = array("q", itertools.chain.from_iterable(rows_of_places))
+    if not all(places):
+        lost = (x for row in rows for x in row if x.numel() and not x.data_ptr())
+        for tensor in lost:
+            raise RuntimeError(
+                f"a tensor of shape {tuple(tensor.shape)} that the step wants has "
+                "no memory: its storage was freed, or it is a lazy zero; clone() it."
+            )
+    return places
 
 
 def _are_plain(rows: Rows) -> bool:

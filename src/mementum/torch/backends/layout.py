@@ -7,13 +7,16 @@ walked together; what lies alike is walked as one flat array.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.parameter_checks import repeats
 from mementum.torch.state import rounding
+from mementum.torch.state.moments import MOMENTS
 
 # How much it costs to walk each operand against its strides: p, g, m, v, k, numbers.
 # A gradient is only read, and a number is not in memory.
@@ -27,7 +30,57 @@ def described(bucket: Bucket, i: int) -> tuple[int, ...]:
     `RuntimeError` for what is written and has two elements at one place.
     """
     shape, strides = _strides(bucket, i)
+    refuse_repeats(bucket, i)
     return _described(shape, strides, blocked=bool(bucket.scales))
+
+
+def refuse_repeats(bucket: Bucket, i: int) -> None:
+    """Refuse what is written, and has two elements at one place in memory."""
+    p, _, *moments = (row[i] for row in bucket.rows())
+    for written in (p, *moments):
+        if not written.is_contiguous() and repeats(written):
+            raise RuntimeError(
+                f"a parameter of shape {tuple(p.shape)}, or a moment of it, has "
+                "several elements at one place in memory; replace it by its clone()."
+            )
+
+
+def refuse_strided_codes(bucket: Bucket) -> None:
+    """Refuse float8 moments that do not lie row by row."""
+    for name in MOMENTS[: len(bucket.scales)]:
+        for i in range(len(bucket.params)):
+            if not all(map(Tensor.is_contiguous, bucket.stored(i, name))):
+                raise RuntimeError(
+                    "a parameter's float8 moments are no longer contiguous, as their "
+                    "codes and scales must be; make them so with contiguous()."
+                )
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether elements follow one another in memory, in any order of dimensions."""
+    if tensor.is_contiguous():
+        return True
+    reach = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1 and stride != reach:
+            return False
+        reach *= size
+    return True
+
+
+def lies_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether tensors of one shape have their elements in the same order in memory."""
+    dims = zip(one.shape, one.stride(), other.stride(), strict=True)
+    return all(a == b for size, a, b in dims if size != 1)
+
+
+def merged(
+    sizes: Sequence[int], *strides: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Return sizes of dimensions and the last strides, joined where all allow it."""
+    by_dim = zip(sizes, zip(*strides, strict=True), strict=True)
+    dims = _merged([_Dim(size, steps) for size, steps in by_dim if size != 1])
+    return tuple((dim.size, dim.steps[-1]) for dim in dims)
 
 
 def _strides(
@@ -35,12 +88,6 @@ def _strides(
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """Return a parameter's shape, and the strides of its operands and numbers."""
     p, g, m, v, *k = (row[i] for row in bucket.rows())
-    for written in (p, m, v, *k):
-        if not written.is_contiguous() and repeats(written):
-            raise RuntimeError(
-                f"a parameter of shape {tuple(p.shape)}, or a moment of it, has "
-                "several elements at one place in memory; replace it by its clone()."
-            )
     moments = (m, v, k[0] if k else v)
     if bucket.scales:
         moments = (p, p, p)

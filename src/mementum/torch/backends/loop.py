@@ -39,11 +39,40 @@ def ready(bucket: Bucket) -> None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
+    c = held_where_skipped(c, bucket)
     if bucket.noisy:
         for wide in widened(bucket):
             _update(c, wide)
     else:
         _update(c, bucket)
+
+
+def held_where_skipped(c: Coefficients, bucket: Bucket) -> Coefficients:
+    """Return numbers that change nothing where the device skips the step.
+
+    Its gradients become zeros then, as they may be infinite. A divisor of 0 is avoided.
+    """
+    if bucket.skip is None:
+        return c
+    skip = bucket.skip
+    bucket.grads = [torch.where(skip, torch.zeros_like(g), g) for g in bucket.grads]
+    zeros = {
+        name: torch.where(skip, 0.0, _on(skip, number))
+        for name in ("take_m", "take_v", "shrink", "step_g", "step_m")
+        if not plainly(number := getattr(c, name), 0)
+    }
+    # The norm of what overflowed may be NaN, and zeros times NaN are not zeros.
+    ones = {
+        name: torch.where(skip, 1.0, _on(skip, getattr(c, name)))
+        for name in ("scale", "eps_out")
+    }
+    return c._replace(**zeros, **ones)
+
+
+def _on(skip: Tensor, number: Any) -> Tensor:
+    if isinstance(number, Tensor):
+        return number.to(skip.device)
+    return torch.full((), number, dtype=torch.float64, device=skip.device)
 
 
 def square_sums(grads: list[Tensor]) -> Tensor:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
-import itertools
 import os
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,9 +30,9 @@ from mementum.torch.backends.guard import (
     Rows,
     TensorGuard,
     exchange,
+    pointers,
 )
-from mementum.torch.state.formats import FLOAT8, MomentFormat, Stored
-from mementum.torch.state.moments import MOMENTS
+from mementum.torch.state.formats import FLOAT8, MomentFormat
 
 name = "native"
 device: str | None = "cpu"
@@ -223,10 +222,7 @@ def ready(bucket: Bucket) -> None:
     if bucket.plan is None or bucket.plan.stored != _storage(bucket):
         bucket.plan = _plan(bucket)
     plan: _Plan = bucket.plan
-    addresses = bucket.addresses
-    if addresses is None:
-        rows = map(_pointers, bucket.all_rows())
-        addresses = array("q", itertools.chain.from_iterable(rows))
+    addresses = bucket.addresses or pointers(bucket.all_rows())
     if plan.addresses is not addresses:
         plan.point_at(addresses, bucket)
     plan.job.isa, plan.job.threads = isa(), torch.get_num_threads()
@@ -269,7 +265,7 @@ def square_sums(grads: list[Tensor]) -> Tensor:
 def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]:
     kernel = library()
     assert kernel is not None
-    pointers = array("q", _pointers(grads))
+    places = pointers([grads])
     elements = array("q", map(Tensor.numel, grads))
     kept: list[_Array] = []
     layouts = array("q")
@@ -286,7 +282,7 @@ def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]
         torch.get_num_threads(),
         asks_for_own_threads(),
         len(grads),
-        _address(pointers),
+        _address(places),
         _address(elements),
         _address(layouts),
     )
@@ -294,18 +290,6 @@ def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> NDArray[np.float64]
     if kernel.mementum_square_sums(ctypes.byref(reading), to):
         raise RuntimeError("the compiled kernel does not fit this package; rebuild it.")
     return sums
-
-
-def _pointers(tensors: list[Tensor]) -> list[int]:
-    pointers = list(map(Tensor.data_ptr, tensors))
-    if not all(pointers):
-        i = pointers.index(0)
-        if tensors[i].numel():
-            raise RuntimeError(
-                f"a tensor of shape {tuple(tensors[i].shape)} that the step wants has "
-                "no memory: its storage was freed, or it is a lazy zero; clone() it."
-            )
-    return pointers
 
 
 def _address(column: _Array | None) -> int:
@@ -362,19 +346,9 @@ def _plan(bucket: Bucket) -> _Plan:
         columns["first"] = array("q", [each.first for each in bucket.numberings])
     if bucket.scales:
         columns["rows"] = array("q", [p.numel() // p.shape[0] for p in bucket.params])
-        for name in MOMENTS[: len(bucket.scales)]:
-            _refuse_strides(bucket.stored(i, name) for i in range(len(bucket.params)))
+        layout.refuse_strided_codes(bucket)
     job = _Job(param=param, grad=grad, state=moment, count=len(bucket.params))
     job.rounds_param = bucket.rounds_params
     for column, values in columns.items():
         setattr(job, column, _address(values))
     return _Plan(_storage(bucket), job, [*columns.values(), *kept])
-
-
-def _refuse_strides(moments: Iterable[Stored]) -> None:
-    for stored in moments:
-        if not all(map(Tensor.is_contiguous, stored)):
-            raise RuntimeError(
-                "a parameter's float8 moments are no longer contiguous, as their codes "
-                "and scales must be; make them so with contiguous()."
-            )

@@ -134,10 +134,10 @@ def check_flags(group: Mapping[str, Any]) -> None:
             "foreach is True and differentiable too, but multi-tensor operations "
             "cannot be differentiated; leave foreach None."
         )
-    if group["capturable"] and group["nonfinite"] != "propagate":
+    if group["capturable"] and group["nonfinite"] == "raise":
         raise ValueError(
-            f"nonfinite is {group['nonfinite']!r} and capturable is True, but looking "
-            "at gradients on the host breaks a capture; use nonfinite='propagate'."
+            "nonfinite is 'raise' and capturable is True, but the host that would "
+            "raise does not look at gradients in a capture; use nonfinite='skip'."
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from mementum.family.rule import Rule
 from mementum.torch.backends import FLAGS, Backend, choose
 from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.layout import is_dense
 from mementum.torch.groups.options import Group
 from mementum.torch.state import ParamState, State, sharding
 from mementum.torch.state.moments import prepare
@@ -90,15 +91,14 @@ class _GroupBuckets:
         # A set of parameters that changes at every step is not worth remembering.
         ids = list(map(id, live))
         again, self.ids = ids == self.ids, ids
-        self.buckets = _divided(step, state, _places(group, first) | dict(names), slots)
+        divided = _divided(step, state, _places(group, first) | dict(names), slots)
+        self.buckets = [bucket for bucket, _ in divided]
+        self.backends = [backend for _, backend in divided]
         own_names = group.get("param_names")
         self._places = own_names and list(own_names), first
         entries = list(state.values())
-        self.backends = []
-        for bucket in self.buckets:
+        for bucket, backend in divided:
             bucket.fetch(live, grads, entries, peak=rule.peak)
-            backend = choose(group, bucket.params[0]).backend if bucket.params else None
-            self.backends.append(backend)
             if again and backend is not None:
                 bucket.remember(backend.guard)
         self._flags = _flags(group)
@@ -216,17 +216,25 @@ def _divided(
     state: State,
     places: Mapping[Tensor, str | int],
     slots: Mapping[Tensor, int],
-) -> list[Bucket]:
+) -> list[tuple[Bucket, Backend | None]]:
+    """Return buckets, with the backend that runs each, None where none has elements."""
     capturable = step.group["capturable"]
-    divided: dict[tuple[Any, ...], Bucket] = {}
+    divided: dict[tuple[Any, ...], tuple[Bucket, Backend | None]] = {}
+    chosen: dict[tuple[Any, ...], Backend] = {}
     for index, (param, grad) in enumerate(zip(step.live, step.grads, strict=True)):
-        kept = state[param]
+        kept, local = state[param], sharding.local(param)
+        backend = None
+        if local.numel():
+            kind = type(local), local.device, is_dense(local)
+            if kind not in chosen:
+                chosen[kind] = choose(step.group, local).backend
+            backend = chosen[kind]
         dtypes = (param.dtype, grad.dtype, kept["momentum"].dtype)
         sharded = sharding.is_sharded(param)
         count = None if capturable else int(kept["step"])
-        key = (param.device, dtypes, sharded, count)
-        bucket = divided.setdefault(key, Bucket(sharded=sharded))
-        if sharding.local(param).numel():
+        key = (param.device, dtypes, sharded, count, backend and backend.name)
+        bucket, _ = divided.setdefault(key, (Bucket(sharded=sharded), backend))
+        if backend is not None:
             bucket.indices.append(index)
             bucket.slots.append(slots[param])
             bucket.places.append(places[param])

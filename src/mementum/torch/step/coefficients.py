@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mementum.family import limits
 from mementum.family.memory import Namespace
-from mementum.family.rule import Coefficients, Rule, plainly
+from mementum.family.rule import Coefficients, Rule
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.groups.options import Group, plain
 from mementum.torch.step.gradient_scaling import GradientScaling
@@ -72,44 +72,23 @@ def numbers(
     """
     scale = -scaling.scale if group["maximize"] else scaling.scale
     if namespace(group) is not math:
-        return _on_device(rule, group, bucket, scaling._replace(scale=scale))
+        return _by_torch(rule, group, bucket)._replace(scale=scale)
     lr = limits.learning_rate(group["lr"])
-    key = id(rule), bucket.step, lr, scale, bucket.dtype
+    factor = 1.0 if isinstance(scale, Tensor) else scale
+    key = id(rule), bucket.step, lr, factor, bucket.dtype
     if key not in known:
-        found = rule.at(bucket.step, lr, math)._replace(scale=scale)
+        found = rule.at(bucket.step, lr, math)._replace(scale=factor)
         if bucket.dtype == torch.float32:
             # A number too small for a float32 is none, on every path.
             found = Coefficients(*array("f", found))
         known[key] = found
-    return known[key]
+    # A factor that the device computes is rounded there.
+    return known[key]._replace(scale=scale) if factor is not scale else known[key]
 
 
-def _on_device(
-    rule: Rule, group: Mapping[str, Any], bucket: Bucket, scaling: GradientScaling
-) -> Coefficients:
+def _by_torch(rule: Rule, group: Mapping[str, Any], bucket: Bucket) -> Coefficients:
+    """Return numbers in float64 tensors, on the device of the step where it has one."""
     step = bucket.step
     if not isinstance(step, Tensor):
         step = torch.tensor(step, dtype=torch.float64, device="cpu")
-    found = rule.at(step, _wide(group["lr"]), _TORCH)._replace(scale=scaling.scale)
-    if scaling.skip_on_device is not None:
-        found = _still(found, scaling.skip_on_device.to(bucket.params[0].device))
-    return found
-
-
-def _still(c: Coefficients, skip: Tensor) -> Coefficients:
-    """Return numbers that change nothing where the device skips the step.
-
-    The gradient must be 0 then, not infinite. A divisor of 0 is avoided.
-    """
-    zeros = {
-        name: torch.where(skip, 0.0, _on(skip, number))
-        for name in ("take_m", "take_v", "shrink", "step_g", "step_m")
-        if not plainly(number := getattr(c, name), 0)
-    }
-    return c._replace(**zeros, eps_out=torch.where(skip, 1.0, _on(skip, c.eps_out)))
-
-
-def _on(skip: Tensor, number: Any) -> Tensor:
-    if isinstance(number, Tensor):
-        return number
-    return torch.full((), number, dtype=torch.float64, device=skip.device)
+    return rule.at(step, _wide(group["lr"]), _TORCH)

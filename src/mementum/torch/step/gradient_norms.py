@@ -17,6 +17,8 @@ from mementum.torch.backends import choose_for_sums
 from mementum.torch.groups.options import Group, named
 from mementum.torch.state import sharding
 
+# Their squares may exceed float64.
+_WIDE = (torch.float64, torch.complex128)
 _Named = tuple[str, Tensor]
 _Reading = Callable[[list[Tensor]], Tensor]
 
@@ -82,6 +84,18 @@ def square_sums(grads: list[Tensor]) -> Tensor:
     """
     parts = list(_parts(grads))
     return choose_for_sums(parts).square_sums(parts)
+
+
+def any_nonfinite(params: list[Tensor], squares: Tensor) -> Tensor:
+    """Whether a gradient holds an infinity or NaN, said on the device.
+
+    `squares` are the sums of their squares, over all shards.
+    """
+    if not any(param.dtype in _WIDE for param in params):
+        return ~squares.isfinite().all()
+    marks = total(params, _nonfinite_marks)
+    assert marks is not None
+    return marks.sum() > 0
 
 
 def _nonfinite_marks(grads: list[Tensor]) -> Tensor:

@@ -12,8 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mementum.torch.backends import is_asynchronous
 from mementum.torch.groups.options import Group, named
-from mementum.torch.step.gradient_norms import read, square_sums, total, with_gradients
+from mementum.torch.step.gradient_norms import (
+    any_nonfinite,
+    read,
+    square_sums,
+    total,
+    with_gradients,
+)
 
 # Beside the norm, as in torch.nn.utils.clip_grad_norm_: no gradient divides by zero.
 _BESIDE = 1e-6
@@ -26,8 +33,8 @@ class GradientScaling(NamedTuple):
 
     They are multiplied by `scale`. `norm` is their global norm after unscaling, None
     unless a group clips. Whether the step is to `skip`, and whether the gradients were
-    `clipped`, the host knows; where every group is captured the device alone knows,
-    and says it in boolean tensors.
+    `clipped`, the host knows; where it does not wait to learn it, the device says it in
+    boolean tensors, and the scale and norm are tensors too.
     """
 
     scale: float | Tensor = 1.0
@@ -57,7 +64,15 @@ def compute(
     max_norm = groups[0]["clip_norm"]
     if max_norm is None:
         return GradientScaling(inverse, skip=_meets_policy(groups))
+    if all(group["nonfinite"] == "propagate" for group in groups) and _waits(groups):
+        return _on_device(groups, grad_scale, None)
     return _clipped(groups, max_norm, inverse)
+
+
+def _waits(groups: list[Group]) -> bool:
+    """Whether reading a norm on the host would wait for a device."""
+    devices = {param.device for group in groups for param in group["params"]}
+    return any(is_asynchronous(device) for device in devices)
 
 
 def _meets_policy(groups: list[Group]) -> bool:
@@ -117,27 +132,41 @@ def _sum(squares: list[float]) -> float:
 def _on_device(
     groups: list[Group], grad_scale: Tensor | None, found_inf: Tensor | None
 ) -> GradientScaling:
-    """Return what a captured step does, whose numbers nobody waits for."""
+    """Return what a step does whose numbers nobody waits for."""
     params = [p for group in groups for p in group["params"] if p.grad is not None]
     if not params:
         return GradientScaling()
     device = params[0].device
     skip = None if found_inf is None else _wide(found_inf, device) != 0
     scale = 1.0 if grad_scale is None else _wide(grad_scale, device).reciprocal()
-    max_norm = groups[0]["clip_norm"]
+    max_norm, watched = groups[0]["clip_norm"], _watched(groups)
+    if max_norm is None and not watched:
+        return GradientScaling(scale, skip_on_device=skip)
+    looked_at = watched if max_norm is None else params
+    squares = total(looked_at, square_sums)
+    assert squares is not None
+    if watched:
+        bad = any_nonfinite(looked_at, squares)
+        skip = bad if skip is None else skip | bad
     if max_norm is None:
         return GradientScaling(scale, skip_on_device=skip)
-    squares = total(params, square_sums)
-    assert squares is not None
     norm = squares.sum().sqrt() * scale
     coefficient = max_norm / (norm + _BESIDE)
     clipped = coefficient < 1
-    scale = scale * coefficient.clamp(max=1)
     if skip is not None:
         clipped &= ~skip
-        # The norm of what overflowed may be NaN, and zeros times NaN are not zeros.
-        scale = torch.where(skip, torch.ones_like(scale), scale)
+    scale = scale * coefficient.clamp(max=1)
     return GradientScaling(scale, norm, skip_on_device=skip, clipped_on_device=clipped)
+
+
+def _watched(groups: list[Group]) -> list[Tensor]:
+    """Return the parameters whose gradients skip a step that is captured."""
+    return [
+        param
+        for group in groups
+        for param in group["params"]
+        if group["nonfinite"] == "skip" and param.grad is not None
+    ]
 
 
 def _wide(number: float | Tensor, device: torch.device) -> Tensor:
@@ -145,12 +174,6 @@ def _wide(number: float | Tensor, device: torch.device) -> Tensor:
     if isinstance(number, Tensor):
         return number.detach().reshape(()).to(device=device, dtype=torch.float64)
     return torch.full((), float(number), dtype=torch.float64, device=device)
-
-
-def zeros_where_skipped(grads: list[Tensor], skip: Tensor) -> list[Tensor]:
-    """Return the gradients, or zeros where the device skips the step."""
-    here = skip.to(grads[0].device)
-    return [torch.where(here, torch.zeros_like(grad), grad) for grad in grads]
 
 
 def refuse_scaling(grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
@@ -177,6 +200,11 @@ def count(groups: list[Group], scaling: GradientScaling) -> None:
                 group[name] += 1
         if there is not None:
             for group in groups:
-                if not isinstance(group[name], Tensor):
-                    group[name] = torch.full_like(there, group[name], dtype=torch.int64)
-                group[name] += there
+                group[name] = _counted(group[name], there)
+
+
+def _counted(before: int | Tensor, more: Tensor) -> Tensor:
+    """Return a count on the device where one more is counted, or none."""
+    if isinstance(before, Tensor) and before.device == more.device:
+        return before.add_(more)
+    return torch.full_like(more, int(before), dtype=torch.int64).add_(more)

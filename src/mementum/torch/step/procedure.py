@@ -17,7 +17,7 @@ from mementum.torch.step import gradient_scaling
 from mementum.torch.step.bucketing import BucketCache, GroupStep, Names
 from mementum.torch.step.coefficients import numbers, refuse_capture
 from mementum.torch.step.gradient_norms import refuse_sparse
-from mementum.torch.step.gradient_scaling import GradientScaling, zeros_where_skipped
+from mementum.torch.step.gradient_scaling import GradientScaling
 
 
 def take_step(
@@ -90,5 +90,5 @@ def _update(
         bucket.advance()
     if backend is not None:
         if skip is not None:
-            bucket.grads = zeros_where_skipped(bucket.grads, skip)
+            bucket.skip = skip.to(bucket.params[0].device)
         backend.update(numbers(step.rule, group, bucket, scaling, known), bucket)

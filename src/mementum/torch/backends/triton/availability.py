@@ -1,0 +1,81 @@
+"""Where Triton can run the kernels, and why not elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import shutil
+from typing import Any
+
+import torch
+
+# Older ones round denormal quotients and roots to zero.
+_OLDEST = (3, 6)
+_OLDEST_CAPABILITY = (7, 5)
+# Triton's name of what compiles for a device, by torch's name of the device.
+_COMPILERS = {"cuda": "nvidia", "hip": "amd", "xpu": "intel"}
+
+
+def is_interpreted() -> bool:
+    """Whether Triton's interpreter runs the kernels, on CPU tensors.
+
+    The environment variable TRITON_INTERPRET says so, before mementum is imported.
+    """
+    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "on", "true", "yes")
+
+
+@functools.cache
+def refuses(device: torch.device) -> str | None:
+    """Return why the kernels cannot run on a device, or None if they can."""
+    if is_interpreted():
+        if device.type != "cpu":
+            return "TRITON_INTERPRET is set, and the interpreter runs on the CPU"
+        return _refuses_version()
+    if device.type not in ("cuda", "xpu"):
+        return f"Triton runs on GPUs, and not on {device.type}"
+    return _refuses_version() or _refuses_compiler(device) or _refuses_gpu(device)
+
+
+def _refuses_version() -> str | None:
+    triton = _triton()
+    if triton is None:
+        return "Triton is not installed; it comes with torch's builds for GPUs"
+    version: str = triton.__version__
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+        return (
+            f"Triton is {version}, which flushes denormal numbers to zero; "
+            f"{'.'.join(map(str, _OLDEST))} or newer does not"
+        )
+    return None
+
+
+def _triton() -> Any:
+    try:
+        return importlib.import_module("triton")
+    except Exception:  # noqa: BLE001 - a Triton that does not load is none
+        return None
+
+
+def _refuses_compiler(device: torch.device) -> str | None:
+    kind = "hip" if torch.version.hip else device.type
+    if _COMPILERS[kind] not in importlib.import_module("triton.backends").backends:
+        return f"this Triton does not compile for {kind}"
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return (
+            "Triton wants a C compiler to launch its kernels, and there is none; "
+            "install gcc or clang, or name one in CC"
+        )
+    return None
+
+
+def _refuses_gpu(device: torch.device) -> str | None:
+    if device.type != "cuda" or torch.version.hip:
+        return None
+    capability = torch.cuda.get_device_capability(device)
+    if capability >= _OLDEST_CAPABILITY:
+        return None
+    return (
+        f"the GPU has compute capability {'.'.join(map(str, capability))}; Triton "
+        f"wants {'.'.join(map(str, _OLDEST_CAPABILITY))} or newer"
+    )
