@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -59,9 +60,9 @@ def _triton() -> Any:
 
 def _refuses_compiler(device: torch.device) -> str | None:
     kind = "hip" if torch.version.hip else device.type
-    if _COMPILERS[kind] not in importlib.import_module("triton.backends").backends:
+    if _COMPILERS[kind] not in _compilers():
         return f"this Triton does not compile for {kind}"
-    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+    if _compiler() is None:
         return (
             "Triton wants a C compiler to launch its kernels, and there is none; "
             "install gcc or clang, or name one in CC"
@@ -69,13 +70,28 @@ def _refuses_compiler(device: torch.device) -> str | None:
     return None
 
 
+def _compilers() -> Mapping[str, Any]:
+    """Return Triton's compilers, by its names of the makers of GPUs."""
+    backends: Mapping[str, Any] = importlib.import_module("triton.backends").backends
+    return backends
+
+
+def _compiler() -> str | None:
+    """Return the C compiler that Triton would call."""
+    return os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+
+
 def _refuses_gpu(device: torch.device) -> str | None:
     if device.type != "cuda" or torch.version.hip:
         return None
-    capability = torch.cuda.get_device_capability(device)
+    capability = _capability(device)
     if capability >= _OLDEST_CAPABILITY:
         return None
     return (
         f"the GPU has compute capability {'.'.join(map(str, capability))}; Triton "
         f"wants {'.'.join(map(str, _OLDEST_CAPABILITY))} or newer"
     )
+
+
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)

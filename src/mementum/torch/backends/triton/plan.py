@@ -156,7 +156,7 @@ def _facts(bucket: Bucket, dims: list[_Dims], rank: int) -> NDArray[np.int64]:
     facts = np.zeros((7 + 2 * rank, len(bucket.params)), dtype=np.int64)
     facts[7::2] = 1
     for i, param in enumerate(bucket.params):
-        numbering, place = _numbering(bucket, i), bucket.places[i]
+        numbering = _numbering(bucket, i)
         facts[:2, i] = param.numel(), numbering.first
         if bucket.scales:
             row = param.numel() // param.shape[0]
@@ -166,6 +166,7 @@ def _facts(bucket: Bucket, dims: list[_Dims], rank: int) -> NDArray[np.int64]:
             facts[7 + 2 * d : 9 + 2 * d, i] = size, stride
         if bucket.noisy:
             purposes = ("state", "parameter")
+            place = bucket.places[i]
             own = [noise.identity(bucket.seed, place, each) for each in purposes]
             facts[2:4, i] = np.array(own, dtype=np.uint64).view(np.int64)
     return facts
