@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 STRIDE = 0x9E3779B9
 MULTIPLIERS = 0x7FEB352D, 0x846CA68B
 
-# The same for 64 bits: shifts and multipliers.
-_JOIN = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+# The same for 64 bits, those of SplitMix64 (Steele, Lea and Flood, "Fast splittable
+# pseudorandom number generators", 2014): shifts with multipliers, and the last shift.
+WIDE_STRIDE = 0x9E3779B97F4A7C15
+WIDE_MIXER = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+LAST_SHIFT = 31
 
 
 class Key(NamedTuple):
@@ -42,19 +45,36 @@ def identity(
     is what is rounded, the moments or the parameter itself.
     """
     kind = "name" if isinstance(parameter, str) else "place"
-    return _hashed(f"{purpose}\n{seed}\n{kind}\n{parameter}\n")
+    text = f"{purpose}\n{seed}\n{kind}\n{parameter}\n"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def keys(identities: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
+def keys(
+    identities: NDArray[np.uint64], step: int | NDArray[np.uint64]
+) -> NDArray[np.uint64]:
     """Return the keys of parameters in one step: `first` below, `second` above.
 
-    Both hashes are strong; what joins them is a bijection that spreads each bit over
-    all others, so two keys are alike only if the joined hashes are.
+    ``mix(identity ^ mix(WIDE_STRIDE * step))``, in integers that wrap at 64 bits: what
+    a device can compute for a step that it counts itself, 0 <= step < 2**64.
+
+    Multiplying by an odd number, a shift that is xored and so `mix` are bijections.
+    Hence two keys are equal only if the identities, xored, equal the mixed steps,
+    xored. One parameter has a key of its own in every step, since other steps mix to
+    other numbers; in one step other identities have other keys; and in other steps two
+    parameters share a key with the chance that 64 bits of a strong hash hit a number
+    that does not depend on them, 2**-64. Neighbouring steps differ in half of their
+    mixed bits, and neighbouring parameters in half of their hashes; the outer `mix`
+    spreads each of these bits over the whole key once more, so that what two steps
+    differ in depends on the parameter too.
     """
-    x = identities ^ np.uint64(_hashed(f"step\n{step}\n"))
-    for shift, multiplier in _JOIN:
+    steps = np.atleast_1d(np.asarray(step, dtype=np.uint64))
+    return _mixed(identities ^ _mixed(steps * np.uint64(WIDE_STRIDE)))
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    for shift, multiplier in WIDE_MIXER:
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(multiplier)
-    return x ^ (x >> np.uint64(31))
+    return x ^ (x >> np.uint64(LAST_SHIFT))
 
 
 def key(
@@ -69,16 +89,8 @@ def key(
     (True, False)
     """
     one = np.array([identity(seed, parameter, purpose)], dtype=np.uint64)
-    return _unpacked(keys(one, step)[0])
-
-
-def _unpacked(packed: np.uint64) -> Key:
-    """Return one of `keys` as its two words."""
-    return Key(int(packed) & 0xFFFFFFFF, int(packed) >> 32)
-
-
-def _hashed(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    packed = int(keys(one, step)[0])
+    return Key(packed & 0xFFFFFFFF, packed >> 32)
 
 
 def words(key: Key, start: int, count: int) -> NDArray[np.uint32]:

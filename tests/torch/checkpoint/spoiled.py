@@ -123,7 +123,7 @@ CASES: dict[str, Case] = {
         _group("rule", "Adam", 1), ("group 1", "is Adam's"), named
     ),
     "a newer format": Case(
-        _group("format_version", 2), ("is in format 2", "up to 1", "update mementum")
+        _group("format_version", 3), ("is in format 3", "up to 2", "update mementum")
     ),
     "a format of words": Case(_group("format_version", "new"), ("'new'", "from 1 up")),
     "a format before the first": Case(_group("format_version", 0), ("from 1 up",)),
