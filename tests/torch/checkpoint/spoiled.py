@@ -349,8 +349,8 @@ CASES: dict[str, Case] = {
     ),
     "a flag of words": Case(_group("maximize", "yes"), ("maximize is 'yes'",)),
     "a seed of words": Case(_group("seed", "lucky"), ("seed is 'lucky'",)),
-    "noise where steps are captured": Case(
-        _both(_group("capturable", True), _group("stochastic_rounding", True)),
-        ("stochastic_rounding is True and capturable is True",),
+    "noise where steps are differentiated": Case(
+        _both(_group("differentiable", True), _group("stochastic_rounding", True)),
+        ("stochastic_rounding is True and differentiable is True",),
     ),
 }

@@ -44,8 +44,11 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
-    for wide in widened(bucket) if bucket.noisy else (bucket,):
-        _update_whole(c, wide)
+    if bucket.noisy:
+        for i, wide in enumerate(widened(bucket)):
+            _update_whole(loop.numbers_of(c, i, bucket.dtype), wide)
+    else:
+        _update_whole(c, bucket)
 
 
 def _update_whole(c: Coefficients, bucket: Bucket) -> None:

@@ -40,8 +40,8 @@ def ready(bucket: Bucket) -> None:
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
     if bucket.noisy:
-        for wide in widened(bucket):
-            _update(c, wide)
+        for i, wide in enumerate(widened(bucket)):
+            _update(numbers_of(c, i, bucket.dtype), wide)
     else:
         _update(c, bucket)
 
@@ -73,13 +73,18 @@ def _rows_summed(piece: Tensor) -> Tensor:
 def _update(c: Coefficients, bucket: Bucket) -> None:
     for i, p in enumerate(bucket.params):
         _update_one(
-            Coefficients(*(_number(number, i, bucket.dtype) for number in c)),
+            numbers_of(c, i, bucket.dtype),
             p,
             bucket.grads[i].to(bucket.dtype),
             bucket.momentum[i],
             bucket.square[i],
             bucket.peak[i] if bucket.peak else None,
         )
+
+
+def numbers_of(c: Coefficients, i: int, dtype: torch.dtype) -> Coefficients:
+    """Return the i-th parameter's numbers."""
+    return Coefficients(*(_number(number, i, dtype) for number in c))
 
 
 def _number(number: Any, i: int, dtype: torch.dtype) -> Any:

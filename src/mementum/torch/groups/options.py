@@ -165,15 +165,12 @@ def _check_storage(group: Mapping[str, Any]) -> None:
     limits.switch("stochastic_rounding", rounding)
     if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
         raise TypeError(f"seed is {group['seed']!r}; it is a whole number.")
-    if is_noisy(group):
+    if is_noisy(group) and group["differentiable"]:
         noisy = "stochastic_rounding" if rounding else "state_dtype"
-        for flag in ("capturable", "differentiable"):
-            if group[flag]:
-                raise ValueError(
-                    f"{noisy} is {group[noisy]!r} and {flag} is True, but noise is "
-                    "keyed on the host at every step, and rounding has no derivative; "
-                    "leave one of them out."
-                )
+        raise ValueError(
+            f"{noisy} is {group[noisy]!r} and differentiable is True, but rounding "
+            "with noise has no derivative; leave one of them out."
+        )
 
 
 def is_noisy(group: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mementum.family.rule import Coefficients
@@ -88,7 +89,16 @@ def _update(
         bucket.advance_on_device(skip)
     else:
         bucket.advance()
-    if backend is not None:
-        if skip is not None:
-            bucket.grads = zeros_where_skipped(bucket.grads, skip)
-        backend.update(numbers(step.rule, group, bucket, scaling, known), bucket)
+    if backend is None:
+        return
+    c = numbers(step.rule, group, bucket, scaling, known)
+    if skip is None:
+        backend.update(c, bucket)
+        return
+    bucket.grads = zeros_where_skipped(bucket.grads, skip)
+    # A square that was rounded up may lie above its peak, which then would follow.
+    peaks = [*bucket.peak, *bucket.scales.get("peak", ())] if bucket.noisy else []
+    before = list(map(torch.clone, peaks))
+    backend.update(c, bucket)
+    for peak, held in zip(peaks, before, strict=True):
+        peak.copy_(torch.where(skip.to(peak.device), held, peak))
