@@ -85,7 +85,9 @@ def a_bucket(
 def assert_same_bits(one: Bucket, other: Bucket) -> None:
     """Refuse buckets that differ in a bit of what they store; any NaN is any other."""
     pairs = zip(one.all_rows(), other.all_rows(), strict=True)
-    for a, b in itertools.chain.from_iterable(zip(*pair, strict=True) for pair in pairs):
+    for a, b in itertools.chain.from_iterable(
+        zip(*pair, strict=True) for pair in pairs
+    ):
         words = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
         word = words[a.element_size()]
         differ = a.contiguous().view(word) != b.contiguous().view(word)
@@ -105,7 +107,9 @@ def assert_alike(c: Coefficients, **facts: object) -> None:
 
 
 STORAGES = [
-    pytest.param(param, state, rounds, id=f"{str(param)[6:]}-{state}" + "-noise" * rounds)
+    pytest.param(
+        param, state, rounds, id=f"{str(param)[6:]}-{state}" + "-noise" * rounds
+    )
     for param in PARAMS
     for state in ("computed", "float64", "bfloat16", "float8")
     if param != torch.float64 or state == "computed"
@@ -119,9 +123,7 @@ def test_every_storage_is_stepped_as_by_the_other_paths(param, state, rounds, pe
     shapes = [shape for shape in SHAPES if state != "float8" or len(shape) > 1]
     wide = state == "float64" or param == torch.float64
     c = kernel.EVERY_TERM if wide else as_float32(kernel.EVERY_TERM)
-    assert_alike(
-        c, shapes=shapes, param=param, state=state, rounds=rounds, peak=peak
-    )
+    assert_alike(c, shapes=shapes, param=param, state=state, rounds=rounds, peak=peak)
 
 
 def as_float32(c: Coefficients) -> Coefficients:

@@ -92,7 +92,10 @@ STORAGES = {
         types=(F32, F32, F8), loads={"v4.b32": 4, "b32": 4}, registers=112
     ),
     "bfloat16 with noise, float8 state": Storage(
-        types=(BF16, BF16, F8), loads={"v4.b32": 2, "v2.b32": 2}, registers=80, rounds=True
+        types=(BF16, BF16, F8),
+        loads={"v4.b32": 2, "v2.b32": 2},
+        registers=80,
+        rounds=True,
     ),
     "float64": Storage(
         types=(F64, F64, F64), loads={"v2.b64": 16}, registers=128, tabled=True
@@ -188,7 +191,9 @@ def resources(made: Any, folder: Path) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("target", [SM80, SM100], ids=str)
-@pytest.mark.parametrize("name", ["float32 with peak", "bfloat16 with noise", "float64"])
+@pytest.mark.parametrize(
+    "name", ["float32 with peak", "bfloat16 with noise", "float64"]
+)
 def test_other_cards_are_compiled_for_alike(name, target):
     made = compiled(STORAGES[name], target)
     assert not _INEXACT.findall(made.asm["ptx"])
@@ -255,7 +260,12 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
 
 
 def test_rates_steps_and_counts_compile_nothing_anew(launched: Launched) -> None:
-    for count, step, rate in [(1, 1, 0.1), (16, 16, 5.0), (3, 2**40, 1.0), (32, 7, 3e-9)]:
+    for count, step, rate in [
+        (1, 1, 0.1),
+        (16, 16, 5.0),
+        (3, 2**40, 1.0),
+        (32, 7, 3e-9),
+    ]:
         rows = kernel.rows((40,), count, moments=torch.bfloat16)
         bucket = kernel.bucket(rows, step=step)
         bucket.places = list(range(count))

@@ -59,12 +59,10 @@ class Combination(NamedTuple):
 
 
 def combinations(member: str) -> Iterator[Combination]:
-    """Yield every combination of a member that it does not refuse."""
-    for path, flags in PATHS.items():
+    """Yield every combination of a member."""
+    for path in PATHS:
         for state_dtype in (None, "bfloat16", "float8"):
             for rounding in (False, True):
-                if flags.get("capturable") and (state_dtype or rounding):
-                    continue
                 for company in COMPANY:
                     yield Combination(member, path, state_dtype, rounding, company)
     # Enough elements for the kernel to use two threads.

@@ -123,7 +123,7 @@ CASES: dict[str, Case] = {
         _group("rule", "Adam", 1), ("group 1", "is Adam's"), named
     ),
     "a newer format": Case(
-        _group("format_version", 2), ("is in format 2", "up to 1", "update mementum")
+        _group("format_version", 3), ("is in format 3", "up to 2", "update mementum")
     ),
     "a format of words": Case(_group("format_version", "new"), ("'new'", "from 1 up")),
     "a format before the first": Case(_group("format_version", 0), ("from 1 up",)),
@@ -349,8 +349,8 @@ CASES: dict[str, Case] = {
     ),
     "a flag of words": Case(_group("maximize", "yes"), ("maximize is 'yes'",)),
     "a seed of words": Case(_group("seed", "lucky"), ("seed is 'lucky'",)),
-    "noise where steps are captured": Case(
-        _both(_group("capturable", True), _group("stochastic_rounding", True)),
-        ("stochastic_rounding is True and capturable is True",),
+    "noise where steps are differentiated": Case(
+        _both(_group("differentiable", True), _group("stochastic_rounding", True)),
+        ("stochastic_rounding is True and differentiable is True",),
     ),
 }

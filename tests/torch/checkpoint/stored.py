@@ -20,7 +20,8 @@ from mementum import Memory
 from mementum.torch import FORMATS, FamilyOptimizer
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
-RELEASE = "0.1.0"
+# A release's folder, and what a state dict of it means where that changed on the way.
+RELEASE = "0.1.0-format-2"
 STEPS = 3
 
 _OPTIONS: dict[str, list[dict[str, Any]]] = {

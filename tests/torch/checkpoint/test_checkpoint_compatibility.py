@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 
 import pytest
@@ -42,6 +43,44 @@ def test_a_state_dict_from_before_a_flag_loads(member: Member, flag: str) -> Non
     second.step()
     assert same_bits(resumed, params)
     assert second.skipped_steps == 0
+
+
+@kinds
+@pytest.mark.parametrize("version", [1, None], ids=["format 1", "no format"])
+@pytest.mark.parametrize(
+    ("options", "steps", "warned"),
+    [
+        ({"state_dtype": "bfloat16"}, 1, 1),
+        ({"state_dtype": "float8"}, 1, 1),
+        ({"stochastic_rounding": True}, 1, 1),
+        ({"stochastic_rounding": True}, 0, 0),
+        ({}, 1, 0),
+    ],
+    ids=str,
+)
+def test_a_run_whose_noise_has_changed_says_so_once(
+    member: Member, options: Options, steps: int, warned: int, version: int | None
+) -> None:
+    start = parameters(torch.bfloat16)
+    groups = [{"params": twins(start)[:2]}, {"params": twins(start)[2:]}]
+    first = member(groups, **options)
+    params = [param for _, param in first.named_params()]
+    drive(first, params, gradients(params, steps))
+    saved = deepcopy(first.state_dict())
+    for group in saved["param_groups"]:
+        del group["format_version"]
+        group.update({} if version is None else {"format_version": version})
+    own = twins(params)
+    second = member([{"params": own[:2]}, {"params": own[2:]}], **options)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        second.load_state_dict(saved)
+    assert len(seen) == warned
+    for each in seen:
+        assert each.category is UserWarning
+        assert each.filename == __file__
+    assert same_bits(bits_of(first), bits_of(second))
+    second.load_state_dict(first.state_dict())
 
 
 @kinds

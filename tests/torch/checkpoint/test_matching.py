@@ -202,7 +202,7 @@ def test_a_state_dict_says_what_it_is(member: Member) -> None:
     params = parameters(shapes=[(3, 4), ()])
     optimizer = member(list(zip("ab", params, strict=True)))
     (group,) = optimizer.state_dict()["param_groups"]
-    assert group["format_version"] == 1
+    assert group["format_version"] == 2
     assert group["rule"] == member.recipe.kind
     assert group["param_names"] == ["a", "b"]
     assert group["param_shapes"] == "[[3, 4], []]"

@@ -281,9 +281,9 @@ def test_small_updates_of_a_low_parameter_are_lost_only_without_noise(dtype):
     [
         ({"state_dtype": "int8"}, "state_dtype is 'int8'"),
         ({"state_dtype": torch.float16}, "state_dtype is 'float16'"),
-        ({"state_dtype": "bfloat16", "capturable": True}, "capturable is True"),
+        ({"state_dtype": "bfloat16", "differentiable": True}, "differentiable is True"),
         ({"state_dtype": "float8", "differentiable": True}, "differentiable is True"),
-        ({"stochastic_rounding": True, "capturable": True}, "capturable is True"),
+        ({"stochastic_rounding": True, "differentiable": True}, "stochastic_rounding"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, words):

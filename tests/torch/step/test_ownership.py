@@ -22,6 +22,7 @@ WAYS: dict[str, Options] = PATHS | {
     "clipped": {"clip_norm": 1.0},
     "skipping": {"nonfinite": "skip"},
     **{f"{dtype} state": {"state_dtype": dtype} for dtype in STATE_DTYPES},
+    "capturable float8 state": {"capturable": True, "state_dtype": "float8"},
 }
 
 

@@ -22,6 +22,8 @@ from mementum.torch.state.rounding import Numbering
 
 _T = TypeVar("_T")
 _Purpose = Literal["state", "parameter"]
+# What graphs read at every replay, also when its bucket is gone.
+_CAPTURED: list[Tensor] = []
 
 
 @dataclass(slots=True)
@@ -77,6 +79,8 @@ class Bucket:
     _format: MomentFormat | None = None
     _guard: Guard | None = None
     _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
+    _uploaded: dict[tuple[int, str, torch.device], Tensor] = field(default_factory=dict)
+    _device_keys: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -97,7 +101,21 @@ class Bucket:
         return self.rounds_params or moments
 
     def keys(self, purpose: _Purpose) -> NDArray[np.uint64]:
-        """Return the keys of the noise that rounds the parameters, or their states."""
+        """Return the keys of the noise that rounds the parameters, or their states.
+
+        The step is counted on the host.
+        """
+        return noise.keys(self._identified(purpose), self.step)
+
+    def keys_on_device(self, purpose: _Purpose) -> Tensor:
+        """Return `keys` of a step that is counted on the device, there and in int64."""
+        known = self._device_keys.get(purpose)
+        if known is None:
+            known = rounding.keys(self._identified_on_device(purpose), self.step)
+            self._device_keys[purpose] = known
+        return known
+
+    def _identified(self, purpose: _Purpose) -> NDArray[np.uint64]:
         known = self._identities.get((self.seed, purpose))
         if known is None:
             known = np.array(
@@ -105,13 +123,33 @@ class Bucket:
                 dtype=np.uint64,
             )
             self._identities[self.seed, purpose] = known
-        return noise.keys(known, self.step)
+        return known
+
+    def _identified_on_device(self, purpose: _Purpose) -> Tensor:
+        device: torch.device = self.step.device
+        at, captured = (self.seed, purpose, device), capturing()
+        known = self._uploaded.get(at)
+        if known is None:
+            # Fills, as a capture allows no copy from the host.
+            signed = self._identified(purpose).view(np.int64).tolist()
+            full = [torch.full((), n, dtype=torch.int64, device=device) for n in signed]
+            known = torch.stack(full)
+            # What a capture fills has its value in a replay, and not before.
+            if not captured:
+                self._uploaded[at] = known
+        elif captured:
+            _CAPTURED.append(known)
+        return known
 
     def words(self, i: int, purpose: _Purpose) -> Tensor:
         """Return the noise of the i-th parameter's elements, in int64."""
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
-        key = noise.key(self.seed, self.places[i], self.step, purpose)
+        key: noise.Key | Tensor
+        if isinstance(self.step, Tensor):
+            key = self.keys_on_device(purpose)[i]
+        else:
+            key = noise.key(self.seed, self.places[i], self.step, purpose)
         return rounding.words(key, param.shape, param.device, numbering)
 
     def stored(self, i: int, moment: Moment) -> Stored:
@@ -155,6 +193,7 @@ class Bucket:
     def release(self) -> None:
         """Let go of all tensors, which are their owner's to free."""
         self.step = self.skip = self.addresses = None
+        self._device_keys = {}
         self.owners = self.params = self.grads = []
         self.momentum = self.square = self.peak = []
         self.states = self.empty = []
@@ -216,6 +255,7 @@ class Bucket:
 
     def advance_on_device(self, skip: Tensor | None) -> None:
         """Count the step where it is captured, unless the device says to skip it."""
+        self._device_keys = {}
         steps = [state["step"] for state in (*self.states, *self.empty)]
         if skip is None:
             torch._foreach_add_(steps, 1)

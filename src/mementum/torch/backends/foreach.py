@@ -44,9 +44,12 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
-    c = loop.held_where_skipped(c, bucket)
-    for wide in widened(bucket) if bucket.noisy else (bucket,):
-        _update_whole(c, wide)
+    with loop.held_where_skipped(c, bucket) as c:
+        if bucket.noisy:
+            for i, wide in enumerate(widened(bucket)):
+                _update_whole(loop.numbers_of(c, i, bucket.dtype), wide)
+        else:
+            _update_whole(c, bucket)
 
 
 def _update_whole(c: Coefficients, bucket: Bucket) -> None:

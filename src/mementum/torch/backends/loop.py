@@ -6,7 +6,8 @@ p parameter, g gradient, m momentum, v square, k peak, c the twelve numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,22 +40,24 @@ def ready(bucket: Bucket) -> None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
-    c = held_where_skipped(c, bucket)
-    if bucket.noisy:
-        for wide in widened(bucket):
-            _update(c, wide)
-    else:
-        _update(c, bucket)
+    with held_where_skipped(c, bucket) as c:
+        if bucket.noisy:
+            for i, wide in enumerate(widened(bucket)):
+                _update(numbers_of(c, i, bucket.dtype), wide)
+        else:
+            _update(c, bucket)
 
 
-def held_where_skipped(c: Coefficients, bucket: Bucket) -> Coefficients:
-    """Return numbers that change nothing where the device skips the step.
+@contextlib.contextmanager
+def held_where_skipped(c: Coefficients, bucket: Bucket) -> Iterator[Coefficients]:
+    """Lend numbers that change nothing where the device skips the step.
 
     Its gradients become zeros then, as they may be infinite. A divisor of 0 is avoided.
     """
-    if bucket.skip is None:
-        return c
     skip = bucket.skip
+    if skip is None:
+        yield c
+        return
     bucket.grads = [torch.where(skip, torch.zeros_like(g), g) for g in bucket.grads]
     zeros = {
         name: torch.where(skip, 0.0, _on(skip, number))
@@ -66,7 +69,12 @@ def held_where_skipped(c: Coefficients, bucket: Bucket) -> Coefficients:
         name: torch.where(skip, 1.0, _on(skip, getattr(c, name)))
         for name in ("scale", "eps_out")
     }
-    return c._replace(**zeros, **ones)
+    # A square that was rounded up may lie above its peak, which then would follow.
+    peaks = [*bucket.peak, *bucket.scales.get("peak", ())] if bucket.noisy else []
+    before = list(map(torch.clone, peaks))
+    yield c._replace(**zeros, **ones)
+    for peak, held in zip(peaks, before, strict=True):
+        peak.copy_(torch.where(skip, held, peak))
 
 
 def _on(skip: Tensor, number: Any) -> Tensor:
@@ -102,13 +110,18 @@ def _rows_summed(piece: Tensor) -> Tensor:
 def _update(c: Coefficients, bucket: Bucket) -> None:
     for i, p in enumerate(bucket.params):
         _update_one(
-            Coefficients(*(_number(number, i, bucket.dtype) for number in c)),
+            numbers_of(c, i, bucket.dtype),
             p,
             bucket.grads[i].to(bucket.dtype),
             bucket.momentum[i],
             bucket.square[i],
             bucket.peak[i] if bucket.peak else None,
         )
+
+
+def numbers_of(c: Coefficients, i: int, dtype: torch.dtype) -> Coefficients:
+    """Return the i-th parameter's numbers."""
+    return Coefficients(*(_number(number, i, dtype) for number in c))
 
 
 def _number(number: Any, i: int, dtype: torch.dtype) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -15,12 +16,13 @@ from torch.nn.parameter import is_lazy
 from mementum.family.recipes import Recipe
 from mementum.torch.checkpoint import matching, validation
 from mementum.torch.checkpoint.matching import Entry
-from mementum.torch.groups.options import COUNTS, Group, plain
+from mementum.torch.groups.options import COUNTS, Group, is_noisy, plain
 from mementum.torch.state import ParamState, State, formats
 from mementum.torch.state.moments import OWN, counter
 
 # What a state dict means. It grows by one when an older release would misread it.
-_FORMAT = 1
+# Format 1 had noise keyed by the text of the step.
+_FORMAT = 2
 # What only a state dict's groups say, and what belongs to parameters in them.
 _DESCRIBED = ("format_version", "param_shapes")
 _LISTS = ("params", "param_names", "param_shapes")
@@ -81,6 +83,7 @@ def resolve(
         stored = group["state_dtype"]
         validation.check(where, param, kept, stored, peak=peaks[mine.group])
         state[param] = _own(param, kept, capturable=bool(group.get("capturable")))
+    _warn_of_noise(recipe, groups, [each for each in saved if each.key in states])
     keys = {theirs.key for _, theirs in pairs}
     state.update(
         (key, deepcopy(kept)) for key, kept in states.items() if key not in keys
@@ -136,7 +139,7 @@ def _check_origin(
 
 def check_version(where: str, group: Mapping[str, Any]) -> None:
     """Refuse a group in a format that this release cannot read."""
-    version = group.get("format_version", _FORMAT)
+    version = group.get("format_version", 1)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(
             f"{where} has format_version {version!r}; it is a whole number from 1 up."
@@ -145,6 +148,20 @@ def check_version(where: str, group: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{where} is in format {version}, which a newer mementum wrote, and this "
             f"one reads formats up to {_FORMAT}; update mementum."
+        )
+
+
+def _warn_of_noise(
+    recipe: Recipe, groups: Sequence[Mapping[str, Any]], stepped: Sequence[Entry]
+) -> None:
+    """Say once if a run with noise cannot go on as it would have gone on."""
+    sources = (groups[entry.group] for entry in stepped)
+    if any(is_noisy(each) and each.get("format_version", 1) < 2 for each in sources):
+        warnings.warn(
+            f"{recipe.name}: the state dict is in format 1, whose rounding noise had "
+            "other keys, so that from here on moments and parameters are rounded "
+            "otherwise than they would have been.",
+            stacklevel=4,
         )
 
 

@@ -23,18 +23,18 @@ class Execution(TypedDict, total=False):
     """How steps are run; the same arguments for every optimizer, by keyword only.
 
     `maximize` climbs instead of descending. `foreach` asks for torch's multi-tensor
-    operations, `fused` for the compiled kernel, False for both a plain loop; left
-    None, the fastest that can serve runs, and `explain()` says which. `capturable`
-    computes each step's numbers on the device, so that a graph can be captured.
+    operations, `fused` for the compiled kernel, False for both a plain loop; left None,
+    the fastest that can serve runs, and `explain()` says which. `capturable` computes
+    each step's numbers and noise on the device, so that a graph can be captured.
     `differentiable` lets autograd run through the step. `nonfinite` says what an
     infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
-    whole step and counts it, "raise" raises before anything changes. `clip_norm` is
-    the largest norm that all gradients of a step together may have; longer ones are
-    scaled down to it as the step reads them. `state_dtype` is
-    what the moments are stored in: None for float32 (float64 for float64 parameters),
-    `torch.bfloat16`, or "float8", whose tensors of fewer than 4096 elements or two
-    dimensions stay float32. `stochastic_rounding` rounds bfloat16 and float16
-    parameters with noise, so that small updates are not lost. `seed` is the noise's.
+    whole step and counts it, "raise" raises before anything changes. `clip_norm` is the
+    largest norm that all gradients of a step together may have; longer ones are scaled
+    down to it as the step reads them. `state_dtype` is what the moments are stored in:
+    None for float32 (float64 for float64 parameters), `torch.bfloat16`, or "float8",
+    whose tensors of fewer than 4096 elements or two dimensions stay float32.
+    `stochastic_rounding` rounds bfloat16 and float16 parameters with noise, so that
+    small updates are not lost. `seed` is the noise's.
     """
 
     maximize: bool
@@ -165,12 +165,15 @@ def _check_storage(group: Mapping[str, Any]) -> None:
     limits.switch("stochastic_rounding", rounding)
     if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
         raise TypeError(f"seed is {group['seed']!r}; it is a whole number.")
-    if state_dtype in LOW or rounding:
+    if is_noisy(group) and group["differentiable"]:
         noisy = "stochastic_rounding" if rounding else "state_dtype"
-        for flag in ("capturable", "differentiable"):
-            if group[flag]:
-                raise ValueError(
-                    f"{noisy} is {group[noisy]!r} and {flag} is True, but noise is "
-                    "keyed on the host at every step, and rounding has no derivative; "
-                    "leave one of them out."
-                )
+        raise ValueError(
+            f"{noisy} is {group[noisy]!r} and differentiable is True, but rounding "
+            "with noise has no derivative; leave one of them out."
+        )
+
+
+def is_noisy(group: Mapping[str, Any]) -> bool:
+    """Whether a group asks for what is rounded with noise; unsaid flags do not."""
+    low = group.get("state_dtype") in LOW
+    return low or bool(group.get("stochastic_rounding"))

@@ -1,9 +1,10 @@
 """Numbers rounded with noise: `mementum.family.rounding` in torch's operations.
 
 Each function gives the bits of the definition of the same name, on any device, from and
-to tensors of numbers; `parameter` those of `bfloat16` and `float16`, and `words` those
-of `mementum.family.noise`. torch has no arithmetic on uint32, so patterns and words are
-int64 here. Of a NaN that becomes a bfloat16, torch chooses the payload.
+to tensors of numbers; `parameter` those of `bfloat16` and `float16`, `keys` and `words`
+those of `mementum.family.noise`. torch has no arithmetic on uint32 and uint64, so
+patterns, words and keys are int64 here. Of a NaN that becomes a bfloat16, torch chooses
+the payload.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mementum.family.noise import MULTIPLIERS, STRIDE, Key
+from mementum.family.noise import (
+    LAST_SHIFT,
+    MULTIPLIERS,
+    STRIDE,
+    WIDE_MIXER,
+    WIDE_STRIDE,
+    Key,
+)
 from mementum.family.rounding import (
     BLOCK,
     CUT,
@@ -48,20 +56,53 @@ def whole(shape: torch.Size) -> Numbering:
     return Numbering(0, tuple(reversed(strides[: len(shape)])))
 
 
+def keys(identities: Tensor, step: Tensor) -> Tensor:
+    """Return `mementum.family.noise.keys` where the step is counted, in int64.
+
+    Nothing waits for the device.
+    """
+    return _mixed(identities ^ _mixed(step.to(torch.int64) * _signed(WIDE_STRIDE)))
+
+
+def _mixed(x: Tensor) -> Tensor:
+    for shift, multiplier in WIDE_MIXER:
+        x = (x ^ _shifted(x, shift)) * _signed(multiplier)
+    return x ^ _shifted(x, LAST_SHIFT)
+
+
+def _shifted(x: Tensor, count: int) -> Tensor:
+    """Shift all 64 bits to the right; torch alone would fill up with the sign."""
+    return (x >> count) & ((1 << (64 - count)) - 1)
+
+
+def _signed(word: int) -> int:
+    """Return the integer that 64 bits stand for in int64."""
+    return (word ^ 1 << 63) - (1 << 63)
+
+
 def words(
-    key: Key,
+    key: Key | Tensor,
     shape: torch.Size,
     device: torch.device,
     numbering: Numbering | None = None,
 ) -> Tensor:
-    """Return `mementum.family.noise.words` for a part of a parameter, in int64."""
+    """Return `mementum.family.noise.words` for a part of a parameter, in int64.
+
+    The key may be one of `keys`.
+    """
+    low: int | Tensor
+    high: int | Tensor
+    if isinstance(key, Tensor):
+        low, high = key & _WORD, _shifted(key, 32)
+    else:
+        low, high = key
     first, strides = numbering or whole(shape)
     index = torch.full((), first, dtype=torch.int64, device=device)
     for size, stride in zip(shape, strides, strict=True):
         index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
-    x = (index & _WORD) ^ ((key.first + (index >> 32) * STRIDE) & _WORD)
+    x = (index & _WORD) ^ ((low + (index >> 32) * STRIDE) & _WORD)
     x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & _WORD
-    x = ((x ^ (x >> 15) ^ key.second) * MULTIPLIERS[1]) & _WORD
+    x = ((x ^ (x >> 15) ^ high) * MULTIPLIERS[1]) & _WORD
     return x ^ (x >> 16)
 
 

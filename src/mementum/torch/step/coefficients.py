@@ -13,7 +13,7 @@ from torch import Tensor
 from mementum.family import limits
 from mementum.family.memory import Namespace
 from mementum.family.rule import Coefficients, Rule
-from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.bucket import Bucket, capturing
 from mementum.torch.groups.options import Group, plain
 from mementum.torch.step.gradient_scaling import GradientScaling
 
@@ -50,9 +50,7 @@ def refuse_capture(groups: list[Group]) -> None:
     """Refuse to be captured with numbers that a replay would repeat for ever."""
     if all(group["capturable"] for group in groups):
         return
-    # Asking an uninitialised CUDA would initialise it.
-    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    if initialised and torch.cuda.is_current_stream_capturing():
+    if capturing():
         raise RuntimeError(
             "a graph is being captured, which would replay this step's numbers for "
             "ever; construct the optimizer with capturable=True."
