@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.groups.parameter_checks import repeats
+from mementum.torch.groups.shared_memory import repeats
 from mementum.torch.state import rounding
 
 # How much it costs to walk each operand against its strides: p, g, m, v, k, numbers.
