@@ -164,10 +164,10 @@ def threads() -> str:
         why = "MEMENTUM_THREADS asks for them"
     elif pool == 0:
         name = Path(os.fsdecode(file.value or b"")).name
-        return f"{count} of the OpenMP runtime in this process, {name}"
+        return f"up to {count} of the OpenMP runtime in this process, {name}"
     else:
         why = _OWN_THREADS[pool]
-    return f"{count} of the kernel's own, as {why}"
+    return f"up to {count} of the kernel's own, as {why}"
 
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:

@@ -72,7 +72,7 @@ def numbers(
     """
     scale = -scaling.scale if group["maximize"] else scaling.scale
     if namespace(group) is not math:
-        return _on_device(rule, group, bucket, scaling._replace(scale=scale))
+        return _by_torch(rule, group, bucket, scaling._replace(scale=scale))
     lr = limits.learning_rate(group["lr"])
     key = id(rule), bucket.step, lr, scale, bucket.dtype
     if key not in known:
@@ -84,9 +84,13 @@ def numbers(
     return known[key]
 
 
-def _on_device(
+def _by_torch(
     rule: Rule, group: Mapping[str, Any], bucket: Bucket, scaling: GradientScaling
 ) -> Coefficients:
+    """Return the twelve numbers as float64 tensors, where step and options have them.
+
+    So that a capture records how they are computed, or autograd runs through them.
+    """
     step = bucket.step
     if not isinstance(step, Tensor):
         step = torch.tensor(step, dtype=torch.float64, device="cpu")
