@@ -134,7 +134,7 @@ def isa() -> int:
     """
     kernel = library()
     best: int = kernel.mementum_best_isa() if kernel else 0
-    asked = os.environ.get("MEMENTUM_ISA", ISAS[best])
+    asked = os.environ.get("MEMENTUM_ISA") or ISAS[best]
     if asked not in ISAS:
         raise ValueError(f"MEMENTUM_ISA is {asked!r}; it is one of {', '.join(ISAS)}.")
     return min(best, ISAS.index(asked))
@@ -146,7 +146,7 @@ def asks_for_own_threads() -> bool:
 
     Errors: `ValueError` if it is none of `THREADS`.
     """
-    asked = os.environ.get("MEMENTUM_THREADS", THREADS[0])
+    asked = os.environ.get("MEMENTUM_THREADS") or THREADS[0]
     if asked not in THREADS:
         known = " or ".join(THREADS)
         raise ValueError(f"MEMENTUM_THREADS is {asked!r}; it is {known}.")
