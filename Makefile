@@ -12,7 +12,7 @@ help:  ## Show what can be made
 
 install: $(INSTALLED)  ## Create .venv with everything in it
 
-NATIVE := $(wildcard src/mementum/native/*)
+NATIVE := $(wildcard src/mementum/native/* src/mementum/native/isa/*)
 
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv

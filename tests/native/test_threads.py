@@ -104,6 +104,17 @@ def test_a_new_program_begun_by_a_fork_is_no_fork() -> None:
     assert "OpenMP" in native.threads()
 
 
+def test_the_number_of_threads_is_said_as_a_limit() -> None:
+    script = """
+        from mementum.torch.backends import native
+        print(native.threads())
+    """
+    # OpenMP may give fewer than torch asks for.
+    for words in ({"OMP_THREAD_LIMIT": "1"}, {"MEMENTUM_THREADS": "own"}):
+        said = kernel.output_of(script, OMP_NUM_THREADS="2", **words)
+        assert said.startswith("up to ")
+
+
 def test_a_page_says_whose_threads_there_are() -> None:
     optimizer = AdamW([torch.nn.Parameter(torch.ones(3))])
     assert f"    threads: {native.threads()}\n" in optimizer.explain() + "\n"
@@ -117,7 +128,7 @@ def test_an_unknown_word_for_threads_is_refused(
         native.asks_for_own_threads.__wrapped__()
 
 
-def test_llvms_way_into_openmp_runs_every_share_once(tmp_path: Path) -> None:
+def test_llvms_way_into_openmp_runs_every_part_once(tmp_path: Path) -> None:
     """A runtime that has that way alone, without torch and its own runtime."""
     compiler = shutil.which("c++") or shutil.which("g++")
     if compiler is None:

@@ -15,7 +15,7 @@ using Step = void(const mementum_job&, int64_t, int64_t);
 using Words = void(mementum_key, int64_t, int64_t, uint32_t*);
 using Square = double(const mementum_reading&, int64_t, int64_t, int64_t);
 
-// What kernel.inc defines for each instruction set.
+// What isa/kernel.inc defines for each instruction set.
 namespace baseline { Step step; Words words; Square square; }
 namespace avx2 { Step step; Words words; Square square; }
 namespace avx512 { Step step; Words words; Square square; }

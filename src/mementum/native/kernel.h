@@ -27,7 +27,7 @@ enum mementum_isa : int32_t {
   MEMENTUM_AVX512 = 2,
 };
 
-// Who runs the shares of a call where more than one thread is worth it: the threads of
+// Who runs the parts of a call where more than one thread is worth it: the threads of
 // the OpenMP runtime in the process, torch's where several are there, or threads made for
 // the call: because there is none, or because this process is a fork, where a runtime
 // waits for threads that its parent had.
@@ -99,7 +99,7 @@ struct mementum_reading {
 // The newest instruction set that this processor and this build have in common.
 MEMENTUM_PUBLIC int32_t mementum_best_isa(void);
 
-// Returns who runs shares here, one of mementum_pools, and writes the file name of the
+// Returns who runs parts here, one of mementum_pools, and writes the file name of the
 // OpenMP runtime, or null.
 MEMENTUM_PUBLIC int32_t mementum_pool(const char** file);
 

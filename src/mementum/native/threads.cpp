@@ -114,7 +114,7 @@ static bool is_a_fork() {
 }
 
 // A fork has its parent's memory and none of its threads: a runtime waits for them.
-static const bool watched = [] {
+static const bool sees_forks = [] {
   forked = is_a_fork();
   return !pthread_atfork(nullptr, nullptr, [] { forked = true; });
 }();
@@ -125,7 +125,7 @@ static const OpenMP& openmp() {
 }
 
 static int32_t pool() {
-  if (forked || !watched) return MEMENTUM_FORKED;
+  if (forked || !sees_forks) return MEMENTUM_FORKED;
   return openmp().file ? MEMENTUM_OPENMP : MEMENTUM_NO_OPENMP;
 }
 

@@ -19,7 +19,7 @@ from mementum.family import picture
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
 from mementum.torch.checkpoint.state_dict import annotate, check_form, resolve
-from mementum.torch.groups.arguments import listed, listed_some, refuse_unknown
+from mementum.torch.groups.arguments import listed_group, listed_some, refuse_unknown
 from mementum.torch.groups.errors import named_after
 from mementum.torch.groups.options import (
     COUNTS,
@@ -134,17 +134,9 @@ class FamilyOptimizer(torch.optim.Optimizer):
         Errors: `ValueError` or `TypeError` for a bad hyperparameter and for memory
         that two parameters would share; the optimizer is then unchanged.
         """
-        if not isinstance(param_group, dict):
-            raise TypeError(
-                f"{self.recipe.name}: param_group must be a dict with the key "
-                f"'params', and not {type(param_group).__name__}."
-            )
-        group = plain(
-            {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)} | param_group
-        )
-        if "params" in group and not isinstance(group["params"], Tensor | set):
-            with named_after(self.recipe.name):
-                group["params"] = listed(group["params"])
+        begun = {"rule": self.recipe.kind, **dict.fromkeys(COUNTS, 0)}
+        with named_after(self.recipe.name):
+            group = plain(begun | listed_group(param_group))
         super().add_param_group(group)
         last = len(self.param_groups) - 1
         try:
@@ -206,17 +198,12 @@ class FamilyOptimizer(torch.optim.Optimizer):
 
     def _register(self) -> None:
         """Make the step known to graphs."""
+        # By the name `param_groups` torch.compile would compile every number in.
         self._groups = self.param_groups
         self._number = compiled.register(self._step_in_graph)
-        plain_tensors = {type(p) for p in self._params()} <= {Tensor, Parameter}
+        kinds = set(map(type, compiled.params_of(self._groups)))
+        plain_tensors = kinds <= {Tensor, Parameter}
         self._traceable = plain_tensors and not self.defaults["differentiable"]
-
-    def _params(self) -> list[Tensor]:
-        """Return all parameters in a row.
-
-        By the name `param_groups` torch.compile would compile every number in.
-        """
-        return [param for group in self._groups for param in group["params"]]
 
     def register_state_dict_post_hook(
         self,
@@ -290,7 +277,8 @@ class FamilyOptimizer(torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)
         found_inf = getattr(self, "found_inf", None)
         if torch.compiler.is_compiling() and self._traceable:
-            compiled.call(self._number, self._params(), scale, found_inf)
+            params = compiled.params_of(self._groups)
+            compiled.call(self._number, params, scale, found_inf)
             return loss
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             self._step(scale, found_inf)
@@ -373,8 +361,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
                 f"{self.recipe.name}: param_groups is another list than when the step "
                 "was compiled; change the list that it was, or step without a graph."
             )
-        with (
-            compiled.tensors_of_a_graph(self._params(), places, params, grads),
-            torch.no_grad(),
-        ):
+        own = compiled.params_of(self._groups)
+        lent = compiled.tensors_of_a_graph(own, places, params, grads)
+        with lent, torch.no_grad():
             self._step(grad_scale, found_inf)

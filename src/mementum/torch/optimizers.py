@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 from torch.optim.optimizer import ParamsT
 
 from mementum.family.memory import Memory
-from mementum.family.recipes import RECIPES, Recipe
+from mementum.family.recipes import RECIPES
 from mementum.torch.family_optimizer import FamilyOptimizer, Number
 from mementum.torch.groups.options import EXECUTION, Execution
 
@@ -35,9 +35,8 @@ class Adam(FamilyOptimizer):
         decoupled_weight_decay: bool = False,
         **execution: Unpack[Execution],
     ) -> None:
-        _refuse_amsgrad(self.recipe, amsgrad)
         options = _named(betas, eps, weight_decay, decoupled_weight_decay)
-        super().__init__(params, lr, options, execution)
+        super().__init__(params, lr, options | {"amsgrad": amsgrad}, execution)
 
 
 class AdamW(FamilyOptimizer):
@@ -55,9 +54,8 @@ class AdamW(FamilyOptimizer):
         decoupled_weight_decay: bool = True,
         **execution: Unpack[Execution],
     ) -> None:
-        _refuse_amsgrad(self.recipe, amsgrad)
         options = _named(betas, eps, weight_decay, decoupled_weight_decay)
-        super().__init__(params, lr, options, execution)
+        super().__init__(params, lr, options | {"amsgrad": amsgrad}, execution)
 
 
 class AMSGrad(FamilyOptimizer):
@@ -227,17 +225,6 @@ def _named(
         "weight_decay": weight_decay,
         "decoupled_weight_decay": decoupled,
     }
-
-
-def _refuse_amsgrad(recipe: Recipe, amsgrad: object) -> None:
-    """Refuse what torch's class of the same name does when this is True."""
-    if amsgrad:
-        decoupled = recipe.defaults["decoupled_weight_decay"]
-        raise TypeError(
-            f"{recipe.name} has no argument 'amsgrad' that is {amsgrad!r}; use "
-            'AMSGrad(variant="torch")'
-            + (" with decoupled_weight_decay=True." if decoupled else ".")
-        )
 
 
 def _describe(member: type[FamilyOptimizer]) -> None:

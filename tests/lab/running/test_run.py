@@ -181,7 +181,8 @@ DECIDE = (
     "torch/state/formats.py",
     "torch/step/coefficients.py",
     "native/kernel.cpp",
-    "native/kernel.inc",
+    "native/isa/kernel.inc",
+    "native/isa/kernel_avx2.cpp",
     "native/CMakeLists.txt",
 )
 DECIDE_NOTHING = (

@@ -153,10 +153,8 @@ def test_a_signature_shows_every_flag_by_name(member: Member) -> None:
 
 @members
 def test_an_unknown_argument_is_refused_by_name(member: Member) -> None:
-    with pytest.raises(
-        TypeError, match=rf"^{member.__name__} has no argument 'amsgrad'"
-    ):
-        member([torch.ones(1, requires_grad=True)], amsgrad=True)
+    with pytest.raises(TypeError, match=rf"^{member.__name__} has no argument 'rho'"):
+        member([torch.ones(1, requires_grad=True)], rho=0.9)
     with pytest.raises(TypeError):
         member([torch.ones(1, requires_grad=True)], 1e-3, None, None, None, None, None)
 
@@ -169,6 +167,15 @@ def test_a_mistyped_argument_is_told_its_name(member: Member) -> None:
         slip = name[1] + name[0] + name[2:]
         with pytest.raises(TypeError, match=rf"'{slip}'; did you mean .*{name}"):
             member([torch.ones(1, requires_grad=True)], **{slip: None})
+
+
+@members
+def test_torchs_amsgrad_is_named_where_it_is_taken(member: Member) -> None:
+    taken = member in TORCHS
+    for slip in ("amsgard", "amsgrads"):
+        with pytest.raises(TypeError, match=f"no argument '{slip}'") as one:
+            member([torch.ones(1, requires_grad=True)], **{slip: False})
+        assert ("did you mean amsgrad?" in str(one.value)) == taken
 
 
 TORCHS = {mementum.Adam: torch.optim.Adam, mementum.AdamW: torch.optim.AdamW}
@@ -203,8 +210,9 @@ def test_a_call_of_torchs_class_is_taken_word_for_word(ours: Any, theirs: Any) -
 @torchs
 def test_amsgrad_is_another_class(ours: Any, theirs: Any) -> None:
     (param,) = parameters(shapes=[(5,)])
-    way = re.escape('AMSGrad(variant="torch")')
-    with pytest.raises(TypeError, match=rf"^{ours.__name__} .*{way}"):
+    decoupled = ours.recipe.defaults["decoupled_weight_decay"]
+    way = re.escape(f'AMSGrad(variant="torch", decoupled_weight_decay={decoupled})')
+    with pytest.raises(ValueError, match=rf"^{ours.__name__}: .*{way}"):
         ours([param], amsgrad=True)
     optimizer = ours([param])
     with pytest.raises(ValueError, match=rf"^{ours.__name__}: .*{way}"):
@@ -296,6 +304,19 @@ def test_without_the_compiled_kernel_everything_else_runs(
     assert "run by foreach" in optimizer.explain().lower()
     with pytest.raises(NotImplementedError, match=rf"^{member.__name__}: .*fused"):
         member(found, fused=True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "read"),
+    [("MEMENTUM_ISA", native.isa), ("MEMENTUM_THREADS", native.asks_for_own_threads)],
+)
+def test_an_empty_variable_is_an_unset_one(
+    variable: str, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    unset = read.__wrapped__()
+    monkeypatch.setenv(variable, "")
+    assert read.__wrapped__() == unset
 
 
 def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -301,7 +301,7 @@ CUDA = torch.device("cuda", 0)
         (("_triton", lambda: SimpleNamespace(__version__="3.5.1")), "flushes denormal"),
         (("_compiler", lambda: None), "C compiler"),
         (("_capability", lambda _: (7, 0)), "compute capability 7.0"),
-        (("_compilers", lambda: {}), "does not compile for cuda"),
+        (("_compilers", dict), "does not compile for cuda"),
     ],
     ids=["absent", "old", "no compiler", "old card", "other card"],
 )

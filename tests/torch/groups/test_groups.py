@@ -244,6 +244,30 @@ def test_what_holds_no_parameters_is_told_what_to_pass(
 
 
 @members
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        ({"param": [torch.ones(2)]}, r"'param'; did you mean 'params'\?"),
+        (
+            {"Params": [torch.ones(2)], "lr": 0.1},
+            r"'Params', 'lr'; did you mean 'params'\?",
+        ),
+        ({"weights": [torch.ones(2)], 3: 4}, r"'weights', 3\."),
+        ({}, r"no keys\."),
+    ],
+)
+def test_a_group_without_parameters_is_told_where_they_belong(
+    member: Member, slip: Options, said: str
+) -> None:
+    optimizer = member([torch.ones(2, requires_grad=True)])
+    for call in (lambda: member([slip]), lambda: optimizer.add_param_group(slip)):
+        with pytest.raises(ValueError, match=rf"^{member.__name__}: .*{said}") as one:
+            call()
+        assert "'params'" in str(one.value)
+    assert len(optimizer.param_groups) == 1
+
+
+@members
 def test_an_empty_list_of_parameters_is_refused(member: Member) -> None:
     model = torch.nn.Linear(2, 2)
     read = model.parameters()

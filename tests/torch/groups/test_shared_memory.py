@@ -14,7 +14,7 @@ from tests.torch.cases import Member, bits_of, kinds, parameters, run, same_bits
 from torch import Tensor
 
 from mementum.torch import Adam
-from mementum.torch.groups import parameter_checks
+from mementum.torch.groups import shared_memory
 from mementum.torch.state.formats import FORMATS
 
 STATE_DTYPES = (None, *FORMATS)
@@ -213,8 +213,8 @@ def freed(tensor: Tensor) -> Tensor:
 def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the extents that are made, sorted, and drawn on a map of bytes."""
     counts: Counter[str] = Counter()
-    crowds, extent = parameter_checks._crowds, parameter_checks._extent
-    drawn = parameter_checks._bytes
+    crowds, extent = shared_memory._crowds, shared_memory._extent
+    drawn = shared_memory._bytes
 
     def counted_crowds(spans: Any) -> Any:
         spans = list(spans)
@@ -229,9 +229,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["drawn"] += 1
         return drawn(*args)
 
-    monkeypatch.setattr(parameter_checks, "_crowds", counted_crowds)
-    monkeypatch.setattr(parameter_checks, "_extent", counted_extent)
-    monkeypatch.setattr(parameter_checks, "_bytes", counted_bytes)
+    monkeypatch.setattr(shared_memory, "_crowds", counted_crowds)
+    monkeypatch.setattr(shared_memory, "_extent", counted_extent)
+    monkeypatch.setattr(shared_memory, "_bytes", counted_bytes)
     return counts
 
 
@@ -322,7 +322,7 @@ def test_memory_is_shared_where_a_byte_is_owned_twice() -> None:
                     if shared
                     else nullcontext()
                 ):
-                    parameter_checks.refuse_shared_memory(groups, since=since)
+                    shared_memory.refuse_shared_memory(groups, since=since)
             if shared:
                 break
             owned.update(places(view))

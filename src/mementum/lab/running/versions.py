@@ -36,7 +36,7 @@ _SOURCES = (
     "torch/optimizers.py",
     "torch/family_optimizer.py",
     *(f"torch/{room}/*.py" for room in ("backends", "groups", "state", "step")),
-    *(f"native/*.{kind}" for kind in ("cpp", "inc", "h", "txt")),
+    *(f"native/**/*.{kind}" for kind in ("cpp", "inc", "h", "txt")),
 )
 """What decides the numbers of a step, and so the identity of a run."""
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mementum.torch.backends.bucket import Bucket
-from mementum.torch.groups.parameter_checks import repeats
+from mementum.torch.groups.shared_memory import repeats
 from mementum.torch.state import rounding
 from mementum.torch.state.moments import MOMENTS
 

@@ -133,7 +133,7 @@ def isa() -> int:
     """
     kernel = library()
     best: int = kernel.mementum_best_isa() if kernel else 0
-    asked = os.environ.get("MEMENTUM_ISA", ISAS[best])
+    asked = os.environ.get("MEMENTUM_ISA") or ISAS[best]
     if asked not in ISAS:
         raise ValueError(f"MEMENTUM_ISA is {asked!r}; it is one of {', '.join(ISAS)}.")
     return min(best, ISAS.index(asked))
@@ -145,7 +145,7 @@ def asks_for_own_threads() -> bool:
 
     Errors: `ValueError` if it is none of `THREADS`.
     """
-    asked = os.environ.get("MEMENTUM_THREADS", THREADS[0])
+    asked = os.environ.get("MEMENTUM_THREADS") or THREADS[0]
     if asked not in THREADS:
         known = " or ".join(THREADS)
         raise ValueError(f"MEMENTUM_THREADS is {asked!r}; it is {known}.")
@@ -163,10 +163,10 @@ def threads() -> str:
         why = "MEMENTUM_THREADS asks for them"
     elif pool == 0:
         name = Path(os.fsdecode(file.value or b"")).name
-        return f"{count} of the OpenMP runtime in this process, {name}"
+        return f"up to {count} of the OpenMP runtime in this process, {name}"
     else:
         why = _OWN_THREADS[pool]
-    return f"{count} of the kernel's own, as {why}"
+    return f"up to {count} of the kernel's own, as {why}"
 
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:

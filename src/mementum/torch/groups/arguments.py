@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import Module, ParameterList
 
 from mementum.family.limits import nearest
-from mementum.torch.groups.options import EXECUTION
+from mementum.torch.groups.options import EXECUTION, Group
 
 
 def refuse_unknown(
@@ -50,6 +51,32 @@ def listed(params: Any) -> list[Any]:
             found = repr(param) if isinstance(param, str) else type(param).__name__
             raise TypeError(f"params holds {found:.60} where a tensor belongs; {way}.")
     return entries
+
+
+def listed_group(param_group: Any) -> Group:
+    """Return a parameter group whose parameters are in a list.
+
+    Errors: `TypeError` for what is no group, `ValueError` for one without parameters,
+    and as `listed`.
+    """
+    if not isinstance(param_group, dict):
+        raise TypeError(
+            "param_group must be a dict with the key 'params', and not "
+            f"{type(param_group).__name__}."
+        )
+    if "params" not in param_group:
+        keys = ", ".join(map(repr, param_group)) or "no keys"
+        names = map(str.lower, map(str, param_group))
+        near = difflib.get_close_matches("params", names)
+        hint = "; did you mean 'params'?" if near else "."
+        raise ValueError(
+            "a parameter group without 'params', which lists its parameters, has "
+            f"{keys}{hint}"
+        )
+    # A single tensor and a set are torch's to take or to refuse.
+    if isinstance(param_group["params"], Tensor | set):
+        return param_group
+    return param_group | {"params": listed(param_group["params"])}
 
 
 def listed_some(params: Any) -> list[Any]:

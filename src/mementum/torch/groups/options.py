@@ -97,6 +97,9 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
             options["betas"] = _plain(limits.pair("betas", options["betas"]))
     if isinstance(stored := options.get("state_dtype"), str):
         options["state_dtype"] = stored.removeprefix("torch.")
+    # torch's word for what is a class here; False says nothing.
+    if not options.get("amsgrad", True):
+        del options["amsgrad"]
     return options
 
 
@@ -115,9 +118,10 @@ def _plain(value: Any) -> Any:
 def check_flags(group: Mapping[str, Any]) -> None:
     """Refuse flags that are no flags, and those that no path can honour together."""
     if group.get("amsgrad"):
+        decoupled = group["decoupled_weight_decay"]
         raise ValueError(
             f"amsgrad is {group['amsgrad']!r}, which is a class of its own here; use "
-            'AMSGrad(variant="torch").'
+            f'AMSGrad(variant="torch", decoupled_weight_decay={decoupled}).'
         )
     for name in ("maximize", "capturable", "differentiable", "foreach", "fused"):
         if group[name] is not None or EXECUTION[name] is not None:

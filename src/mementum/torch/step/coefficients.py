@@ -85,7 +85,10 @@ def numbers(
 
 
 def _by_torch(rule: Rule, group: Mapping[str, Any], bucket: Bucket) -> Coefficients:
-    """Return numbers in float64 tensors, on the device of the step where it has one."""
+    """Return the twelve numbers as float64 tensors, where step and options have them.
+
+    So that a capture records how they are computed, or autograd runs through them.
+    """
     step = bucket.step
     if not isinstance(step, Tensor):
         step = torch.tensor(step, dtype=torch.float64, device="cpu")

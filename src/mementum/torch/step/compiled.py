@@ -15,6 +15,8 @@ from weakref import WeakMethod
 import torch
 from torch import Tensor
 
+from mementum.torch.groups.options import Group
+
 _SCHEMA = (
     "(int number, int[] places, Tensor(a!)[] params, Tensor[] grads, "
     "Tensor? grad_scale, Tensor? found_inf) -> ()"
@@ -36,6 +38,11 @@ def register(step: _Step) -> int:
     number = next(_numbers)
     _steps[number] = WeakMethod(step, lambda _: _steps.pop(number, None))
     return number
+
+
+def params_of(groups: Sequence[Group]) -> list[Tensor]:
+    """Return all parameters in a row, whose places in it a graph knows them by."""
+    return [param for group in groups for param in group["params"]]
 
 
 def call(
