@@ -106,7 +106,7 @@ class Bucket:
         return noise.keys(known, self.step)
 
     def words(self, i: int, purpose: _Purpose) -> Tensor:
-        """Return the noise of the i-th parameter's elements, in int64."""
+        """Return the noise of the i-th parameter's elements, in int32."""
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
         key = noise.key(self.seed, self.places[i], self.step, purpose)

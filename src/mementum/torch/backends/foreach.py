@@ -18,7 +18,7 @@ from mementum.family.rule import Coefficients, plainly
 from mementum.torch.backends import loop
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.backends.guard import TensorGuard
-from mementum.torch.backends.low_precision import widened
+from mementum.torch.backends.low_precision import joined
 
 name = "foreach"
 device: str | None = None
@@ -44,11 +44,11 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
-    for wide in widened(bucket) if bucket.noisy else (bucket,):
-        _update_whole(c, wide)
-
-
-def _update_whole(c: Coefficients, bucket: Bucket) -> None:
+    if bucket.noisy:
+        for wide, params in joined(bucket):
+            each = (_by_block(number, params, bucket.dtype) for number in c)
+            _update(Coefficients(*each), wide)
+        return
     for piece, owners in _pieces(bucket):
         _update(Coefficients(*(_numbers(n, owners, bucket.dtype) for n in c)), piece)
 
@@ -168,3 +168,13 @@ def _numbers(number: Any, owners: list[int], dtype: torch.dtype) -> Any:
         return [number] * len(owners)
     each = number.unbind()
     return [each[i] for i in owners]
+
+
+def _by_block(number: Any, params: Tensor, dtype: torch.dtype) -> Any:
+    """Return a plain number, or a list with one tensor for the blocks of a table."""
+    if not isinstance(number, Tensor):
+        return number
+    number = number.to(dtype)
+    if not number.dim():
+        return [number]
+    return [number.index_select(0, params).unsqueeze(1)]

@@ -40,8 +40,8 @@ def ready(bucket: Bucket) -> None:
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
     if bucket.noisy:
-        for wide in widened(bucket):
-            _update(c, wide)
+        for i, wide in enumerate(widened(bucket)):
+            _update(Coefficients(*(_number(n, i, bucket.dtype) for n in c)), wide)
     else:
         _update(c, bucket)
 
