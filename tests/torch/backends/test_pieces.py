@@ -60,8 +60,8 @@ def operations(shapes: list[tuple[int, ...]], dtype: torch.dtype, options) -> in
 
 @ROUNDED
 def test_more_parameters_take_no_more_operations(dtype, options, monkeypatch):
-    # So many threads that all fit one piece, as on an accelerator.
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    # All fit one piece, as on an accelerator.
+    monkeypatch.setattr(pieces, "_most", lambda device: (1 << 22, 1 << 22))
     shapes = [(64, 64), (33, 517), (70, 100)]
     few = operations(shapes, dtype, options)
     assert operations(shapes * 10, dtype, options) == few < 250
@@ -80,7 +80,7 @@ def test_operations_are_few_where_pieces_fit_a_cache():
 def test_pieces_of_any_size_store_the_same_bits(
     dtype, options, member, most, monkeypatch
 ):
-    monkeypatch.setattr(pieces, "_most", lambda device: most)
+    monkeypatch.setattr(pieces, "_most", lambda device: (most, most))
     first = parameters(dtype)
     lists = [first, copies(first)]
     optimizers = [
@@ -100,7 +100,7 @@ SPECIAL = (0.0, -0.0, float("inf"), -float("inf"), float("nan"), 3e38, -3e38, 1e
 @pytest.mark.parametrize("most", [256, 1 << 22])
 @ROUNDED
 def test_pieces_store_the_bits_of_special_gradients(dtype, options, most, monkeypatch):
-    monkeypatch.setattr(pieces, "_most", lambda device: most)
+    monkeypatch.setattr(pieces, "_most", lambda device: (most, most))
     first = parameters(dtype)
     lists = [first, copies(first)]
     optimizers = [
@@ -169,7 +169,7 @@ def numbered(form: str) -> tuple[Bucket, Bucket]:
 def test_parts_of_parameters_are_numbered_as_in_the_whole(
     form, captured, most, monkeypatch
 ):
-    monkeypatch.setattr(pieces, "_most", lambda device: most)
+    monkeypatch.setattr(pieces, "_most", lambda device: (most, most))
     one, other = numbered(form)
     numbers = kernel.EVERY_TERM
     if captured:
