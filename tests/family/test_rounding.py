@@ -91,7 +91,7 @@ def numbers(bits: Bits) -> Tensor:
 
 def in_torch(words: Bits) -> Tensor:
     """Return words as torch has them."""
-    return torch.from_numpy(words.astype(np.int64))
+    return torch.from_numpy(words.view(np.int32).copy())
 
 
 def patterns(x: Tensor) -> NDArray[np.generic]:

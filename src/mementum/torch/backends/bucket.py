@@ -142,7 +142,7 @@ class Bucket:
         return known
 
     def words(self, i: int, purpose: _Purpose) -> Tensor:
-        """Return the noise of the i-th parameter's elements, in int64."""
+        """Return the noise of the i-th parameter's elements, in int32."""
         param = self.params[i]
         numbering = self.numberings[i] if self.numberings else None
         key: noise.Key | Tensor

@@ -18,7 +18,7 @@ from mementum.family.rule import Coefficients, plainly
 from mementum.torch.backends import loop
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.backends.guard import TensorGuard
-from mementum.torch.backends.low_precision import widened
+from mementum.torch.backends.low_precision import joined
 
 name = "foreach"
 device: str | None = None
@@ -46,15 +46,13 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     with loop.held_where_skipped(c, bucket) as c:
         if bucket.noisy:
-            for i, wide in enumerate(widened(bucket)):
-                _update_whole(loop.numbers_of(c, i, bucket.dtype), wide)
-        else:
-            _update_whole(c, bucket)
-
-
-def _update_whole(c: Coefficients, bucket: Bucket) -> None:
-    for piece, owners in _pieces(bucket):
-        _update(Coefficients(*(_numbers(n, owners, bucket.dtype) for n in c)), piece)
+            for wide, params in joined(bucket):
+                each = (_by_block(number, params, bucket.dtype) for number in c)
+                _update(Coefficients(*each), wide)
+            return
+        for piece, owners in _pieces(bucket):
+            each = (_numbers(number, owners, bucket.dtype) for number in c)
+            _update(Coefficients(*each), piece)
 
 
 def _update(c: Coefficients, bucket: Bucket) -> None:
@@ -172,3 +170,13 @@ def _numbers(number: Any, owners: list[int], dtype: torch.dtype) -> Any:
         return [number] * len(owners)
     each = number.unbind()
     return [each[i] for i in owners]
+
+
+def _by_block(number: Any, params: Tensor, dtype: torch.dtype) -> Any:
+    """Return a plain number, or a list with one tensor for the blocks of a table."""
+    if not isinstance(number, Tensor):
+        return number
+    number = number.to(dtype)
+    if not number.dim():
+        return [number]
+    return [number.index_select(0, params).unsqueeze(1)]

@@ -3,8 +3,8 @@
 Each function gives the bits of the definition of the same name, on any device, from and
 to tensors of numbers; `parameter` those of `bfloat16` and `float16`, `keys` and `words`
 those of `mementum.family.noise`. torch has no arithmetic on uint32 and uint64, so
-patterns, words and keys are int64 here. Of a NaN that becomes a bfloat16, torch chooses
-the payload.
+patterns and words are int32 here and keys int64: sums and products wrap to the same
+bits, a shift to the right is masked, and what has its highest bit set is negative.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ from mementum.family.rounding import (
     SQUARE_OCTAVES,
 )
 
-_WORD = 0xFFFFFFFF
+_LOWEST = -(1 << 31)
+
+
+def _signed(word: int, bits: int = 32) -> int:
+    """Return the signed integer that has the bits of an unsigned one."""
+    return word - (1 << bits) if word >> (bits - 1) else word
 
 
 class Numbering(NamedTuple):
@@ -61,23 +66,14 @@ def keys(identities: Tensor, step: Tensor) -> Tensor:
 
     Nothing waits for the device.
     """
-    return _mixed(identities ^ _mixed(step.to(torch.int64) * _signed(WIDE_STRIDE)))
+    mixed_step = _mixed(step.to(torch.int64) * _signed(WIDE_STRIDE, 64))
+    return _mixed(identities ^ mixed_step)
 
 
 def _mixed(x: Tensor) -> Tensor:
     for shift, multiplier in WIDE_MIXER:
-        x = (x ^ _shifted(x, shift)) * _signed(multiplier)
+        x = (x ^ _shifted(x, shift)) * _signed(multiplier, 64)
     return x ^ _shifted(x, LAST_SHIFT)
-
-
-def _shifted(x: Tensor, count: int) -> Tensor:
-    """Shift all 64 bits to the right; torch alone would fill up with the sign."""
-    return (x >> count) & ((1 << (64 - count)) - 1)
-
-
-def _signed(word: int) -> int:
-    """Return the integer that 64 bits stand for in int64."""
-    return (word ^ 1 << 63) - (1 << 63)
 
 
 def words(
@@ -86,40 +82,73 @@ def words(
     device: torch.device,
     numbering: Numbering | None = None,
 ) -> Tensor:
-    """Return `mementum.family.noise.words` for a part of a parameter, in int64.
+    """Return `mementum.family.noise.words` for a part of a parameter, in int32.
 
     The key may be one of `keys`.
     """
-    low: int | Tensor
-    high: int | Tensor
+    low_key: int | Tensor
+    high_key: int | Tensor
     if isinstance(key, Tensor):
-        low, high = key & _WORD, _shifted(key, 32)
+        low_key, high_key = _halves(key)
     else:
-        low, high = key
+        low_key, high_key = map(_signed, key)
     first, strides = numbering or whole(shape)
     index = torch.full((), first, dtype=torch.int64, device=device)
     for size, stride in zip(shape, strides, strict=True):
         index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
-    x = (index & _WORD) ^ ((low + (index >> 32) * STRIDE) & _WORD)
-    x = ((x ^ (x >> 16)) * MULTIPLIERS[0]) & _WORD
-    x = ((x ^ (x >> 15) ^ high) * MULTIPLIERS[1]) & _WORD
-    return x ^ (x >> 16)
+    low, high = _halves(index)
+    return _spread(low ^ (high * _signed(STRIDE) + low_key), high_key)
+
+
+def words_of_blocks(
+    keys: Tensor, numbers: Tensor, columns: Tensor, *, crosses: bool
+) -> Tensor:
+    """Return the words of blocks of elements that are numbered on from a first one.
+
+    The block's key, `second` above `first`, and its first number are int64, and the
+    `columns` of its elements int32, [block, element]. Only if an element's high word
+    may not be its block's, the numbers cross a multiple of 2**32.
+    """
+    first, second = (half.unsqueeze(-1) for half in _halves(keys))
+    start, high = (half.unsqueeze(-1) for half in _halves(numbers))
+    low = start + columns
+    if crosses:
+        # Unsigned, what has wrapped is below what it was added to.
+        high = high + ((low ^ _LOWEST) < (start ^ _LOWEST)).to(torch.int32)
+    return _spread(low ^ (first + high * _signed(STRIDE)), second)
+
+
+def _halves(x: Tensor) -> tuple[Tensor, ...]:
+    """Return the low and the high words of int64, which processors store in order."""
+    return x.contiguous().unsqueeze(-1).view(torch.int32).unbind(-1)
+
+
+def _spread(x: Tensor, second: Tensor | int) -> Tensor:
+    """Spread each bit of a word over all others, with a key's second word."""
+    x = (x ^ _shifted(x, 16)) * _signed(MULTIPLIERS[0])
+    x = (x ^ _shifted(x, 15) ^ second) * _signed(MULTIPLIERS[1])
+    return x ^ _shifted(x, 16)
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """Return words shifted to the right, zeros coming in and not the sign."""
+    return (x >> by) & ((1 << (8 * x.element_size() - by)) - 1)
 
 
 def _pattern(x: Tensor) -> Tensor:
-    """Return the bits of float32 numbers, in int64."""
-    return x.contiguous().view(torch.int32).to(torch.int64) & _WORD
+    """Return the bits of float32 numbers, in int32."""
+    return x.contiguous().view(torch.int32)
 
 
 def _number(bits: Tensor) -> Tensor:
     """Return the float32 numbers with these bits."""
-    signed = torch.where(bits > MAGNITUDE, bits - _WORD - 1, bits)
-    return signed.to(torch.int32).view(torch.float32)
+    return bits.view(torch.float32)
 
 
 def _shaken(bits: Tensor, random: Tensor | int, limit: int) -> Tensor:
     """Add random bits to patterns; those at `limit` or above stay as they are."""
-    return torch.where((bits & MAGNITUDE) < limit, bits + random, bits)
+    # A difference below zero is shifted to all ones, which is faster than a choice.
+    return bits + ((((bits & MAGNITUDE) - limit) >> 31) & random)
 
 
 def _for_momentum(words: Tensor) -> Tensor:
@@ -137,8 +166,7 @@ def bfloat16_momentum(x: Tensor, words: Tensor) -> Tensor:
 
 def bfloat16_square(x: Tensor, words: Tensor) -> Tensor:
     """Round a float32 square with the low 16 bits of its words; only 0 becomes 0."""
-    bits = _pattern(x)
-    return _bfloat16(bits, words & 0xFFFF, least=bits.clamp(max=1) << 16)
+    return _bfloat16(_pattern(x), words & 0xFFFF, least=1)
 
 
 def parameter(x: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
@@ -149,23 +177,27 @@ def parameter(x: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
     return _bfloat16(_pattern(x), random)
 
 
-def _bfloat16(bits: Tensor, random: Tensor, least: Tensor | None = None) -> Tensor:
-    cut = _shaken(bits, random, LARGEST_BFLOAT16) >> 16 << 16
-    cut = cut if least is None else torch.maximum(cut, least)
-    return _number(cut).to(torch.bfloat16)
+def _bfloat16(bits: Tensor, random: Tensor, least: int = 0) -> Tensor:
+    """Round to bfloat16; what is not zero becomes the `least` pattern rather than 0."""
+    cut = _shaken(bits, random, LARGEST_BFLOAT16) >> 16
+    if least:
+        cut = cut + ((cut == 0) & (bits != 0)) * least
+    return cut.to(torch.int16).view(torch.bfloat16)
 
 
 def _float16(x: Tensor, random: Tensor) -> Tensor:
     """Below its smallest normal number, 2**-14, float16 counts in steps of 2**-24."""
     smallest, infinite, not_a_number = 0x38800000, 0x7C00, 0x7E00
-    bits = _pattern(x) & MAGNITUDE
+    pattern = _pattern(x)
+    bits = pattern & MAGNITUDE
     normal = ((bits + (random >> 3)) >> 13) - (112 << 10)
     tiny = _number(bits.clamp(max=smallest)) * 2.0**40
-    steps = (tiny.to(torch.int64) + random) >> 16
+    steps = (tiny.to(torch.int32) + random) >> 16
     rounded = torch.where(bits < smallest, steps, normal.clamp(max=infinite))
     rounded = torch.where(x.isnan(), not_a_number, rounded)
-    half = rounded.to(torch.int16).view(torch.float16)
-    return torch.where(_pattern(x) > MAGNITUDE, -half, half)
+    # The sign fills what is above int16, so that the number fits it.
+    signed = rounded | ((pattern >> 16) & -0x8000)
+    return signed.to(torch.int16).view(torch.float16)
 
 
 # --- float8 ---------------------------------------------------------------------------
@@ -188,12 +220,12 @@ def blocks(shape: torch.Size) -> tuple[int, int]:
 
 def decoded_square(stored: Float8) -> Tensor:
     """Return the float32 numbers that codes of a square stand for."""
-    return _decoded(stored.codes.to(torch.int64), stored, SQUARE_OCTAVES)
+    return _decoded(stored.codes.to(torch.int32), stored, SQUARE_OCTAVES)
 
 
 def decoded_momentum(stored: Float8) -> Tensor:
     """Return the float32 numbers that codes of a momentum stand for."""
-    size = _decoded(stored.codes.to(torch.int64) & 0x7F, stored, MOMENTUM_OCTAVES)
+    size = _decoded(stored.codes.to(torch.int32) & 0x7F, stored, MOMENTUM_OCTAVES)
     return torch.where(stored.codes < 0x80, size, -size)
 
 
@@ -201,8 +233,8 @@ def encoded_square(x: Tensor, words: Tensor | None) -> Float8:
     """Round a float32 square with the low 20 bits of its words, or to the nearest."""
     bits = _pattern(x)
     random = 1 << (CUT - 1) if words is None else words & 0xFFFFF
-    short = _shaken(bits, random, LARGEST_SHORT) >> CUT
-    short = torch.maximum(short, bits.clamp(max=1)).clamp(max=SHORT_NAN)
+    short = _shifted(_shaken(bits, random, LARGEST_SHORT), CUT)
+    short = torch.maximum(short, (bits != 0).to(torch.int32)).clamp(max=SHORT_NAN)
     short = _rows(short)
     top = short.amax(2, keepdim=True) >> 3
     code = torch.maximum(short - _base(top, SQUARE_OCTAVES), short.clamp(max=1))
@@ -214,15 +246,16 @@ def encoded_momentum(x: Tensor, words: Tensor) -> Float8:
 
     The share of the smallest code that is drawn is exact in float32.
     """
-    short = _rows(_shaken(_pattern(x), _for_momentum(words), LARGEST_SHORT) >> CUT)
+    shaken = _shaken(_pattern(x), _for_momentum(words), LARGEST_SHORT)
+    short = _rows(_shifted(shaken, CUT))
     size = (short & 0x7FF).clamp(max=SHORT_NAN)
     # The sign of a NaN is the processor's choice, and not kept.
-    sign = torch.where(size > SHORT_INFINITE, 0, (short >> 4) & 0x80)
+    sign = ((short >> 4) & 0x80) * (size <= SHORT_INFINITE)
     top = size.amax(2, keepdim=True) >> 3
     base = _base(top, MOMENTUM_OCTAVES)
     share = _number((base + 1) << CUT) * 2.0**-12
     drawn = _rows(words & 0xFFF).to(torch.float32) * share
-    chosen = (_number(size << CUT) > drawn).to(torch.int64)
+    chosen = (_number(size << CUT) > drawn).to(torch.int32)
     return _packed(torch.where(size > base, size - base, chosen) | sign, top, x.shape)
 
 
@@ -230,8 +263,11 @@ def _rows(x: Tensor) -> Tensor:
     """Return a tensor as rows of blocks, the last of each row filled up with zeros."""
     rows, count = blocks(x.shape)
     x = x.reshape(rows, -1)
-    missing = count * BLOCK - x.shape[1]
-    return torch.nn.functional.pad(x, (0, missing)).view(rows, count, BLOCK)
+    width = min(x.shape[1], BLOCK)
+    missing = count * width - x.shape[1]
+    if missing:
+        x = torch.nn.functional.pad(x, (0, missing))
+    return x.view(rows, count, width)
 
 
 def _base(top: Tensor, octaves: int) -> Tensor:
@@ -246,6 +282,6 @@ def _packed(code: Tensor, top: Tensor, shape: torch.Size) -> Float8:
 
 def _decoded(codes: Tensor, stored: Float8, octaves: int) -> Tensor:
     code = _rows(codes)
-    base = _base(stored.scale.to(torch.int64).unsqueeze(2), octaves)
-    number = _number(torch.where(code == 0, 0, code + base) << CUT)
+    base = _base(stored.scale.to(torch.int32).unsqueeze(2), octaves)
+    number = _number(((code + base) * (code != 0)) << CUT)
     return number.flatten(1)[:, : codes.shape[1:].numel()].reshape(codes.shape)
