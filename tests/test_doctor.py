@@ -243,3 +243,56 @@ def test_a_kernel_of_another_version_is_told_and_not_used(
         assert "another version's" in finding().problem
     finally:
         native.library.cache_clear()
+
+
+@pytest.fixture
+def a_device(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A CPU that is taken for an accelerator."""
+    device = torch.device("cpu")
+    monkeypatch.setattr(command, "_accelerators", lambda: [device])
+    monkeypatch.setattr(command, "_named", lambda _: "Card 7")
+    return device
+
+
+def test_steps_on_a_device_are_held_to_a_cpus_bits(
+    a_device, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(command.availability, "refuses", lambda _: None)
+    assert command.doctor() == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "GPU Card 7 " in page
+    assert (
+        "Steps on Card 7 run in Triton's kernels. Formats with a CPU's bits there: "
+        in page
+    )
+    assert ", ".join(FORMATS) in page
+
+
+def test_a_device_without_triton_costs_what_is_said(
+    a_device, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(command.availability, "refuses", lambda _: "Triton is not here")
+    assert command.doctor() == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "run in foreach operations, as Triton is not here." in page
+    assert "140 bytes" in page
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(False, "differ from a CPU's"), ("RuntimeError: no", "fail (Run")],
+)
+def test_a_device_that_steps_otherwise_is_not_right(
+    a_device, monkeypatch, capsys, answer, words
+) -> None:
+    monkeypatch.setattr(command, "alike_on", lambda _: {"float8": answer})
+    assert command.doctor() == 1
+    page = " ".join(capsys.readouterr().out.split())
+    assert f"Steps with float8 moments on Card 7 {words}" in page
+
+
+def test_bits_that_differ_on_a_device_are_found(monkeypatch) -> None:
+    ends = iter([torch.zeros(3), torch.ones(3)] + [torch.zeros(3)] * 4)
+    monkeypatch.setattr(examination, "_end", lambda *_: next(ends))
+    found = examination.alike_on(torch.device("cpu"))
+    assert found == dict(zip(FORMATS, (False, True, True), strict=True))

@@ -32,6 +32,7 @@ from torch.distributed.tensor import (
 from torch.distributed.tensor.placement_types import _StridedShard
 
 from mementum.torch import MEMBERS, FamilyOptimizer
+from mementum.torch.step import bucketing
 
 WORLD = 4
 Layout = tuple[tuple[int, ...], tuple[Placement, ...]]
@@ -185,3 +186,25 @@ def owned_between_steps(layout: str, dtype: torch.dtype, options: Options) -> li
     del params, param, grads, grad
     gc.collect()
     return [*counts, sum(each() is not None for each in gone)]
+
+
+def built_while_nothing_moves(layout: str, dtype: torch.dtype, options: Options) -> int:
+    """Return how often buckets are found out anew after the second of six steps."""
+    whole = parameters(dtype, shapes_for(layout))
+    params = [spread(p, layout) for p in whole]
+    optimizer = MEMBERS[0](params, **options)
+    counts = []
+    build = bucketing._GroupBuckets.build
+
+    def counted(*args: Any) -> None:
+        counts[-1] += 1
+        build(*args)
+
+    bucketing._GroupBuckets.build = counted  # type: ignore[method-assign]
+    try:
+        for grads in gradients(whole, 6):
+            counts.append(0)
+            drive(optimizer, params, [grads])
+    finally:
+        bucketing._GroupBuckets.build = build  # type: ignore[method-assign]
+    return sum(counts[2:])

@@ -39,3 +39,11 @@ def test_between_steps_no_shard_is_owned_but_by_the_state(
     arguments = ("rows over 2", dtype, options)
     found = pool.run(programs.owned_between_steps, *arguments, ranks=2)
     assert found == [[0, 0], [0, 0]]
+
+
+@formats
+def test_shards_that_do_not_move_are_found_out_once(pool: Pool, form: str) -> None:
+    dtype, options = FORMATS[form]
+    arguments = ("rows over 2", dtype, options)
+    found = pool.run(programs.built_while_nothing_moves, *arguments, ranks=2)
+    assert found == [0, 0]

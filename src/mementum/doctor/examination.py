@@ -12,10 +12,12 @@ from torch.nn import Parameter
 
 from mementum.bench.entrant import CLASSES, FORMATS, built
 from mementum.family.reference import State, update
+from mementum.torch.backends.triton import availability
 
 # How to ask for each path.
 PATHS: dict[str, dict[str, bool]] = {
-    "native": {"fused": True},
+    # Triton's, where its interpreter takes the CPU.
+    "triton" if availability.is_interpreted() else "native": {"fused": True},
     "foreach": {"foreach": True},
     "loop": {"foreach": False},
 }
@@ -56,6 +58,34 @@ def examine(*, kernel: bool) -> Iterator[Result]:
         whole = [path for path in paths if not isinstance(errors[path], str)]
         alike = {form: _alike(name, whole, form) for form in FORMATS}
         yield Result(name, errors, alike)
+
+
+def alike_on(device: torch.device) -> dict[str, bool | str]:
+    """Return whether steps of AMSGrad have a CPU's bits on a device, by format.
+
+    In place of an answer stands the sentence with which a step failed.
+    """
+    found: dict[str, bool | str] = {}
+    for form in FORMATS:
+        try:
+            ends = [_end(at, form) for at in (torch.device("cpu"), device)]
+        except (OSError, RuntimeError, ValueError) as error:
+            found[form] = f"{type(error).__name__}: {error}"
+        else:
+            found[form] = torch.equal(*ends)
+    return found
+
+
+def _end(device: torch.device, form: str) -> torch.Tensor:
+    """Return a parameter after three steps on a device."""
+    _, param = _built("AMSGrad", "loop")
+    assert param.grad is not None
+    there = Parameter(param.detach().to(device))
+    there.grad = param.grad.to(device)
+    optimizer = built("AMSGrad", [there], form)
+    for _ in range(3):
+        optimizer.step()
+    return there.detach().cpu()
 
 
 def _error(name: str, path: str) -> float | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -78,6 +78,7 @@ class Bucket:
     addresses: array[int] | None = None
     _format: MomentFormat | None = None
     _guard: Guard | None = None
+    _spreads: list[Any] = field(default_factory=list)
     _identities: dict[tuple[int, str], NDArray[np.uint64]] = field(default_factory=dict)
     _uploaded: dict[tuple[int, str, torch.device], Tensor] = field(default_factory=dict)
     _device_keys: dict[str, Tensor] = field(default_factory=dict)
@@ -218,15 +219,27 @@ class Bucket:
             return True
         if self._guard is None or not self._guard.holds(self.all_rows()):
             return False
+        if not all(map(is_, self._spreads, self._spread())):
+            return False
         self.addresses = self._guard.addresses
         return True
 
     def remember(self, guard: Callable[[Rows], Guard]) -> None:
         """Remember what was fetched, for `is_as_remembered`.
 
-        Of what is spread over processes, it does not show all.
+        Of tensors that are spread over processes a guard sees what is here; how they
+        are spread is looked at as well. A gradient's spread is its parameter's.
         """
-        self._guard = None if self.sharded else guard(self.all_rows())
+        self._guard, self._spreads = guard(self.all_rows()), self._spread()
+
+    def _spread(self) -> list[Any]:
+        """Return what says how parameters and moments are spread over processes."""
+        if not self.sharded:
+            return []
+        names = MOMENTS if self.peak else MOMENTS[:2]
+        stored = [*names, *(name + SCALE for name in self.scales)]
+        kept = (state[name] for state in self.states for name in stored)
+        return list(map(sharding.spread, [*self.owners, *kept]))
 
     def all_rows(self) -> Rows:
         """Return the rows, and the scales of the moments that have some."""

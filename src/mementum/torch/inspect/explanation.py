@@ -12,7 +12,8 @@ from torch.nn.parameter import is_lazy
 from mementum.family import explain
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
-from mementum.torch.backends import choose, native
+from mementum.torch.backends import choose, is_asynchronous, native
+from mementum.torch.backends.layout import is_dense
 from mementum.torch.state import State, formats, sharding
 
 
@@ -56,9 +57,10 @@ def _runs(group: Mapping[str, Any], state: State) -> Iterator[str]:
     for param in (param for param in group["params"] if not is_lazy(param)):
         stored = formats.choose(param, group["state_dtype"])
         steps = _steps(state, param)
-        kind = (param.device, param.dtype, stored, type(param), steps)
+        dense = is_dense(sharding.local(param))
+        kind = (param.device, param.dtype, stored, type(param), steps, dense)
         alike.setdefault(kind, []).append(param)
-    for (device, dtype, stored, _, steps), params in alike.items():
+    for (device, dtype, stored, _, steps, _), params in alike.items():
         choice = choose(group, sharding.local(params[0]))
         yield (
             f"{_plural(len(params), 'parameter')}, {_short(dtype)} on {device}, "
@@ -67,6 +69,11 @@ def _runs(group: Mapping[str, Any], state: State) -> Iterator[str]:
         )
         if choice.backend is native:
             yield f"    threads: {native.threads()}"
+        if group["clip_norm"] is not None and is_asynchronous(device):
+            yield (
+                "    clip_norm: the device adds up the norm, in another order than a "
+                "CPU; the factor may differ in the last place"
+            )
         for name, reason in choice.refusals.items():
             yield f"    not by {name}: {reason}"
 

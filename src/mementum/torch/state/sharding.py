@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -30,6 +30,14 @@ def is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
     # Where that module was not imported, there are none; importing it takes a second.
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
+
+
+def spread(tensor: Tensor) -> Any:
+    """Return an object that says how a tensor is spread: the same while that stays.
+
+    Of a tensor that is not spread, or does not say, it is another each time.
+    """
+    return getattr(tensor, "_spec", None) or object()
 
 
 def local(tensor: Tensor) -> Tensor:

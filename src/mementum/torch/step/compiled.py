@@ -62,7 +62,18 @@ def call(
     torch.ops.mementum.step(number, places, owners, grads, grad_scale, found_inf)
 
 
-@torch.library.custom_op("mementum::step", mutates_args=("params",), schema=_SCHEMA)
+# A graph of CUDA's that "reduce-overhead" captures would replay the numbers of a step
+# for ever, so it is to end before one and to begin again after. torch before 2.9 has no
+# word for that.
+_UNSAFE = getattr(torch.Tag, "cudagraph_unsafe", None)
+
+
+@torch.library.custom_op(
+    "mementum::step",
+    mutates_args=("params",),
+    schema=_SCHEMA,
+    **({"tags": [_UNSAFE]} if _UNSAFE is not None else {}),
+)
 def _step(
     number: int,
     places: Sequence[int],

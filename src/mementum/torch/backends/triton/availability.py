@@ -38,14 +38,19 @@ def refuses(device: torch.device) -> str | None:
     return _refuses_version() or _refuses_compiler(device) or _refuses_gpu(device)
 
 
-def _refuses_version() -> str | None:
+def version() -> str | None:
+    """Return Triton's version, or None if there is none that loads."""
     triton = _triton()
-    if triton is None:
+    return None if triton is None else str(triton.__version__)
+
+
+def _refuses_version() -> str | None:
+    here = version()
+    if here is None:
         return "Triton is not installed; it comes with torch's builds for GPUs"
-    version: str = triton.__version__
-    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+    if tuple(map(int, here.split(".")[:2])) < _OLDEST:
         return (
-            f"Triton is {version}, which flushes denormal numbers to zero; "
+            f"Triton is {here}, which flushes denormal numbers to zero; "
             f"{'.'.join(map(str, _OLDEST))} or newer does not"
         )
     return None

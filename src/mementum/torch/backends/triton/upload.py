@@ -49,10 +49,14 @@ def uploaded(numbers: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def _copied(buffer: Tensor, device: torch.device) -> Tensor:
-    there = buffer.to(device, non_blocking=True)
+    there = _moved(buffer, device)
     if capturing():
         keep_for_graphs((buffer, there))
     return there
+
+
+def _moved(buffer: Tensor, device: torch.device) -> Tensor:
+    return buffer.to(device, non_blocking=True)
 
 
 def _pinned(numbers: NDArray[Any]) -> Tensor:

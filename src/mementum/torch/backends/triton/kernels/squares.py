@@ -43,6 +43,8 @@ def totals(sums, told, out, count: tl.int32):
     end = tl.load(ends + 1)
     lanes = tl.arange(0, SUMS)
     total = tl.zeros((SUMS,), tl.float64)
-    for at in tl.range(begin, end, SUMS, num_stages=1):
+    at = begin
+    while at < end:
         total += tl.load(sums + at + lanes, at + lanes < end, 0.0)
+        at += SUMS
     tl.store(out + gradient, tl.sum(total))
