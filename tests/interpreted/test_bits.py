@@ -67,7 +67,8 @@ def a_bucket(
         row = [x.to(dtype) for x, dtype in zip(values, dtypes, strict=True)]
         row[2], row[3:] = row[2] / 7, [x.abs() for x in row[3:]]
         if state == "float8":
-            words = torch.from_numpy(np.random.default_rng(i).integers(0, 2**32, shape))
+            drawn_words = np.random.default_rng(i).integers(0, 2**32, shape, np.uint32)
+            words = torch.from_numpy(drawn_words.view(np.int32))
             for at, name in ((2, "momentum"), (3, "square"), (4, "peak")):
                 code, scale = FLOAT8.encode(name, row[at], words)
                 row[at] = code

@@ -249,7 +249,6 @@ TOGETHER: dict[str, Options] = {
     "foreach and autograd": {"foreach": True, "differentiable": True},
     "fused and autograd": {"fused": True, "differentiable": True},
     "fused and captured": {"fused": True, "capturable": True},
-    "watched and captured": {"nonfinite": "skip", "capturable": True},
     "raising and captured": {"nonfinite": "raise", "capturable": True},
 }
 

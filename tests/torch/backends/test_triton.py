@@ -24,13 +24,14 @@ from mementum.torch.backends.triton import availability
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 _SECONDS = 600
+_PLUGINS = ("-p", "no:cacheprovider", "-p", "tests.interpreted.quick")
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("parcel", parcels.PARCELS)
 def test_the_interpreter_agrees(parcel: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", parcel],
+        [sys.executable, "-m", "pytest", "-q", *_PLUGINS, parcel],
         env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
