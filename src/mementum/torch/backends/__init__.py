@@ -95,10 +95,11 @@ def choose_for_sums(grads: list[Tensor]) -> Backend:
 
     A norm is over all groups, so the paths that they ask for do not count.
     """
-    # Dense ones, as gradients of other strides are copied.
-    kinds = {(grad.device, type(grad)): grad.new_empty(0) for grad in grads}.values()
+    kinds = {(grad.device, type(grad)): grad for grad in grads}.values()
+    # How they lie does not count: those with gaps are copied.
+    alike = [grad.new_empty(0) for grad in kinds]
     return next(
         backend
         for backend in BACKENDS
-        if all(backend.refuses(_FREE, grad) is None for grad in kinds)
+        if all(backend.refuses(_FREE, grad) is None for grad in alike)
     )

@@ -92,4 +92,7 @@ def _by_torch(rule: Rule, group: Mapping[str, Any], bucket: Bucket) -> Coefficie
     step = bucket.step
     if not isinstance(step, Tensor):
         step = torch.tensor(step, dtype=torch.float64, device="cpu")
-    return rule.at(step, _wide(group["lr"]), _TORCH)
+    lr = _wide(group["lr"])
+    if isinstance(lr, Tensor) and lr.device.type != "cpu":
+        lr = lr.to(step.device)
+    return rule.at(step, lr, _TORCH)

@@ -101,8 +101,8 @@ def _launch(c: Coefficients, bucket: Bucket, known: Plan) -> None:
         known.facts,
         work if table is None else table,
         bucket.step if kind.counted else work,
-        scale if kind.scaled else work,
-        work if bucket.skip is None else bucket.skip,
+        work if scale is None else scale.to(work.device),
+        work if bucket.skip is None else bucket.skip.view(torch.uint8),
         len(bucket.params),
         0 if table is None or len(table) == 1 else len(c),
         0 if isinstance(bucket.step, Tensor) else bucket.step,
@@ -205,17 +205,17 @@ def square_sums(grads: list[Tensor]) -> Tensor:
     They are real and dense; the sums lie on the first one's device. The order of the
     additions depends on a gradient's size alone.
     """
-    sums = torch.empty(len(grads), dtype=torch.float64, device=grads[0].device)
     alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for i, grad in enumerate(grads):
         alike.setdefault((grad.device, grad.dtype), []).append(i)
+    found: dict[int, Tensor] = {}
     for (at, dtype), places in alike.items():
         with current(at):
             own = _square_sums([grads[i] for i in places], dtype)
         if len(alike) == 1:
             return own
-        sums[torch.tensor(places, device=sums.device)] = own.to(sums.device)
-    return sums
+        found.update(zip(places, own.to(grads[0].device).unbind(), strict=True))
+    return torch.stack([found[i] for i in range(len(grads))])
 
 
 def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> Tensor:

@@ -15,7 +15,12 @@ from torch import Tensor
 from mementum.family import noise
 from mementum.torch.backends import layout
 from mementum.torch.backends.bucket import Bucket, capturing
-from mementum.torch.backends.triton.upload import Table, keep_for_graphs, uploaded
+from mementum.torch.backends.triton.upload import (
+    Table,
+    keep_for_graphs,
+    stream,
+    uploaded,
+)
 from mementum.torch.state import rounding
 from mementum.torch.state.formats import MomentFormat
 from mementum.torch.state.rounding import Numbering
@@ -174,13 +179,14 @@ def _facts(bucket: Bucket, dims: list[_Dims], rank: int) -> NDArray[np.int64]:
 
 def work_of(pieces: tuple[int, ...], device: torch.device) -> Tensor:
     """Return an entry for each piece of each tensor, on a device."""
-    if not capturing():
-        return _work_of(pieces, device)
-    return uploaded(entries(pieces), device)
+    if capturing():
+        return uploaded(entries(pieces), device)
+    return _work_of(pieces, device, stream(device))
 
 
 @functools.lru_cache(maxsize=64)
-def _work_of(pieces: tuple[int, ...], device: torch.device) -> Tensor:
+def _work_of(pieces: tuple[int, ...], device: torch.device, stream: int) -> Tensor:
+    # Another stream would not wait for the upload.
     return uploaded(entries(pieces), device)
 
 

@@ -41,6 +41,14 @@ def current(device: torch.device) -> AbstractContextManager[Any]:
     return chosen
 
 
+def stream(device: torch.device) -> int:
+    """Return the number of the stream that launches on a device go to now."""
+    if device.type == "cpu":
+        return 0
+    number: int = torch.get_device_module(device).current_stream(device).stream_id
+    return number
+
+
 def uploaded(numbers: NDArray[Any], device: torch.device) -> Tensor:
     """Return numbers on a device, in memory of their own."""
     if device.type == "cpu":
