@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = "tests/torch/gpu"
-# The steps that the comparison of bits has taken are not taken again.
-COMPARED = f"{TESTS}/test_bits.py::test_steps_have_the_bits_of_the_loop"
+TESTS = ROOT / "tests" / "torch" / "gpu"
+# The long runs come last; steps that the comparison of bits has taken are left out.
+LONG = "test_bits.py"
+COMPARED = "tests/torch/gpu/test_bits.py::test_steps_have_the_bits_of_the_loop"
 # Seconds for all, for the tests, and that the last heat begins before.
-ALL, FOR_TESTS, LAST = 600.0, 300.0, 560.0
+ALL, FOR_TESTS, LAST = 600.0, 330.0, 560.0
 _BEGIN = time.monotonic()
 
 
@@ -137,7 +138,8 @@ def tests() -> dict[str, Any]:
     """Run the tests for a GPU in a process of their own; return what they say."""
     left = min(FOR_TESTS, ALL - (time.monotonic() - _BEGIN))
     paths = os.pathsep.join(sys.path[:2])
-    asked = ["-m", "gpu", TESTS, "--deselect", COMPARED]
+    files = sorted(TESTS.glob("test_*.py"), key=lambda file: (file.name == LONG, file))
+    asked = ["-m", "gpu", *map(str, files), "--deselect", COMPARED]
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "--durations=10"]
     lines: list[str] = []
     process = subprocess.Popen(
@@ -160,11 +162,12 @@ def _stopped_after(
     process: subprocess.Popen[str], seconds: float
 ) -> contextlib.ExitStack:
     """Return a context in which a process is stopped when its time is up."""
-    # An interrupt, unlike an end, lets pytest tell what it has found.
-    timer = threading.Timer(seconds, process.send_signal, [signal.SIGINT])
-    timer.start()
     stack = contextlib.ExitStack()
-    stack.callback(timer.cancel)
+    # An interrupt, unlike an end, lets pytest tell what it has found.
+    for later, told in ((0, signal.SIGINT), (20, signal.SIGKILL)):
+        timer = threading.Timer(seconds + later, process.send_signal, [told])
+        timer.start()
+        stack.callback(timer.cancel)
     return stack
 
 

@@ -68,6 +68,8 @@ rules = pytest.mark.parametrize("rule", RULES)
 # Around the 1,024 elements of a program and the 256 of a block; float8 from 4,096 on.
 SHAPES = ((), (0,), (7,), (1_023,), (2_049,), (33, 257), (16, 256), (5, 3, 17, 19))
 FEW = ((5,), (17, 257))
+# Gradients of steps that are others than those before.
+_DRAWN = 10
 SPECIAL = (float("inf"), float("-inf"), float("nan"), 0.0, -0.0, 1e-41, -1e-41, 3e38)
 
 
@@ -89,10 +91,13 @@ def placed(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 
 
 def draws(params: Sequence[Tensor], steps: int) -> Iterator[list[Tensor]]:
-    """Yield gradients, with special values in those that have rows."""
+    """Yield gradients, some again and again, with special values in those with rows."""
+    drawn: list[list[Tensor]] = []
     for step in range(steps):
-        (grads,) = gradients(params, 1, seed=step)
-        yield [_planted(grad, step) for grad in grads if grad is not None]
+        if step < _DRAWN:
+            (grads,) = gradients(params, 1, seed=step)
+            drawn.append([_planted(grad, step) for grad in grads if grad is not None])
+        yield [grad.clone() for grad in drawn[step % _DRAWN]]
 
 
 def _planted(grad: Tensor, step: int) -> Tensor:

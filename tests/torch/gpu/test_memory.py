@@ -114,7 +114,7 @@ def test_channels_last_changes_nothing(form: str, device: torch.device) -> None:
 def sliced(param: Tensor, grads: list[Tensor], begin: int, size: int) -> Bucket:
     """Return the bucket, after steps in the loop, of a slice of a parameter."""
     part = slice(begin, begin + size)
-    own = param.detach()[part].cpu()
+    own = param.detach()[part].to("cpu", copy=True)
     bucket = Bucket(rounds_params=True, numberings=[Numbering(begin, (1,))])
     bucket.places, bucket.params, bucket.owners = [0], [own], [own]
     bucket.momentum = [torch.zeros_like(own)]

@@ -60,6 +60,9 @@ def test_a_late_gradient_of_another_stream_is_waited_for(
         if not steps_there:
             other.step()
         for param in there:
+            if stream is not None and param.grad is not None:
+                # A later gradient of the stream must not take its place too early.
+                param.grad.record_stream(torch.cuda.current_stream())
             param.grad = None
     assert agrees(bits_of(plain), bits_of(other))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.torch.gpu.comparison import FORMATS, RULES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "on_gpu.py"
 
 pytestmark = [
@@ -53,3 +53,19 @@ def test_without_a_gpu_the_check_says_so() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("on_gpu: --device is cuda:99, and torch ")
     assert done.stderr.count("\n") == 1
+
+
+# One format that has noise, and every format where rows lie apart; a wider choice takes
+# minutes. Norms want a loop whose bounds NumPy 2.4 does not give the interpreter.
+INTERPRETED = (
+    "(float32+bfloat16 or channels_last or beyond or rule) "
+    "and not clipped and not both and not skipping and not 0.5 and not test_bits"
+)
+
+
+def test_the_tests_of_a_gpu_hold_in_the_interpreter() -> None:
+    pytest.importorskip("triton")
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/torch/gpu"]
+    chosen = ["-m", "not gpu and not process", "-k", INTERPRETED]
+    done = run(*words, *chosen, TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stdout
