@@ -95,6 +95,12 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "turns in one process.",
     )
     command.add_argument(
+        "--device",
+        metavar="NAME",
+        help="a GPU, as cuda, cuda:1 or xpu: steps alone, in each format, beside "
+        "torch's and a copy on the device (cpu tries it)",
+    )
+    command.add_argument(
         "--in-loop",
         action="store_true",
         help="only the cases in a training loop (default among the cases)",
@@ -104,13 +110,24 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAMES",
         help="with commas; in a training loop: perceptron, convolutions, layer, "
         "adapters, vectors; steps alone: 16m, 300x1000, 60x1000, resnet18, "
-        "transformer, strided, transposed (default: all)",
+        "transformer, strided, transposed; on a device: 256m, llama, 1000x1m, "
+        "300x1000, odd, tiny (default: all)",
     )
     command.add_argument(
-        "--classes", metavar="NAMES", help="optimizers, with commas (default: all)"
+        "--formats",
+        metavar="NAMES",
+        help="on a device, with commas: float32, float32+bfloat16, float32+float8, "
+        "bfloat16+float32, bfloat16, bfloat16+float8 (default: all)",
     )
     command.add_argument(
-        "--quick", action="store_true", help="three optimizers, a tenth of the time"
+        "--classes",
+        metavar="NAMES",
+        help="optimizers, with commas (default: all; on a device AdamW and AMSGrad)",
+    )
+    command.add_argument(
+        "--quick",
+        action="store_true",
+        help="three optimizers (on a device: formats), a tenth of the time",
     )
     command.add_argument("--json", action="store_true", help="print JSON, no table")
     command.add_argument(
@@ -120,10 +137,35 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from mementum.bench.command import bench, request
+    from mementum.bench import command
 
-    asked = request(args.cases, args.classes, quick=args.quick, in_loop=args.in_loop)
-    return bench(asked, as_json=args.json, plot=args.plot)
+    if args.device is not None:
+        return _bench_device(args)
+    if args.formats is not None:
+        raise ValueError(
+            f"--formats is {args.formats}, and formats are measured on a --device; "
+            "name one, or leave --formats out."
+        )
+    asked = command.request(
+        args.cases, args.classes, quick=args.quick, in_loop=args.in_loop
+    )
+    return command.bench(asked, as_json=args.json, plot=args.plot)
+
+
+def _bench_device(args: argparse.Namespace) -> int:
+    from mementum.bench import command
+    from mementum.bench.gpu.device import opened
+
+    if args.in_loop:
+        raise ValueError(
+            f"--in-loop is for the processor, and --device is {args.device}; "
+            "leave one of them out."
+        )
+    device = opened(args.device)
+    asked = command.request_on_device(
+        device, args.cases, args.classes, args.formats, quick=args.quick
+    )
+    return command.bench_device(asked, device, as_json=args.json, plot=args.plot)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

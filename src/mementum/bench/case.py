@@ -39,27 +39,35 @@ class Case:
         """Return how many numbers the parameters hold together."""
         return sum(math.prod(shape) for shape in self.shapes)
 
-    def gradients(self) -> list[Tensor]:
+    def gradients(
+        self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> list[Tensor]:
         """Return a gradient for each parameter, the same at every call."""
-        source = torch.Generator().manual_seed(1)
-        return [_drawn(shape, source) / 100 for shape in self.shapes]
+        source = torch.Generator(device).manual_seed(1)
+        return [_drawn(shape, source, dtype).div_(100) for shape in self.shapes]
 
     def parameters(
         self, gradients: list[Tensor], layout: Layout | None = None
     ) -> list[Parameter]:
-        """Return new parameters with these gradients, which several sets may share."""
+        """Return new parameters with these gradients, which several sets may share.
+
+        They have the gradients' dtype, and lie on their device.
+        """
         layout = layout or self.layout
-        source = torch.Generator().manual_seed(2)
+        source = torch.Generator(gradients[0].device).manual_seed(2)
         params = []
         for shape, gradient in zip(self.shapes, gradients, strict=True):
-            values = _drawn(shape, source)
+            values = _drawn(shape, source, gradient.dtype)
             params.append(Parameter(_laid(values, layout)))
             params[-1].grad = gradient
         return params
 
 
-def _drawn(shape: Sequence[int], source: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=source, dtype=torch.float32, device="cpu")
+def _drawn(shape: Sequence[int], source: torch.Generator, dtype: torch.dtype) -> Tensor:
+    drawn = torch.randn(
+        shape, generator=source, dtype=torch.float32, device=source.device
+    )
+    return drawn.to(dtype)
 
 
 def _laid(values: Tensor, layout: Layout) -> Tensor:
@@ -110,6 +118,18 @@ def _transformer(layers: int = 6, width: int = 512, inner: int = 2_048) -> list[
     return layer * layers
 
 
+def _llama(width: int = 2_048, inner: int = 5_632, words: int = 32_000) -> list[_Shape]:
+    """Return the shapes of a decoder of 1.1 billion numbers (arXiv:2401.02385)."""
+    layer: list[_Shape] = [
+        *[(width, width)] * 2,
+        *[(width // 8, width)] * 2,
+        *[(inner, width)] * 2,
+        (width, inner),
+        *[(width,)] * 2,
+    ]
+    return [(words, width), *layer * 22, (width,), (words, width)]
+
+
 _SQUARE = ((2_048, 2_048),)
 
 CASES: dict[str, Case] = {
@@ -122,5 +142,18 @@ CASES: dict[str, Case] = {
         Case("transformer", "a 6-layer encoder, 72 tensors", tuple(_transformer())),
         Case("strided", "every second column of a matrix", _SQUARE, Layout.STRIDED),
         Case("transposed", "a transposed matrix", _SQUARE, Layout.TRANSPOSED),
+    )
+}
+
+# What is stepped on a GPU: long enough to fill one, and short, and of odd sizes.
+ON_GPU: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case("256m", "one matrix", ((16_384, 16_384),)),
+        Case("llama", "a decoder of 1.1 billion, 201 tensors", tuple(_llama())),
+        Case("1000x1m", "1,000 matrices of a million", ((1_024, 1_024),) * 1_000),
+        CASES["300x1000"],
+        Case("odd", "50 matrices of odd sizes", ((4_097, 1_001),) * 50),
+        Case("tiny", "a small matrix and a vector", ((64, 64), (5,))),
     )
 }

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mementum import install
 from mementum.bench.clock import Spread
-from mementum.bench.entrant import CLASSES, FORMATS
+from mementum.bench.entrant import CLASSES
 from mementum.bench.run import DENSE, MEASURED, Row
 from mementum.family.picture import COLOURS
 
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _Ratio = Callable[[Row], Spread | None]
+
+
+class Mark(NamedTuple):
+    """A value between its bounds: which row it lies on, and what it is one of."""
+
+    name: str
+    series: str
+    value: Spread
+
+
+class Panel(NamedTuple):
+    """One of a picture's parts: its title, what its axis is, and its marks."""
+
+    title: str
+    label: str
+    marks: Sequence[Mark]
+
 
 _MARKS = ("o", "s", "^", "D")
 _COLUMNS = 4
@@ -49,56 +66,80 @@ def check(path: Path) -> None:
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw each class's ratio to its reference with its interval, a panel a case.
 
-    A case in a training loop has a panel for its step and one for its iteration. The
-    file's ending chooses the format. Errors: `OSError` from writing.
+    A case in a training loop has a panel for its step and one for its iteration.
+    Errors: as `draw_panels`.
+    """
+    ours = [row for row in rows if row.name in CLASSES and row.ratio is not None]
+    draw_panels(list(_panels(ours)), path)
+
+
+def draw_panels(panels: Sequence[Panel], path: Path) -> None:
+    """Draw panels that share their rows; the file's ending chooses the format.
+
+    Errors: `OSError` from writing, `ValueError` without a panel.
     """
     from matplotlib.figure import Figure
 
-    ours = [row for row in rows if row.name in CLASSES and row.ratio is not None]
-    shown = list(_panels(ours))
-    names = [name for name in CLASSES if any(row.name == name for row in ours)]
-    if not shown:
+    if not panels:
         raise ValueError("nothing of ours was measured, so there is nothing to draw.")
-    columns = min(_COLUMNS, len(shown))
-    lines = math.ceil(len(shown) / columns)
+    marks = [mark for panel in panels for mark in panel.marks]
+    names = list(dict.fromkeys(mark.name for mark in marks))
+    series = list(dict.fromkeys(mark.series for mark in marks))
+    columns = min(_COLUMNS, len(panels))
+    lines = math.ceil(len(panels) / columns)
     figure = Figure(
         figsize=(1.2 + 2.6 * columns, lines * (1.2 + 0.26 * len(names))),
         layout="constrained",
     )
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    panels = list(grid.flat)
-    for axes in panels[len(shown) :]:
+    places = list(grid.flat)
+    for axes in places[len(panels) :]:
         axes.set_visible(False)
-    for axes, (title, own, ratio) in zip(panels, shown, strict=False):
-        _panel(axes, own, names, ratio)
-        axes.set_title(title, fontsize=11)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    for axes, panel in zip(places, panels, strict=False):
+        _draw_panel(axes, panel, names, series)
+    handles, labels = places[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(4, 1 + columns),
+        frameon=False,
+    )
     figure.savefig(path, dpi=160)
 
 
-def _panels(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], _Ratio]]:
-    """Yield title, rows and ratio of each panel."""
+def _panels(rows: Sequence[Row]) -> Iterator[Panel]:
     for case in MEASURED:
         own = [row for row in rows if row.case == case]
         if not own:
             continue
         if own[0].iteration is None:
-            yield case, own, lambda row: row.ratio
+            yield _panel(case, own, lambda row: row.ratio)
         else:
-            yield f"{case}, step", own, lambda row: row.ratio
-            yield f"{case}, iteration", own, lambda row: row.iteration_ratio
+            yield _panel(f"{case}, step", own, lambda row: row.ratio)
+            yield _panel(f"{case}, iteration", own, lambda row: row.iteration_ratio)
 
 
-def _panel(
-    axes: Axes, rows: Sequence[Row], names: Sequence[str], ratio: _Ratio
+def _panel(title: str, rows: Sequence[Row], ratio: _Ratio) -> Panel:
+    dense = any(row.beside != DENSE for row in rows)
+    marks = [
+        Mark(row.name, f"{row.state} state", value)
+        for row in rows
+        if (value := ratio(row)) is not None
+    ]
+    label = "times torch's fused" if dense else "times the dense one"
+    return Panel(title, label, marks)
+
+
+def _draw_panel(
+    axes: Axes, panel: Panel, names: Sequence[str], series: Sequence[str]
 ) -> None:
-    for i, state in enumerate(FORMATS):
-        offset = 0.2 * (i - (len(FORMATS) - 1) / 2)
+    for i, label in enumerate(series):
+        offset = 0.2 * (i - (len(series) - 1) / 2)
         shown = [
-            (names.index(row.name) + offset, value)
-            for row in rows
-            if row.state == state and (value := ratio(row)) is not None
+            (names.index(mark.name) + offset, mark.value)
+            for mark in panel.marks
+            if mark.series == label
         ]
         colour = COLOURS[i % len(COLOURS)]
         for place, value in shown:
@@ -110,12 +151,12 @@ def _panel(
             marker=_MARKS[i % len(_MARKS)],
             markersize=5,
             color=colour,
-            label=f"{state} state",
+            label=label,
         )
     axes.axvline(1, color="#777777", linewidth=1)
-    _scale(axes, [value for row in rows if (value := ratio(row)) is not None])
-    dense = any(row.beside != DENSE for row in rows)
-    axes.set_xlabel("times torch's fused" if dense else "times the dense one")
+    _scale(axes, [mark.value for mark in panel.marks])
+    axes.set_title(panel.title, fontsize=11)
+    axes.set_xlabel(panel.label)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.spines[["top", "right"]].set_visible(False)

@@ -76,11 +76,21 @@ def alternate_iterations(
     ]
 
 
-def _rounds(samples: Sequence[Callable[[], _Time]], budget: float) -> list[list[_Time]]:
+def alternate_samples(
+    samples: Sequence[Callable[[], _Time]], rounds: int
+) -> list[list[_Time]]:
+    """Return what each sample says, one for each of the rounds of `alternate`."""
+    with _uncollected():
+        return _rounds(samples, 0.0, rounds)
+
+
+def _rounds(
+    samples: Sequence[Callable[[], _Time]], budget: float, least: int = LEAST
+) -> list[list[_Time]]:
     times: list[list[_Time]] = [[] for _ in samples]
     turns = list(zip(samples, times, strict=True))
     end = time.perf_counter() + budget
-    while len(times[0]) < LEAST or time.perf_counter() < end:
+    while len(times[0]) < least or time.perf_counter() < end:
         for sample, found in turns:
             found.append(sample())
         turns.reverse()

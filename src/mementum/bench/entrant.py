@@ -137,9 +137,9 @@ def _entrant(
     """Return an optimizer that has taken a step, and its floor."""
     optimizer.step()
     rows = [_row(param, optimizer.state[param]) for param in params]
-    moved = _moved(rows)
-    entrant = Entrant(name, form, optimizer.step, moved)
-    return entrant, _floor(form, rows, moved)
+    needed = _moved(rows)
+    entrant = Entrant(name, form, optimizer.step, needed)
+    return entrant, _floor(form, rows, needed)
 
 
 def _in_loop(
@@ -156,12 +156,17 @@ def _in_loop(
     )
     iteration.before()
     iteration.step()
-    moved = _moved([_row(param, optimizer.state[param]) for param in params])
+    needed = moved(optimizer, params)
     iteration.after()
-    return Entrant(name, form, step, moved, iteration)
+    return Entrant(name, form, step, needed, iteration)
 
 
 _Row = list[tuple[Tensor, bool]]
+
+
+def moved(optimizer: torch.optim.Optimizer, params: list[Parameter]) -> int:
+    """Return the bytes that a step of these parameters must read and write."""
+    return _moved([_row(param, optimizer.state[param]) for param in params])
 
 
 def _moved(rows: list[_Row]) -> int:
@@ -179,7 +184,7 @@ def _row(param: Parameter, moments: dict[str, Any]) -> _Row:
     return [(param.detach(), True), (param.grad, False), *kept]
 
 
-def _floor(form: str, rows: list[_Row], moved: int) -> Entrant | None:
+def _floor(form: str, rows: list[_Row], needed: int) -> Entrant | None:
     """Return a pass over dense arrays which computes nothing, if the kernel is here."""
     kernel = native.library()
     dense = all(tensor.is_contiguous() for row in rows for tensor, _ in row)
@@ -192,7 +197,7 @@ def _floor(form: str, rows: list[_Row], moved: int) -> Entrant | None:
             streams.extend((tensor.data_ptr(), tensor.nbytes, written))
         # A small tensor's moments have no scales: nothing is read in their place.
         streams.extend([0] * 3 * (width - len(row)))
-    return Entrant(FLOOR, form, _Pass(kernel, rows, streams, width), moved)
+    return Entrant(FLOOR, form, _Pass(kernel, rows, streams, width), needed)
 
 
 @dataclass(frozen=True, slots=True)

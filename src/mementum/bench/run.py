@@ -65,6 +65,11 @@ class Heat(NamedTuple):
     member: str | None
 
     @property
+    def title(self) -> str:
+        """Return who is timed on what."""
+        return f"{self.case.name}, {self.member or 'torch'}"
+
+    @property
     def budgets(self) -> int:
         """Return how many times the budget it takes."""
         return _IN_LOOP if isinstance(self.case, Training) else 1

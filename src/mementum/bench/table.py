@@ -127,18 +127,18 @@ def _line(row: Row) -> str:
         f"{row.gigabytes_per_second:>7.1f}{_ratio(row.ratio, 8, 12)}"
     )
     if row.of_floor is not None:
-        line += f"{_short(row.of_floor.median):>9}"
+        line += f"{short(row.of_floor.median):>9}"
     return line.rstrip()
 
 
 def _ratio(value: Spread | None, width: int, bounds: int) -> str:
     if value is None:
         return " " * (width + bounds)
-    interval = f"{_short(value.low)}-{_short(value.high)}"
-    return f"{_short(value.median):>{width}}{interval:>{bounds}}"
+    interval = f"{short(value.low)}-{short(value.high)}"
+    return f"{short(value.median):>{width}}{interval:>{bounds}}"
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """Return a ratio to three digits or so, in five characters at most."""
     return f"{number:.2f}" if number < 10 else f"{number:,.0f}"
 
