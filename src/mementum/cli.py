@@ -95,12 +95,6 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "turns in one process.",
     )
     command.add_argument(
-        "--device",
-        metavar="NAME",
-        help="a GPU, as cuda, cuda:1 or xpu: steps alone, in each format, beside "
-        "torch's and a copy on the device (cpu tries it)",
-    )
-    command.add_argument(
         "--in-loop",
         action="store_true",
         help="only the cases in a training loop (default among the cases)",
@@ -112,12 +106,6 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "adapters, vectors; steps alone: 16m, 300x1000, 60x1000, resnet18, "
         "transformer, strided, transposed; on a device: 256m, llama, 1000x1m, "
         "300x1000, odd, tiny (default: all)",
-    )
-    command.add_argument(
-        "--formats",
-        metavar="NAMES",
-        help="on a device, with commas: float32, float32+bfloat16, float32+float8, "
-        "bfloat16+float32, bfloat16, bfloat16+float8 (default: all)",
     )
     command.add_argument(
         "--classes",
@@ -133,7 +121,23 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the ratios (png, svg)"
     )
+    _add_bench_device(command)
     command.set_defaults(run=_bench)
+
+
+def _add_bench_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device",
+        metavar="NAME",
+        help="a GPU, as cuda, cuda:1 or xpu: steps alone, in each format, beside "
+        "torch's and a copy on the device (cpu tries it)",
+    )
+    command.add_argument(
+        "--formats",
+        metavar="NAMES",
+        help="on a device, with commas: float32, float32+bfloat16, float32+float8, "
+        "bfloat16+float32, bfloat16, bfloat16+float8 (default: all)",
+    )
 
 
 def _bench(args: argparse.Namespace) -> int:

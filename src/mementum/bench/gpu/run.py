@@ -117,8 +117,12 @@ class Heat(NamedTuple):
     @property
     def title(self) -> str:
         """Return who is timed on what."""
-        dtype = str(self.formats[0].params).removeprefix("torch.")
-        return f"{self.case.name}, {self.member}, {dtype} parameters"
+        return f"{self.case.name}, {self.member}, {self.params} parameters"
+
+    @property
+    def params(self) -> str:
+        """Return the dtype of the parameters."""
+        return str(self.formats[0].params).removeprefix("torch.")
 
     @property
     def peak(self) -> bool:
@@ -250,14 +254,13 @@ def _rows(
         hidden,
     )
     by_step = [[each.step for each in times] for times in plain]
-    names = [entry.entrant.name for entry in entries]
-    fused = by_step[names.index(heat.rival(FUSED))]
+    # The copy comes first, and torch's fused step second.
     copied = entries[0].entrant.bytes / spread(by_step[0]).median
     return [
         Row(
             case=heat.case.name,
-            name=name,
-            params=str(heat.formats[0].params).removeprefix("torch."),
+            name=entry.entrant.name,
+            params=heat.params,
             state=entry.entrant.form,
             rounds=timed,
             elements=heat.case.elements,
@@ -267,14 +270,12 @@ def _rows(
             host=spread([each.host for each in plain[i]]),
             first=entry.first,
             of_copy=entry.entrant.bytes / taken.median / copied,
-            ratio=None
-            if name in (COPY, heat.rival(FUSED))
-            else ratio(by_step[i], fused),
+            ratio=ratio(by_step[i], by_step[1]) if i > 1 else None,
             peak=peaks[i],
             path=entry.path,
             refusal=entry.refusal,
         )
-        for i, (name, entry) in enumerate(zip(names, entries, strict=True))
+        for i, entry in enumerate(entries)
     ]
 
 
@@ -298,14 +299,13 @@ def _entered(heat: Heat, device: Device, free: int | None) -> list[_Entry]:
     gradients = heat.case.gradients(device.at, heat.formats[0].params)
     params = heat.case.parameters(gradients)
     entries = [_copy(device, free)]
-    dtype = str(heat.formats[0].params).removeprefix("torch.")
     for way, flags in TORCH.items():
         name = heat.rival(way)
         if device.at.type == "cpu" and "capturable" in flags:
             continue  # torch has none for the CPU.
         build: Any = torch.optim.AdamW
         optimizer = build(params, amsgrad=heat.peak, **flags)
-        entries.append(_entry(device, name, dtype, optimizer, params))
+        entries.append(_entry(device, name, heat.params, optimizer, params))
     for form in heat.formats:
         flags = {"stochastic_rounding": True} if form.rounds else {}
         own = built(heat.member, params, form.state, flags)
