@@ -55,17 +55,14 @@ def test_without_a_gpu_the_check_says_so() -> None:
     assert done.stderr.count("\n") == 1
 
 
-# One format that has noise, and every format where rows lie apart; a wider choice takes
-# minutes. Norms want a loop whose bounds NumPy 2.4 does not give the interpreter.
-INTERPRETED = (
-    "(float32+bfloat16 or channels_last or beyond or rule) "
-    "and not clipped and not both and not skipping and not 0.5 and not test_bits"
-)
+# One format that has noise; a wider choice takes minutes.
+INTERPRETED = "float32+bfloat16 and (clipped or skipping or channels_last or plain)"
 
 
 def test_the_tests_of_a_gpu_hold_in_the_interpreter() -> None:
     pytest.importorskip("triton")
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/torch/gpu"]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    words += ["-p", "tests.interpreted.quick", "tests/torch/gpu"]
     chosen = ["-m", "not gpu and not process", "-k", INTERPRETED]
     done = run(*words, *chosen, TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stdout

@@ -150,7 +150,7 @@ def test_a_gradient_may_have_another_dtype(grad):
 CARRIES = (0, 7, 1024, 2**32 - 500, 2**32 + 1024, 3 * 2**40 - 1)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     sizes=st.lists(
         st.one_of(st.integers(1, 40), st.integers(1000, 1100)), min_size=1, max_size=3
@@ -181,7 +181,7 @@ def test_sizes_places_and_numbers_change_no_bit(sizes, offsets, first, storage, 
     )
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     shape=st.tuples(st.integers(1, 3), st.sampled_from([1, 255, 256, 257, 512])),
     offsets=st.tuples(*[st.integers(0, 15)] * 5),
