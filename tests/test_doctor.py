@@ -13,9 +13,10 @@ import torch
 
 import mementum
 from mementum.bench.entrant import CLASSES, FORMATS
-from mementum.doctor import command, examination, installation
+from mementum.doctor import command, examination, installation, torch_side
 from mementum.doctor.examination import PATHS, Result
-from mementum.doctor.installation import Finding, Installation, find
+from mementum.doctor.installation import Installation, find
+from mementum.doctor.page import Finding
 from mementum.torch.backends import foreach, loop, native
 
 HERE = find()
@@ -33,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the speed for no longer than must be."""
-    monkeypatch.setattr(command, "_LOOK", 0.0)
+    monkeypatch.setattr(torch_side, "_LOOK", 0.0)
 
 
 def finding() -> Finding:
@@ -151,7 +152,7 @@ def test_a_missing_kernel_is_priced_and_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = Installation(None, Finding("It was not built.", "Build it."))
-    monkeypatch.setattr(command, "find", lambda: missing)
+    monkeypatch.setattr(torch_side, "find", lambda: missing)
     assert command.doctor() == 1
     page = " ".join(capsys.readouterr().out.split())
     assert "so the foreach path does" in page
@@ -182,7 +183,9 @@ def test_a_number_that_is_wrong_by_a_thousandth_is_found(
     assert isinstance(result.errors["foreach"], float)
     assert result.errors["foreach"] <= examination.ALLOWED
     wrong = "loop path errs by"
-    assert wrong in command._of_step(result).problem or not all(result.alike.values())
+    assert wrong in torch_side._of_step(result).problem or not all(
+        result.alike.values()
+    )
 
 
 def test_paths_that_differ_in_a_bit_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +200,9 @@ def test_paths_that_differ_in_a_bit_are_found(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(foreach, "update", off)
     result = next(iter(examination.examine(kernel=False)))
     assert not any(result.alike.values())
-    assert "its paths differ with float32 moments" in command._of_step(result).problem
+    assert (
+        "its paths differ with float32 moments" in torch_side._of_step(result).problem
+    )
 
 
 def test_nan_is_no_small_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,15 +254,15 @@ def test_a_kernel_of_another_version_is_told_and_not_used(
 def a_device(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """A CPU that is taken for an accelerator."""
     device = torch.device("cpu")
-    monkeypatch.setattr(command, "_accelerators", lambda: [device])
-    monkeypatch.setattr(command, "_named", lambda _: "Card 7")
+    monkeypatch.setattr(torch_side, "_accelerators", lambda: [device])
+    monkeypatch.setattr(torch_side, "_named", lambda _: "Card 7")
     return device
 
 
 def test_steps_on_a_device_are_held_to_a_cpus_bits(
     a_device, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr(command.availability, "refuses", lambda _: None)
+    monkeypatch.setattr(torch_side.availability, "refuses", lambda _: None)
     assert command.doctor() == 0
     page = " ".join(capsys.readouterr().out.split())
     assert "GPU Card 7 " in page
@@ -271,7 +276,9 @@ def test_steps_on_a_device_are_held_to_a_cpus_bits(
 def test_a_device_without_triton_costs_what_is_said(
     a_device, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr(command.availability, "refuses", lambda _: "Triton is not here")
+    monkeypatch.setattr(
+        torch_side.availability, "refuses", lambda _: "Triton is not here"
+    )
     assert command.doctor() == 0
     page = " ".join(capsys.readouterr().out.split())
     assert "run in foreach operations, as Triton is not here." in page
@@ -285,7 +292,7 @@ def test_a_device_without_triton_costs_what_is_said(
 def test_a_device_that_steps_otherwise_is_not_right(
     a_device, monkeypatch, capsys, answer, words
 ) -> None:
-    monkeypatch.setattr(command, "alike_on", lambda _: {"float8": answer})
+    monkeypatch.setattr(torch_side, "alike_on", lambda _: {"float8": answer})
     assert command.doctor() == 1
     page = " ".join(capsys.readouterr().out.split())
     assert f"Steps with float8 moments on Card 7 {words}" in page

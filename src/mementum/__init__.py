@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mementum import install
 from mementum.family.memory import Fixed, Memory, ratio_for_horizon
 from mementum.family.rule import Coefficients, Rule, SquareOf
 
@@ -51,7 +52,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import torch only when an optimizer is asked for; the theory needs none."""
     if name in __all__:
-        return getattr(import_module("mementum.torch"), name)
+        with install.needing(f"mementum.{name}", "torch"):
+            return getattr(import_module("mementum.torch"), name)
     raise AttributeError(f"module 'mementum' has no attribute {name!r}")
 
 

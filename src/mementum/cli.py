@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mementum import __version__
+from mementum import __version__, install
 from mementum.family import explain, limits, picture
 from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
@@ -141,7 +141,8 @@ def _add_bench_device(command: argparse.ArgumentParser) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from mementum.bench import command
+    with install.needing("bench", "torch"):
+        from mementum.bench import command
 
     if args.device is not None:
         return _bench_device(args)
@@ -176,9 +177,10 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser(
         "doctor",
         help="say what works on this machine, and what does not",
-        description="Say what is installed, whether the compiled kernel runs and, if "
-        "not, why, what that costs and the way out; check a step of each optimizer. "
-        "The exit code is 0 if all is right, else 1.",
+        description="Say what is installed of torch and of JAX, whether the compiled "
+        "kernel runs and, if not, why, what that costs and the way out; check a step "
+        "of each optimizer. The exit code is 0 if all is right, else 1. One of torch "
+        "and JAX may be absent.",
     )
     command.set_defaults(run=_doctor)
 

@@ -31,10 +31,18 @@ def load() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def versions() -> dict[str, str]:
+def version(package: str) -> str | None:
+    """Return the version of a package, or None if none is installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str | None]:
     """Return the versions of Python, torch and NumPy."""
     return {
         "Python": platform.python_version(),
-        "torch": metadata.version("torch"),
-        "NumPy": metadata.version("numpy"),
+        "torch": version("torch"),
+        "NumPy": version("numpy"),
     }

@@ -50,9 +50,7 @@ def check(path: Path) -> None:
     is not there or an ending of no format.
     """
     if find_spec("matplotlib") is None:
-        raise ModuleNotFoundError(
-            f"--plot needs matplotlib: run {install.command('lab')}."
-        )
+        raise install.missing("--plot", "matplotlib", "lab")
     from matplotlib.backend_bases import FigureCanvasBase
 
     formats = sorted(FigureCanvasBase.get_supported_filetypes())

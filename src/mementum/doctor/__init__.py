@@ -1,3 +1,10 @@
 """What of mementum works here, what does not, what that costs, and the way out."""
 
-__all__ = ["command", "examination", "installation"]
+__all__ = [
+    "command",
+    "examination",
+    "installation",
+    "jax_side",
+    "page",
+    "torch_side",
+]

@@ -2,205 +2,76 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import platform
+from collections.abc import Sequence
+from importlib import import_module
 
-import torch
+from mementum import __version__, install, machine
+from mementum.doctor.page import Finding, fact, filled
 
-from mementum import __version__, machine
-from mementum.bench.case import Case
-from mementum.bench.clock import alternate, ratio, spread
-from mementum.bench.entrant import FORMATS, built
-from mementum.doctor.examination import ALLOWED, PATHS, Result, alike_on, examine
-from mementum.doctor.installation import REINSTALL, Finding, Installation, find
-from mementum.torch.backends import native
-from mementum.torch.backends.triton import availability
-
-_WIDTH = 80
-_LABEL = 17
-# Seconds to look at the speed for, at a size that no second-level cache holds.
-_LOOK = 0.3
-_SIZED = Case("1m", "one matrix", ((1_024, 1_024),))
+# What looks at a side, by the extra that brings its packages: neither is imported
+# before its packages are.
+_SIDES = {"torch": "mementum.doctor.torch_side", "jax": "mementum.doctor.jax_side"}
 
 
 def doctor() -> int:
     """Print what is here and what is wrong; return 0 if all is right, else 1.
 
-    A kernel that cannot run is wrong, whatever keeps it from it.
+    A side that is absent is not wrong, unless both are.
     """
-    kernel = find()
-    print("\n".join(_here(kernel)), flush=True)
-    results = list(examine(kernel=kernel.finding is None))
-    print("\n" + _steps(results), flush=True)
-    findings = [kernel.finding] if kernel.finding else []
-    findings += [_of_step(result) for result in results if not result.right]
-    for device in _accelerators():
-        alike = alike_on(device)
-        print("\n" + _filled(_on(device, alike)), flush=True)
-        findings += _of_device(device, alike)
-    works = all(isinstance(error, float) for error in results[0].errors.values())
-    if works and not availability.is_interpreted():
-        print("\n" + _filled(_cost(kernel_runs=kernel.finding is None)), flush=True)
+    print(f"mementum {__version__}\n")
+    print(fact("Python", platform.python_version()))
+    print(fact("NumPy", machine.version("numpy") or "none"))
+    cores = f"{machine.processor()}, {machine.cores()} cores"
+    print(fact("processor", cores), flush=True)
+    sides = [_of_side(extra) for extra in _SIDES]
+    findings = [finding for side in sides for finding in side or ()]
+    if sides == [None, None]:
+        findings.append(
+            Finding(
+                "Neither mementum.torch nor mementum.optax has what it needs: no step "
+                "can be taken.",
+                f"For PyTorch run {install.command('torch')}, for JAX "
+                f"{install.command('jax')}.",
+            )
+        )
     print("\n" + _verdict(findings))
     return 1 if findings else 0
 
 
-def _here(kernel: Installation) -> Iterator[str]:
-    yield f"mementum {__version__}"
-    yield ""
-    facts = {
-        **machine.versions(),
-        "processor": f"{machine.processor()}, {machine.cores()} cores",
-        "threads": f"{torch.get_num_threads()}, as torch.set_num_threads() says",
-        "kernel's threads": "none" if kernel.finding else native.threads(),
-        "kernel": str(kernel.path or "none") + (" (does not run)" * _broken(kernel)),
-        "instruction set": _instructions() if kernel.finding is None else "none",
-        "state formats": ", ".join(FORMATS),
-        "GPU": ", ".join(map(_named, _accelerators())) or "none that torch sees",
-        "Triton": _triton(),
-    }
-    for label, value in facts.items():
-        yield f"{label:<{_LABEL}}{value}"
+def _of_side(extra: str) -> list[Finding] | None:
+    """Print what is here of a side and return what is wrong; None if it is absent."""
+    print()
+    for package in install.PACKAGES[extra]:
+        error = _error(package)
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            print(fact(package, f"none; {install.command(extra)} brings it"))
+            return None
+        print(fact(package, machine.version(package) or "of no known version"))
+        if error is not None:
+            return [_broken(package, error)]
+    side = _SIDES[extra]
+    error = _error(side)
+    if error is not None:
+        return [_broken(side, error)]
+    findings: list[Finding] = import_module(side).report()
+    return findings
 
 
-def _accelerators() -> list[torch.device]:
-    """Return the accelerator that steps run on by default, if there is one."""
-    if torch.cuda.is_available():
-        return [torch.device("cuda", torch.cuda.current_device())]
-    kinds = ("xpu", "mps")
-    return [torch.device(kind) for kind in kinds if _is_there(kind)]
+def _error(module: str) -> Exception | None:
+    """Return the error with which a module fails to be imported, if it does."""
+    try:
+        import_module(module)
+    except Exception as error:  # noqa: BLE001 - what is broken may raise anything
+        return error
+    return None
 
 
-def _is_there(kind: str) -> bool:
-    module = getattr(torch, kind, None)
-    return module is not None and bool(module.is_available())
-
-
-def _named(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return device.type
-
-
-def _triton() -> str:
-    version = availability.version()
-    if version is None:
-        return "none"
-    return f"{version}, interpreted" if availability.is_interpreted() else version
-
-
-def _on(device: torch.device, alike: Mapping[str, bool | str]) -> str:
-    """Return how steps run on a device, and what it costs if not by Triton."""
-    same = [form for form, answer in alike.items() if answer is True]
-    bits = f"Formats with a CPU's bits there: {', '.join(same) or 'none'}."
-    reason = availability.refuses(device)
-    if reason is None:
-        return f"Steps on {_named(device)} run in Triton's kernels. {bits}"
-    return (
-        f"Steps on {_named(device)} run in foreach operations, as {reason}. A step of "
-        "AdamW in float32 moves 140 bytes an element there, where a kernel moves 28, "
-        f"and moments in bfloat16 and float8 cost more operations still. {bits}"
-    )
-
-
-def _of_device(
-    device: torch.device, alike: Mapping[str, bool | str]
-) -> Iterator[Finding]:
-    for form, answer in alike.items():
-        if answer is True:
-            continue
-        wrong = "differ from a CPU's" if answer is False else f"fail ({answer})"
-        yield Finding(
-            f"Steps with {form} moments on {_named(device)} {wrong}.",
-            "Ask for foreach=True there, and report this page.",
-        )
-
-
-def _broken(kernel: Installation) -> bool:
-    return kernel.path is not None and kernel.finding is not None
-
-
-def _instructions() -> str:
-    library = native.library()
-    assert library is not None
-    offered = ", ".join(native.ISAS[: library.mementum_best_isa() + 1])
-    return f"{native.ISAS[native.isa()]}, of {offered}"
-
-
-def _steps(results: Sequence[Result]) -> str:
-    """Return a line for each class, its errors and whether its paths are alike."""
-    paths = [path for path in PATHS if path in results[0].errors]
-    intro = (
-        "One step of each class beside the reference: the largest error in units in "
-        f"the last place ({ALLOWED:g} are allowed), and whether all paths give the "
-        "same bits with each format of the moments."
-    )
-    heads = "".join(f"{head:>10}" for head in [*paths, *FORMATS])
-    rows = [f"  {'':<13}{heads}"]
-    for name, errors, alike in results:
-        cells = [_error(errors[path]) for path in paths]
-        cells += ["alike" if alike[form] else "DIFFER" for form in FORMATS]
-        rows.append(f"  {name:<13}" + "".join(f"{cell:>10}" for cell in cells))
-    return _filled(intro) + "\n\n" + "\n".join(rows)
-
-
-def _error(error: float | str) -> str:
-    if isinstance(error, str):
-        return "FAILS"
-    return f"{error:.2f}" if error <= ALLOWED else f"WRONG {error:.3g}"
-
-
-def _of_step(result: Result) -> Finding:
-    """Return what is wrong with a class's step."""
-    wrong = [
-        f"the {path} path {_wrong(error)}"
-        for path, error in result.errors.items()
-        if isinstance(error, str) or error > ALLOWED
-    ]
-    wrong += [
-        f"its paths differ with {form} moments"
-        for form, alike in result.alike.items()
-        if not alike
-    ]
+def _broken(module: str, error: Exception) -> Finding:
     return Finding(
-        f"{result.name}: {'; '.join(wrong)}.",
-        f"The kernel may be an older version's: run {REINSTALL}. If this stays, set "
-        "MEMENTUM_NATIVE=0 and report it with this page.",
-    )
-
-
-def _wrong(error: float | str) -> str:
-    if isinstance(error, str):
-        return f"fails ({error})"
-    return f"errs by {error:.3g} units"
-
-
-def _cost(*, kernel_runs: bool) -> str:
-    """Return what a step takes here, and what the kernel saves or would save."""
-    paths = ["native", "foreach"] if kernel_runs else ["foreach"]
-    gradients = _SIZED.gradients()
-    steps = [
-        built("AdamW", _SIZED.parameters(gradients), flags=PATHS[path]).step
-        for path in paths
-    ]
-    fused = torch.optim.AdamW(_SIZED.parameters(gradients), fused=True)
-    times = alternate([*steps, fused.step], _LOOK)
-    milliseconds = spread(times[0]).median * 1e3
-    size = (
-        f"A step of AdamW on {_SIZED.elements:,} elements takes {milliseconds:.2f} ms"
-    )
-    if kernel_runs:
-        slower = ratio(times[1], times[0]).median
-        torchs = ratio(times[2], times[0]).median
-        return (
-            f"{size} in the kernel. Without it, on the foreach path, it takes "
-            f"{slower:.1f} times as long; torch's fused AdamW takes {torchs:.1f} times."
-        )
-    slower = ratio(times[0], times[1]).median
-    return (
-        f"The kernel does not run, so the foreach path does. {size} there, "
-        f"{slower:.1f} times as long as torch's fused AdamW, which is about as fast as "
-        "the kernel."
+        f"{module} cannot be imported: {type(error).__name__}: {error}",
+        f"`python -c 'import {module}'` says where it fails; a package that is broken, "
+        "or too old, is to be installed again.",
     )
 
 
@@ -209,18 +80,6 @@ def _verdict(findings: Sequence[Finding]) -> str:
         return "All is right."
     lines = ["Not right:"]
     for number, finding in enumerate(findings, start=1):
-        lines.append(_filled(f"{number}. {finding.problem}", "  "))
-        lines.append(_filled(finding.remedy, "     "))
+        lines.append(filled(f"{number}. {finding.problem}", "  "))
+        lines.append(filled(finding.remedy, "     "))
     return "\n".join(lines)
-
-
-def _filled(text: str, indent: str = "") -> str:
-    # A path that is broken in two cannot be copied.
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + " " * 3 * text[:1].isdigit(),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import mementum
 from mementum import install
+from mementum.doctor.page import Finding
 from mementum.torch.backends import native
 
 _COMPILERS = ("c++", "g++", "clang++")
@@ -19,13 +20,6 @@ REINSTALL = install.command("", "--force-reinstall", "--no-deps", "--no-cache-di
 _ELF = {3: "i386", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 _MACH_O = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
 _SAME = {"amd64": "x86_64", "arm64": "aarch64"}
-
-
-class Finding(NamedTuple):
-    """Something that is not right, and the way out."""
-
-    problem: str
-    remedy: str
 
 
 class Installation(NamedTuple):

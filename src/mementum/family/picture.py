@@ -48,9 +48,7 @@ def draw(
 def check(path: Path) -> None:
     """Refuse a path that no picture can be written to, before any work is done."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise ModuleNotFoundError(
-            f"a picture needs matplotlib: run {install.command('lab')}."
-        )
+        raise install.missing("a picture", "matplotlib", "lab")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"{path} cannot be written: there is no such folder.")
     if path.is_dir() or path.suffix.lower() not in (".png", ".svg", ".pdf"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mementum import install
 from mementum.lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -44,5 +45,6 @@ def __getattr__(name: str) -> Any:
     """Import what takes long only when it is asked for."""
     if name in __all__:
         room = "tasks.task" if name in _OF_TASKS else "experiment"
-        return getattr(import_module(f"mementum.lab.{room}"), name)
+        with install.needing(f"mementum.lab.{name}", "lab"):
+            return getattr(import_module(f"mementum.lab.{room}"), name)
     raise AttributeError(f"module 'mementum.lab' has no attribute {name!r}")

@@ -1,5 +1,12 @@
 """The family as `torch.optim` optimizers."""
 
+from importlib import import_module
+
+from mementum import install
+
+with install.needing("mementum.torch", "torch"):
+    import_module("torch")
+
 from mementum.torch import convert
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.groups.options import Execution

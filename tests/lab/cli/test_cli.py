@@ -16,6 +16,7 @@ import pytest
 from tests.lab.processes import needs_proc, wait_for_end
 from tests.lab.runs import instant
 
+from mementum import install
 from mementum.cli import main
 from mementum.lab.records import journal as stores
 from mementum.lab.records.journal import JOURNAL, Store
@@ -360,10 +361,10 @@ def test_a_reader_that_leaves_early_is_no_error(
 def test_a_missing_extra_is_a_sentence_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mementum.lab.cli.options.EXTRA", ("no_such_package",))
+    monkeypatch.setitem(install.PACKAGES, "lab", ("no_such_package",))
     assert main(["compare"]) == 2
     assert capsys.readouterr().err == (
-        "mementum compare needs the lab extra: run `pip install '.[lab]'` in a clone "
+        "mementum: compare needs no_such_package: run `pip install '.[lab]'` in a clone "
         "of mementum.\n"
     )
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -167,11 +166,7 @@ def opened(name: str) -> Device:
 
 
 def _versions() -> dict[str, str | None]:
-    try:
-        triton = metadata.version("triton")
-    except metadata.PackageNotFoundError:
-        triton = None
-    return {"Triton": triton, **machine.versions()}
+    return {"Triton": machine.version("triton"), **machine.versions()}
 
 
 def _nvidia_smi(properties: Any) -> dict[str, str]:

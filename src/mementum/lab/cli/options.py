@@ -37,7 +37,6 @@ _SPELLING = {
     "workers": "--workers",
 }
 """How the command line spells the arguments of Python."""
-EXTRA = ("duckdb", "scipy", "sklearn", "rich", "jinja2", "plotly")
 
 
 def add_commands(
@@ -243,15 +242,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out a command of the lab and return its exit code.
 
     0: done, diverged runs included. 1: done, but runs failed. 2: it cannot be done, for
-    the reason given in a sentence. 130: stopped by Ctrl-C.
+    the reason given in a sentence. 130: stopped by Ctrl-C. Errors:
+    `ModuleNotFoundError` without the lab's packages.
     """
-    if any(importlib.util.find_spec(package) is None for package in EXTRA):
-        print(
-            f"mementum {arguments.lab} needs the lab extra: "
-            f"run {install.command('lab')}.",
-            file=sys.stderr,
-        )
-        return 2
+    for package in install.PACKAGES["lab"]:
+        if importlib.util.find_spec(package) is None:
+            raise install.missing(arguments.lab, package, "lab")
     try:
         module = import_module(getattr(arguments, "module", "mementum.lab.cli.compare"))
         return int(module.COMMANDS[arguments.lab](arguments))
