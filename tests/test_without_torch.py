@@ -7,6 +7,7 @@ import importlib
 import json
 import tomllib
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,19 @@ def test_what_needs_jax_names_its_extra(package: str) -> None:
     assert str(caught.value) == (
         f"mementum.optax needs {package}: run {install.command('jax')}."
     )
+
+
+@pytest.mark.skipif(find_spec("mementum.optax") is None, reason="it is not here")
+@pytest.mark.parametrize("package", install.PACKAGES["jax"])
+def test_optaxs_room_names_the_package_that_is_missing(
+    package: str, tmp_path: Path
+) -> None:
+    bare.laid_out(tmp_path)
+    for other in {*install.PACKAGES["jax"]} - {package}:
+        bare.package(tmp_path, other)
+    done = bare.python(tmp_path, "-c", "import mementum.optax")
+    sentence = f"mementum.optax needs {package}: run {install.command('jax')}."
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {sentence}"
 
 
 def test_a_module_missing_elsewhere_is_nobodys_extra() -> None:
