@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from mementum.bench import clock, command, run, table
+from mementum.bench import clock, command, measurement, run, table
 from mementum.bench.case import CASES, Case, Layout
 from mementum.bench.clock import (
     Iteration,
@@ -561,8 +561,8 @@ def test_progress_says_how_long_the_rest_takes(
     stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = {"s": 0.0}
-    monkeypatch.setattr(command.time, "monotonic", lambda: now["s"])
-    progress = command.Progress([3.0, 6.0, 2.0, 1.0], stream)
+    monkeypatch.setattr(measurement.time, "monotonic", lambda: now["s"])
+    progress = measurement.Progress([3.0, 6.0, 2.0, 1.0], stream)
     progress.tell(Heat(SMALL, None), 0)
     now["s"] = 40.0
     progress.tell(Heat(SMALL, "AdamW"), 1)

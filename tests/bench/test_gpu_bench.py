@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from mementum.bench import command
+from mementum.bench import command, measurement
 from mementum.bench.case import ON_GPU, Case
 from mementum.bench.clock import Spread
 from mementum.bench.entrant import CLASSES, FUSED
@@ -279,7 +279,7 @@ def ours_named() -> set[str]:
 def test_progress_names_heats_of_a_device() -> None:
     stream = io.StringIO()
     heat = Heat(SMALL, "AdamW", (FORMATS["bfloat16"],))
-    command.Progress([1.0], stream).tell(heat, 0)
+    measurement.Progress([1.0], stream).tell(heat, 0)
     assert stream.getvalue() == "0/1  small, AdamW, bfloat16 parameters\n"
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mementum import install
 from mementum.bench.clock import Spread
-from mementum.bench.entrant import CLASSES
-from mementum.bench.run import DENSE, MEASURED, Row
 from mementum.family.picture import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_Ratio = Callable[[Row], Spread | None]
 
 
 class Mark(NamedTuple):
@@ -61,17 +57,7 @@ def check(path: Path) -> None:
         raise ValueError(f"--plot is {path}; there is no folder {path.parent}.")
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw each class's ratio to its reference with its interval, a panel a case.
-
-    A case in a training loop has a panel for its step and one for its iteration.
-    Errors: as `draw_panels`.
-    """
-    ours = [row for row in rows if row.name in CLASSES and row.ratio is not None]
-    draw_panels(list(_panels(ours)), path)
-
-
-def draw_panels(panels: Sequence[Panel], path: Path) -> None:
+def draw(panels: Sequence[Panel], path: Path) -> None:
     """Draw panels that share their rows; the file's ending chooses the format.
 
     Errors: `OSError` from writing, `ValueError` without a panel.
@@ -104,29 +90,6 @@ def draw_panels(panels: Sequence[Panel], path: Path) -> None:
         frameon=False,
     )
     figure.savefig(path, dpi=160)
-
-
-def _panels(rows: Sequence[Row]) -> Iterator[Panel]:
-    for case in MEASURED:
-        own = [row for row in rows if row.case == case]
-        if not own:
-            continue
-        if own[0].iteration is None:
-            yield _panel(case, own, lambda row: row.ratio)
-        else:
-            yield _panel(f"{case}, step", own, lambda row: row.ratio)
-            yield _panel(f"{case}, iteration", own, lambda row: row.iteration_ratio)
-
-
-def _panel(title: str, rows: Sequence[Row], ratio: _Ratio) -> Panel:
-    dense = any(row.beside != DENSE for row in rows)
-    marks = [
-        Mark(row.name, f"{row.state} state", value)
-        for row in rows
-        if (value := ratio(row)) is not None
-    ]
-    label = "times torch's fused" if dense else "times the dense one"
-    return Panel(title, label, marks)
 
 
 def _draw_panel(

@@ -165,3 +165,8 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def short(number: float) -> str:
+    """Return a ratio to three digits or so, in five characters at most."""
+    return f"{number:.2f}" if number < 10 else f"{number:,.0f}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from mementum import machine
-from mementum.bench.clock import Spread
-from mementum.bench.run import MEASURED, Row
+from mementum.bench.chart import Mark, Panel
+from mementum.bench.clock import Spread, short
+from mementum.bench.entrant import CLASSES
+from mementum.bench.run import DENSE, MEASURED, Row
 from mementum.torch.backends import native
 
 _Rows = Sequence[Row]
+_Ratio = Callable[[Row], Spread | None]
 
 # A step whose quartiles lie further than this from its median met other processes.
 _DISTURBED = 0.1
@@ -67,6 +70,15 @@ def data(rows: _Rows, load: float | None) -> dict[str, Any]:
     `load` is the machine's before the measurement.
     """
     return {"machine": _facts(load), "rows": [_plain(row) for row in rows]}
+
+
+def panels(rows: _Rows) -> list[Panel]:
+    """Return a panel a case, with each class's ratio to its reference.
+
+    A case in a training loop has a panel for its step and one for its iteration.
+    """
+    ours = [row for row in rows if row.name in CLASSES and row.ratio is not None]
+    return list(_panels(ours))
 
 
 def _facts(load: float | None) -> dict[str, Any]:
@@ -138,11 +150,6 @@ def _ratio(value: Spread | None, width: int, bounds: int) -> str:
     return f"{short(value.median):>{width}}{interval:>{bounds}}"
 
 
-def short(number: float) -> str:
-    """Return a ratio to three digits or so, in five characters at most."""
-    return f"{number:.2f}" if number < 10 else f"{number:,.0f}"
-
-
 def _plain(row: Row) -> dict[str, Any]:
     return {
         "case": row.case,
@@ -162,3 +169,26 @@ def _plain(row: Row) -> dict[str, Any]:
 
 def _bounds(value: Spread | None) -> dict[str, float] | None:
     return None if value is None else value._asdict()
+
+
+def _panels(rows: Sequence[Row]) -> Iterator[Panel]:
+    for case in MEASURED:
+        own = [row for row in rows if row.case == case]
+        if not own:
+            continue
+        if own[0].iteration is None:
+            yield _panel(case, own, lambda row: row.ratio)
+        else:
+            yield _panel(f"{case}, step", own, lambda row: row.ratio)
+            yield _panel(f"{case}, iteration", own, lambda row: row.iteration_ratio)
+
+
+def _panel(title: str, rows: Sequence[Row], ratio: _Ratio) -> Panel:
+    dense = any(row.beside != DENSE for row in rows)
+    marks = [
+        Mark(row.name, f"{row.state} state", value)
+        for row in rows
+        if (value := ratio(row)) is not None
+    ]
+    label = "times torch's fused" if dense else "times the dense one"
+    return Panel(title, label, marks)

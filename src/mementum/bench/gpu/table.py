@@ -8,10 +8,9 @@ from typing import Any
 
 from mementum.bench.case import ON_GPU
 from mementum.bench.chart import Mark, Panel
-from mementum.bench.clock import Spread
+from mementum.bench.clock import Spread, short
 from mementum.bench.gpu.device import Device
 from mementum.bench.gpu.run import COPY, LeftOut, Row
-from mementum.bench.table import short
 
 _Rows = Sequence[Row | LeftOut]
 
