@@ -281,7 +281,7 @@ def test_a_device_without_triton_costs_what_is_said(
     )
     assert command.doctor() == 0
     page = " ".join(capsys.readouterr().out.split())
-    assert "run in foreach operations, as Triton is not here." in page
+    assert "run in foreach operations, as Triton is not here: " in page
     assert "140 bytes" in page
 
 

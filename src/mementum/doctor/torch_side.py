@@ -12,7 +12,7 @@ from mementum.bench.entrant import FORMATS, built
 from mementum.doctor.examination import ALLOWED, PATHS, Result, alike_on, examine
 from mementum.doctor.installation import REINSTALL, Installation, find
 from mementum.doctor.page import Finding, cell, fact, filled, wrong
-from mementum.torch.backends import native
+from mementum.torch.backends import foreach, native
 from mementum.torch.backends.triton import availability
 
 # Seconds to look at the speed for, at a size that no second-level cache holds.
@@ -89,9 +89,9 @@ def _on(device: torch.device, alike: Mapping[str, bool | str]) -> str:
     if reason is None:
         return f"Steps on {_named(device)} run in Triton's kernels. {bits}"
     return (
-        f"Steps on {_named(device)} run in foreach operations, as {reason}. A step of "
-        "AdamW in float32 moves 140 bytes an element there, where a kernel moves 28, "
-        f"and moments in bfloat16 and float8 cost more operations still. {bits}"
+        f"Steps on {_named(device)} run in foreach operations, as {reason}: there "
+        f"{foreach.COST}, and moments in bfloat16 and float8 cost more operations "
+        f"still. {bits}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tests.torch.cases import Member, gradients, kinds, parameters, run
 
+import mementum
 from mementum.torch.inspect import explanation, telemetry
 
 
@@ -47,3 +48,11 @@ def test_telemetry_wants_groups_state_rules_and_counts_alone(member: Member) -> 
     assert found.groups == optimizer.telemetry().groups
     flat = found.flat()
     assert {name: flat[name] for name in counts} == counts
+
+
+def test_a_device_without_its_kernel_is_said_to_cost() -> None:
+    param = torch.nn.Parameter(torch.empty(3, device="meta"))
+    said = mementum.AdamW([param]).explain()
+    assert "run by foreach" in said
+    assert "cost: a step of AdamW in float32 moves 140 bytes an element" in said
+    assert "not by triton: Triton runs on GPUs, and not on meta" in said

@@ -27,6 +27,9 @@ ready = loop.ready
 square_sums = loop.square_sums
 _Tensors = list[Tensor]
 
+# What it costs where memory is what a step waits for: AdamW's fourteen operations.
+COST = "a step of AdamW in float32 moves 140 bytes an element, where a kernel moves 28"
+
 # Elements: seven float32 arrays of this many fill a megabyte of second-level cache.
 _CACHED = 32_768
 

@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from mementum.family import explain
 from mementum.family.recipes import Recipe
 from mementum.family.rule import Rule
-from mementum.torch.backends import choose, is_asynchronous, native
+from mementum.torch.backends import choose, foreach, is_asynchronous, native
 from mementum.torch.backends.layout import is_dense
 from mementum.torch.state import State, formats, sharding
 
@@ -69,11 +69,13 @@ def _runs(group: Mapping[str, Any], state: State) -> Iterator[str]:
         )
         if choice.backend is native:
             yield f"    threads: {native.threads()}"
-        if group["clip_norm"] is not None and is_asynchronous(device):
+        if group.get("clip_norm") is not None and is_asynchronous(device):
             yield (
                 "    clip_norm: the device adds up the norm, in another order than a "
                 "CPU; the factor may differ in the last place"
             )
+        if choice.backend is foreach and device.type != "cpu":
+            yield f"    cost: {foreach.COST}"
         for name, reason in choice.refusals.items():
             yield f"    not by {name}: {reason}"
 
