@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ TESTS = ROOT / "tests" / "torch" / "gpu"
 # The long runs come last; steps that the comparison of bits has taken are left out.
 LONG = "test_bits.py"
 COMPARED = "tests/torch/gpu/test_bits.py::test_steps_have_the_bits_of_the_loop"
+# What is tried in the interpreter, where more takes minutes.
+TRIED = "float32+bfloat16 and (clipped or skipping or channels_last or plain)"
 # Seconds for all, for the tests, and that the last heat begins before.
 ALL, FOR_TESTS, LAST = 600.0, 330.0, 560.0
 _BEGIN = time.monotonic()
@@ -57,7 +60,7 @@ def main() -> int:
     parts: dict[str, Callable[[], Any]] = {
         "machine": lambda: machine(device),
         "bits": lambda: bits(device, tiny=args.tiny),
-        "tests": tests,
+        "tests": lambda: tests(tiny=args.tiny),
         "bench": lambda: bench(device, tiny=args.tiny),
     }
     found: dict[str, Any] = {"seconds": {}}
@@ -90,7 +93,8 @@ def _is_right(found: dict[str, Any]) -> bool:
     same = isinstance(found["bits"], list) and all(
         row.get("differ") == 0 for row in found["bits"]
     )
-    return same and found["tests"]["code"] == 0 and not found["bench"]["errors"]
+    tested = found["tests"]["code"] == 0 and found["tests"]["passed"] > 0
+    return same and tested and not found["bench"]["errors"]
 
 
 def machine(device: Any) -> dict[str, Any]:
@@ -134,12 +138,16 @@ def bits(device: Any, *, tiny: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def tests() -> dict[str, Any]:
-    """Run the tests for a GPU in a process of their own; return what they say."""
+def tests(*, tiny: bool) -> dict[str, Any]:
+    """Run the tests for a GPU in a process of their own; return what they say.
+
+    Tiny ones are those of one format, on the CPU. One must have passed.
+    """
     left = min(FOR_TESTS, ALL - (time.monotonic() - _BEGIN))
     paths = os.pathsep.join(sys.path[:2])
     files = sorted(TESTS.glob("test_*.py"), key=lambda file: (file.name == LONG, file))
-    asked = ["-m", "gpu", *map(str, files), "--deselect", COMPARED]
+    asked = [*map(str, files), "--deselect", COMPARED]
+    asked += ["-m", "not gpu and not process", "-k", TRIED] if tiny else ["-m", "gpu"]
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "--durations=10"]
     lines: list[str] = []
     process = subprocess.Popen(
@@ -155,7 +163,13 @@ def tests() -> dict[str, Any]:
         for line in process.stdout:
             lines.append(line)
             print(line, end="", flush=True)
-    return {"code": process.returncode, "output": "".join(lines)}
+    output = "".join(lines)
+    passed = re.search(r"(\d+) passed", output)
+    return {
+        "code": process.returncode,
+        "passed": int(passed[1]) if passed else 0,
+        "output": output,
+    }
 
 
 def _stopped_after(

@@ -42,8 +42,7 @@ def test_the_check_runs_and_finds_no_difference(tmp_path: Path) -> None:
     assert {row["format"] for row in found["bits"]} == set(FORMATS)
     assert {row["rule"] for row in found["bits"]} == set(RULES)
     assert all(row["differ"] == 0 and row["of"] > 4_000 for row in found["bits"])
-    # All but those of the comparison, which were made above.
-    assert "no GPU here" in found["tests"]["output"]
+    assert found["tests"]["passed"] > 10
     paths = [row["path"] for row in found["bench"]["rows"] if row["name"] == "AdamW"]
     assert paths == ["triton"]
 
@@ -53,16 +52,3 @@ def test_without_a_gpu_the_check_says_so() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("on_gpu: --device is cuda:99, and torch ")
     assert done.stderr.count("\n") == 1
-
-
-# One format that has noise; a wider choice takes minutes.
-INTERPRETED = "float32+bfloat16 and (clipped or skipping or channels_last or plain)"
-
-
-def test_the_tests_of_a_gpu_hold_in_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    words += ["-p", "tests.interpreted.quick", "tests/torch/gpu"]
-    chosen = ["-m", "not gpu and not process", "-k", INTERPRETED]
-    done = run(*words, *chosen, TRITON_INTERPRET="1")
-    assert done.returncode == 0, done.stdout

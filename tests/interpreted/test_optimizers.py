@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,9 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
             return made()
 
     return call
+
+
+LOOP = {"foreach": False, "fused": False}
 
 
 def parameters(shapes=SHAPES, dtype=torch.float32, seed: int = 0) -> list[Parameter]:
@@ -144,6 +148,23 @@ def test_an_overflow_leaves_all_as_it_was_but_for_a_count():
     optimizer.step()
     assert_same_standings(before, standing(params, optimizer))
     assert optimizer.skipped_steps == 1
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("path", [{}, {"foreach": True}, LOOP], ids=str)
+def test_a_step_that_is_skipped_holds_what_is_infinite(form, path):
+    params = parameters(((20, 256),))
+    optimizer = AMSGrad(params, capturable=True, state_dtype=form, **path)
+    gradients(params, 0)
+    # Its square is infinite, and the parameter stays finite.
+    params[0].grad[0, 0] = 1e20
+    optimizer.step()
+    before = standing(params, optimizer)
+    assert torch.isfinite(before[0]["param"]).all()
+    params[0].grad[3, 3] = float("nan")
+    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.step()
+    assert_same_standings(before, standing(params, optimizer))
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
@@ -285,6 +306,20 @@ def test_state_that_lies_otherwise_than_its_parameter_stays_the_users(elsewhere)
     assert_same_standings(run(), elsewhere(run))
 
 
+def test_no_copy_and_no_moment_outlives_a_step():
+    params = [Parameter(torch.randn(8, 4, 3, 3).to(memory_format=torch.channels_last))]
+    optimizer = AdamW(params)
+    for step in range(3):
+        gradients(params, step)
+        optimizer.step()
+        kept = optimizer.state[params[0]]
+        kept["momentum"] = kept["momentum"].contiguous()
+    gone = weakref.ref(kept["momentum"])
+    kept["momentum"] = torch.zeros(8, 4, 3, 3)
+    del kept
+    assert gone() is None
+
+
 def test_complex_parameters_are_stepped_as_pairs(elsewhere):
     def run() -> Any:
         source = torch.Generator().manual_seed(0)
@@ -334,6 +369,6 @@ def test_nothing_is_sent_or_found_out_again_while_nothing_moves(monkeypatch):
 
 
 def test_a_norm_that_is_added_up_elsewhere_is_said_to_be():
-    said = "the factor may differ in the last place"
+    said = "the factor may differ from a CPU's in the last place"
     assert said in AdamW(parameters(), clip_norm=1.0).explain()
     assert said not in AdamW(parameters()).explain()

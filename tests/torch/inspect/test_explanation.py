@@ -55,4 +55,7 @@ def test_a_device_without_its_kernel_is_said_to_cost() -> None:
     said = mementum.AdamW([param]).explain()
     assert "run by foreach" in said
     assert "cost: a step of AdamW in float32 moves 140 bytes an element" in said
-    assert "not by triton: Triton runs on GPUs, and not on meta" in said
+    assert (
+        "not by triton: Triton runs on GPUs of NVIDIA, AMD and Intel, and not on meta"
+        in said
+    )

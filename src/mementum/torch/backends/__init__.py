@@ -75,7 +75,8 @@ def choose(flags: Mapping[str, Any], param: Tensor) -> Choice:
         refusals[backend.name] = reason
     fused = [backend for backend in BACKENDS if backend.device is not None]
     here = [backend for backend in fused if backend.device == param.device.type]
-    reasons = " and ".join(refusals[backend.name] for backend in here or fused)
+    told = dict.fromkeys(refusals[backend.name] for backend in here or fused)
+    reasons = " and ".join(told)
     raise NotImplementedError(
         f"fused is True, but {reasons}; leave fused None, and the fastest path that "
         "can serve is taken."

@@ -282,9 +282,13 @@ class Bucket:
 
 def capturing() -> bool:
     """Whether a graph is being captured, which will replay what the device does."""
-    # Asking an uninitialised CUDA would initialise it.
-    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return initialised and torch.cuda.is_current_stream_capturing()
+    return any(map(_captures, (torch.cuda, torch.xpu)))
+
+
+def _captures(module: Any) -> bool:
+    # Asking one that is not initialised would initialise it.
+    asks = getattr(module, "is_current_stream_capturing", None)
+    return asks is not None and module.is_initialized() and bool(asks())
 
 
 def _picked(values: list[_T], places: list[int]) -> list[_T]:

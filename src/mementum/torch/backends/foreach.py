@@ -47,7 +47,7 @@ def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
-    with loop.held_where_skipped(c, bucket) as c:
+    with loop.undone_where_skipped(bucket):
         if bucket.noisy:
             for wide, params in joined(bucket):
                 each = (_by_block(number, params, bucket.dtype) for number in c)

@@ -40,7 +40,7 @@ def ready(bucket: Bucket) -> None:
 
 def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for each parameter of the bucket."""
-    with held_where_skipped(c, bucket) as c:
+    with undone_where_skipped(bucket):
         if bucket.noisy:
             for i, wide in enumerate(widened(bucket)):
                 _update(numbers_of(c, i, bucket.dtype), wide)
@@ -49,38 +49,17 @@ def update(c: Coefficients, bucket: Bucket) -> None:
 
 
 @contextlib.contextmanager
-def held_where_skipped(c: Coefficients, bucket: Bucket) -> Iterator[Coefficients]:
-    """Lend numbers that change nothing where the device skips the step.
-
-    Its gradients become zeros then, as they may be infinite. A divisor of 0 is avoided.
-    """
-    skip = bucket.skip
-    if skip is None:
-        yield c
+def undone_where_skipped(bucket: Bucket) -> Iterator[None]:
+    """Undo a step where the device skips it: no numbers hold what is infinite."""
+    if bucket.skip is None:
+        yield
         return
-    bucket.grads = [torch.where(skip, torch.zeros_like(g), g) for g in bucket.grads]
-    zeros = {
-        name: torch.where(skip, 0.0, _on(skip, number))
-        for name in ("take_m", "take_v", "shrink", "step_g", "step_m")
-        if not plainly(number := getattr(c, name), 0)
-    }
-    # The norm of what overflowed may be NaN, and zeros times NaN are not zeros.
-    ones = {
-        name: torch.where(skip, 1.0, _on(skip, getattr(c, name)))
-        for name in ("scale", "eps_out")
-    }
-    # A square that was rounded up may lie above its peak, which then would follow.
-    peaks = [*bucket.peak, *bucket.scales.get("peak", ())] if bucket.noisy else []
-    before = list(map(torch.clone, peaks))
-    yield c._replace(**zeros, **ones)
-    for peak, held in zip(peaks, before, strict=True):
-        peak.copy_(torch.where(skip, held, peak))
-
-
-def _on(skip: Tensor, number: Any) -> Tensor:
-    if isinstance(number, Tensor):
-        return number.to(skip.device)
-    return torch.full((), number, dtype=torch.float64, device=skip.device)
+    params, _, *moments = bucket.all_rows()
+    written = [tensor for row in (params, *moments) for tensor in row]
+    before = list(map(torch.clone, written))
+    yield
+    for tensor, held in zip(written, before, strict=True):
+        tensor.copy_(torch.where(bucket.skip, held, tensor))
 
 
 def square_sums(grads: list[Tensor]) -> Tensor:

@@ -70,10 +70,8 @@ def _runs(group: Mapping[str, Any], state: State) -> Iterator[str]:
         if choice.backend is native:
             yield f"    threads: {native.threads()}"
         if group.get("clip_norm") is not None and is_asynchronous(device):
-            yield (
-                "    clip_norm: the device adds up the norm, in another order than a "
-                "CPU; the factor may differ in the last place"
-            )
+            yield "    clip_norm: the device adds up the norm in an order of its own;"
+            yield "        the factor may differ from a CPU's in the last place"
         if choice.backend is foreach and device.type != "cpu":
             yield f"    cost: {foreach.COST}"
         for name, reason in choice.refusals.items():

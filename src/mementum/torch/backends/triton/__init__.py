@@ -22,7 +22,7 @@ from mementum.torch.backends.bucket import Bucket
 from mementum.torch.backends.guard import pointers
 from mementum.torch.backends.triton import availability, plan
 from mementum.torch.backends.triton.plan import Plan
-from mementum.torch.backends.triton.upload import current, uploaded
+from mementum.torch.backends.triton.upload import Table, current, stream
 
 name = "triton"
 device: str | None = "cpu" if availability.is_interpreted() else "cuda"
@@ -61,7 +61,6 @@ def ready(bucket: Bucket) -> None:
     if bucket.plan is None or not bucket.plan.fits(bucket):
         with current(bucket.params[0].device):
             bucket.plan = plan.build(bucket)
-    bucket.plan.relay(bucket)
     bucket.addresses = bucket.addresses or pointers(bucket.all_rows())
 
 
@@ -69,8 +68,9 @@ def update(c: Coefficients, bucket: Bucket) -> None:
     """Take one step for all parameters of the bucket."""
     known: Plan = plan.kept_for_graphs(bucket.plan)
     with current(bucket.params[0].device):
+        moments = known.relay(bucket)
         _launch(c, bucket, known)
-        for moment, copy in known.back:
+        for moment, copy in moments:
             moment.copy_(copy)
     torch.autograd.graph.increment_version(bucket.params)
 
@@ -154,9 +154,16 @@ def _table(c: Coefficients, bucket: Bucket, known: Plan) -> Tensor | None:
 
 def _column(number: Any, count: int, at: torch.device) -> Tensor:
     """Return a number of all parameters, or one each, in float64."""
-    if not isinstance(number, Tensor):
-        return torch.full((count,), float(number), dtype=torch.float64, device=at)
+    if not isinstance(number, Tensor) or number.device.type == "cpu":
+        # Of a CPU's tensor too the host knows the number.
+        return _filled(number, count, at)
     return number.to(device=at, dtype=torch.float64).expand(count)
+
+
+def _filled(number: Any, count: int, at: torch.device) -> Tensor:
+    if isinstance(number, Tensor) and number.dim():
+        return number.to(device=at, dtype=torch.float64).expand(count)
+    return torch.full((count,), float(number), dtype=torch.float64, device=at)
 
 
 @functools.cache
@@ -218,6 +225,12 @@ def square_sums(grads: list[Tensor]) -> Tensor:
     return torch.stack([found[i] for i in range(len(grads))])
 
 
+@functools.lru_cache(maxsize=16)
+def _told(count: int, at: torch.device, stream: int) -> Table:
+    """Return a table for what is told of so many gradients."""
+    return Table(at)
+
+
 def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> Tensor:
     kernels, at = _kernels(), grads[0].device
     dense = [x if layout.is_dense(x) else x.contiguous() for x in grads]
@@ -226,8 +239,8 @@ def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> Tensor:
     work = plan.work_of(tuple(pieces.tolist()), at)
     ends = np.concatenate(([0], np.cumsum(pieces)))
     places = np.frombuffer(pointers([dense]), dtype=np.int64)
-    told = uploaded(np.concatenate((places, elements, ends)), at)
     count = len(dense)
+    told = _told(count, at, stream(at)).update(np.concatenate((places, elements, ends)))
     partial = torch.empty(len(work), dtype=torch.float64, device=at)
     sums = torch.empty(count, dtype=torch.float64, device=at)
     options = {"num_warps": _WARPS, "enable_fp_fusion": False}

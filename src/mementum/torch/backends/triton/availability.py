@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import shlex
 import shutil
+import sysconfig
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,7 +37,8 @@ def refuses(device: torch.device) -> str | None:
             return "TRITON_INTERPRET is set, and the interpreter runs on the CPU"
         return _refuses_version()
     if device.type not in ("cuda", "xpu"):
-        return f"Triton runs on GPUs, and not on {device.type}"
+        makers = "NVIDIA, AMD and Intel"
+        return f"Triton runs on GPUs of {makers}, and not on {device.type}"
     return _refuses_version() or _refuses_compiler(device) or _refuses_gpu(device)
 
 
@@ -70,7 +74,13 @@ def _refuses_compiler(device: torch.device) -> str | None:
     if _compiler() is None:
         return (
             "Triton wants a C compiler to launch its kernels, and there is none; "
-            "install gcc or clang, or name one in CC"
+            "install gcc or clang, or name one that is there in CC"
+        )
+    headers = sysconfig.get_paths()["include"]
+    if not Path(headers, "Python.h").exists():
+        return (
+            "Triton builds its launcher with Python's headers, and there is no "
+            f"{headers}/Python.h; install them (python3-dev)"
         )
     return None
 
@@ -83,7 +93,10 @@ def _compilers() -> Mapping[str, Any]:
 
 def _compiler() -> str | None:
     """Return the C compiler that Triton would call."""
-    return os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    asked = shlex.split(os.environ.get("CC", ""))
+    if asked:
+        return shutil.which(asked[0])
+    return shutil.which("gcc") or shutil.which("clang")
 
 
 def _refuses_gpu(device: torch.device) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import Tensor
 from mementum.family import noise
 from mementum.torch.backends import layout
 from mementum.torch.backends.bucket import Bucket, capturing
+from mementum.torch.backends.guard import pointers
 from mementum.torch.backends.triton.upload import (
     Table,
     keep_for_graphs,
@@ -51,8 +50,6 @@ class Plan:
     numbers: Table
     relaid: list[tuple[str, int]]
     of_graph: bool
-    here: array[int] | None = None
-    back: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def fits(self, bucket: Bucket) -> bool:
         """Whether the plan, made for this bucket, still says how it is stepped.
@@ -61,20 +58,21 @@ class Plan:
         """
         return self.stored == _stored(bucket) and not self.of_graph
 
-    def relay(self, bucket: Bucket) -> None:
+    def relay(self, bucket: Bucket) -> list[tuple[Tensor, Tensor]]:
         """Put copies in the parameter's strides where a gradient or moment has others.
 
-        Moments are copied `back` after the step.
+        Return the moments among them, each with the copy that a step changes.
         """
-        self.back = []
+        moments = []
         for name, i in self.relaid:
             row: list[Tensor] = getattr(bucket, name)
             copy = torch.empty_like(bucket.params[i], dtype=row[i].dtype).copy_(row[i])
             if name != "grads":
-                self.back.append((row[i], copy))
+                moments.append((row[i], copy))
             row[i] = copy
         if self.relaid:
-            bucket.addresses = None
+            bucket.addresses = pointers(bucket.all_rows())
+        return moments
 
 
 def _stored(bucket: Bucket) -> tuple[Any, ...]:
@@ -177,17 +175,26 @@ def _facts(bucket: Bucket, dims: list[_Dims], rank: int) -> NDArray[np.int64]:
     return facts
 
 
+_works: dict[tuple[Any, ...], Tensor] = {}
+_MOST_WORKS = 64
+
+
 def work_of(pieces: tuple[int, ...], device: torch.device) -> Tensor:
     """Return an entry for each piece of each tensor, on a device."""
-    if capturing():
-        return uploaded(entries(pieces), device)
-    return _work_of(pieces, device, stream(device))
-
-
-@functools.lru_cache(maxsize=64)
-def _work_of(pieces: tuple[int, ...], device: torch.device, stream: int) -> Tensor:
     # Another stream would not wait for the upload.
-    return uploaded(entries(pieces), device)
+    key = pieces, device, stream(device)
+    known = _works.get(key)
+    if known is not None:
+        if capturing():
+            keep_for_graphs(known)
+        return known
+    work = uploaded(entries(pieces), device)
+    # What a capture uploads is there after a replay, and not before.
+    if not capturing():
+        if len(_works) >= _MOST_WORKS:
+            del _works[next(iter(_works))]
+        _works[key] = work
+    return work
 
 
 def entries(pieces: tuple[int, ...]) -> NDArray[np.int64]:
