@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, Protocol
 
-# Too small to change any number it is added to, and larger than zero, so that the
-# limits (a beta of 0, a ratio of 1) need no branch, which a traced tensor could not
-# take.
-_TINY = 1e-300
+# Too small to change any number it is added to, and larger than zero, in float32 too,
+# so that the limits (a beta of 0, a ratio of 1) need no branch, which a traced tensor
+# could not take.
+_TINY = 1e-37
 
 
 class Namespace(Protocol):
