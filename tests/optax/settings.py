@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ def start() -> Arrays:
     return {name: _numbers("start", name, 0) for name in SHAPES}
 
 
+@cache
 def gradients(step: int) -> Arrays:
     """Return the gradients of a step, whose sizes span five decades."""
     sizes = {name: np.exp2(-17 * np.abs(_numbers("size", name, 0))) for name in SHAPES}
