@@ -10,6 +10,7 @@ from mementum.family.memory import Fixed, Memory, ratio_for_horizon
 from mementum.family.rule import Coefficients, Rule, SquareOf
 
 if TYPE_CHECKING:
+    from mementum import convert
     from mementum.torch import (
         Adam,
         AdamNC,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         AdaXW,
         AMSGrad,
         Mementum,
-        convert,
         param_groups,
         step_in_backward,
     )
@@ -51,6 +51,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import torch only when an optimizer is asked for; the theory needs none."""
+    if name == "convert":
+        return import_module("mementum.convert")
     if name in __all__:
         with install.needing(f"mementum.{name}", "torch"):
             return getattr(import_module("mementum.torch"), name)

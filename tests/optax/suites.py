@@ -39,7 +39,10 @@ def listed(rate: float, **others: float) -> tuple[dict[str, Any], ...]:
     return tuple(
         {
             "opt_name": name,
-            "opt_kwargs": {"learning_rate": others.get(name, rate), "weight_decay": 0.0},
+            "opt_kwargs": {
+                "learning_rate": others.get(name, rate),
+                "weight_decay": 0.0,
+            },
         }
         for name in map(str.lower, NAMES)
     )

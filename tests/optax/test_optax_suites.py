@@ -30,5 +30,7 @@ with warnings.catch_warnings():
     )
 
 # These ask optax's adam for a momentum by optax's name.
-for _name in [name for name in dir(AliasTest) if name.startswith("test_explicit_dtype")]:
+for _name in [
+    name for name in dir(AliasTest) if name.startswith("test_explicit_dtype")
+]:
     delattr(AliasTest, _name)

@@ -24,8 +24,8 @@ from mementum.optax.members import (
     amsgrad,
     mementum,
 )
-from mementum.optax.state import PeakRuleState, RuleState
-from mementum.optax.stochastic_rounding import RoundingState, round_stochastically
+from mementum.optax.state import PeakRuleState, RoundingState, RuleState
+from mementum.optax.stochastic_rounding import round_stochastically
 
 __all__ = [
     "MEMBERS",

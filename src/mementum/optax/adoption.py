@@ -16,11 +16,11 @@ import optax
 from mementum.family import limits
 from mementum.family.memory import Fixed
 from mementum.optax import formats
-from mementum.optax.state import PeakRuleState, RuleState, only
+from mementum.optax.state import MEMBER_STATES, PeakRuleState, counted, only
 
 __all__ = ["adopt"]
 
-_OURS = (RuleState, PeakRuleState)
+_OURS = MEMBER_STATES
 _THEIRS = (optax.ScaleByAdamState, optax.ScaleByAmsgradState)
 # The smallest number of bfloat16 above zero.
 _LEAST = 2.0**-133
@@ -50,15 +50,7 @@ def adopt(target: Any, source: Any, *, b2: float = 0.999) -> Any:
     mass = Fixed(limits.fraction("adopt: b2", b2)).mass(count)
     convert = _from_optax if isinstance(mine, _OURS) else _to_optax
     moments = convert(mine, theirs, mass)
-
-    def renewed(node: Any) -> Any:
-        if node is not mine and not isinstance(node, optax.ScaleByScheduleState):
-            return node
-        fresh = node._replace(count=_like(node.count, count))
-        return fresh._replace(**moments) if node is mine else fresh
-
-    kinds = (*_OURS, *_THEIRS, optax.ScaleByScheduleState)
-    return jax.tree.map(renewed, target, is_leaf=lambda node: isinstance(node, kinds))
+    return counted(target, mine, mine._replace(**moments), count)
 
 
 def _from_optax(mine: Any, theirs: Any, mass: float) -> dict[str, Any]:
@@ -114,5 +106,5 @@ def _like(old: Any, new: Any, factor: float = 1.0, least: float = 0.0) -> Any:
         numbers = numbers.real
     fresh = numbers.astype(old.dtype)
     if old.dtype == formats.BFLOAT16 and least:
-        fresh[(fresh == 0) & (numbers != 0)] = least
+        fresh = np.where((fresh == 0) & (numbers != 0), least, fresh).astype(old.dtype)
     return jax.device_put(fresh, getattr(old, "sharding", None))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
 from mementum.optax import formats
@@ -37,7 +39,15 @@ class PeakRuleState(NamedTuple):
     peak: Any
 
 
+class RoundingState(NamedTuple):
+    """The number of steps taken, and the state of what is rounded."""
+
+    count: Array  # type: ignore[assignment]
+    inner: Any
+
+
 State: TypeAlias = RuleState | PeakRuleState
+MEMBER_STATES = (RuleState, PeakRuleState)
 
 
 def begin(params: Any, state_dtype: np.dtype[Any] | None, *, peak: bool) -> State:
@@ -102,4 +112,68 @@ def only(tree: Any, kinds: tuple[type, ...], what: str) -> Any:
     raise ValueError(
         f"{what} holds {len(found) or 'no'} states of {names}, and one is wanted; pass "
         "the state of one transformation, or a part of it."
+    )
+
+
+def by_name(tree: Any, rename: Callable[[str], str] | None) -> dict[str, Any]:
+    """Return the leaves of a tree by their names, or those they are renamed to."""
+    names, leaves, _ = named_leaves(tree)
+    pairs = zip(names, leaves, strict=True)
+    return {
+        rename(name) if rename else name: leaf
+        for name, leaf in pairs
+        if leaf is not None
+    }
+
+
+def from_names(
+    what: str, like: Any, arrays: dict[str, Any], rename: Callable[[str], str] | None
+) -> Any:
+    """Return a tree like another of arrays that have its leaves' names.
+
+    Errors: `ValueError`, beginning with `what`, where they are others.
+    """
+    names, leaves, form = named_leaves(like)
+    fresh = []
+    for name, old in zip(names, leaves, strict=True):
+        own = rename(name) if rename else name
+        if old is not None and own not in arrays:
+            raise ValueError(
+                f"{what} {own!r} is not there, and there are {', '.join(arrays)}; say "
+                "with rename what a leaf is called there, and take the same member."
+            )
+        new = None if old is None else _placed(f"{what} {own!r}", old, arrays[own])
+        fresh.append(new)
+    return form.unflatten(fresh)
+
+
+def _placed(what: str, old: Any, new: Any) -> Array:
+    if new.shape != old.shape or new.dtype != old.dtype:
+        raise ValueError(
+            f"{what} is {new.dtype} of shape {new.shape}, and the leaf {old.dtype} of "
+            f"shape {old.shape}; take the same state_dtype, and lay moments out as the "
+            "parameters: a kernel of flax is a weight of torch transposed."
+        )
+    placed: Array = jax.device_put(new, getattr(old, "sharding", None))
+    return placed
+
+
+def counted(tree: Any, old: Any, new: Any, step: int) -> Any:
+    """Return a tree of states with one replaced, and it and all schedules at a step."""
+
+    def at(node: Any) -> Any:
+        count = np.asarray(step, node.count.dtype)
+        place = getattr(node.count, "sharding", None)
+        return node._replace(count=jax.device_put(count, place))
+
+    def renewed(node: Any) -> Any:
+        if node is old:
+            return at(new)
+        if isinstance(node, RoundingState):
+            return at(node)._replace(inner=counted(node.inner, old, new, step))
+        return at(node) if isinstance(node, optax.ScaleByScheduleState) else node
+
+    counting = (RoundingState, optax.ScaleByScheduleState)
+    return jax.tree.map(
+        renewed, tree, is_leaf=lambda node: node is old or isinstance(node, counting)
     )

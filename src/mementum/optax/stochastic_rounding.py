@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,9 @@ from jax import Array
 from mementum.optax import formats, noise
 from mementum.optax.paths import is_none, named_leaves
 from mementum.optax.shield import Keep, shield
+from mementum.optax.state import RoundingState
 
-__all__ = ["RoundingState", "round_stochastically"]
-
-
-class RoundingState(NamedTuple):
-    """The number of steps taken, and the state of what is rounded."""
-
-    count: Array  # type: ignore[assignment]
-    inner: Any
+__all__ = ["round_stochastically"]
 
 
 def round_stochastically(inner: Any, seed: int = 0) -> Any:
