@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,12 +26,14 @@ def suite(module: str, class_name: str, **replaced: Any) -> Any:
     own = ModuleType(f"{module} of ours")
     # absl looks a test's class up in its module.
     sys.modules[own.__name__] = own
-    exec(compile(source[:start], found.origin, "exec"), own.__dict__)
-    assert replaced.keys() <= own.__dict__.keys()
-    own.__dict__.update(replaced)
     # So that errors name the lines of the file.
     rest = "\n" * source[:start].count("\n") + source[start:]
-    exec(compile(rest, found.origin, "exec"), own.__dict__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        exec(compile(source[:start], found.origin, "exec"), own.__dict__)
+        assert replaced.keys() <= own.__dict__.keys()
+        own.__dict__.update(replaced)
+        exec(compile(rest, found.origin, "exec"), own.__dict__)
     return getattr(own, class_name)
 
 

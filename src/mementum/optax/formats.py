@@ -5,6 +5,7 @@ The rounding is that of `mementum.family.rounding`, on the same bits.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -60,7 +61,7 @@ def moment_dtype(name: str, dtype: Any, state_dtype: np.dtype[Any] | None) -> An
             f"parameter {name!r} is {dtype}, and steps are taken in real or complex "
             "numbers; leave it out with optax.masked or a partition."
         )
-    computed = jnp.promote_types(dtype, jnp.float32)
+    computed = _wide(dtype)
     if state_dtype is None:
         return computed
     if computed != np.float32 and state_dtype != computed:
@@ -74,7 +75,13 @@ def moment_dtype(name: str, dtype: Any, state_dtype: np.dtype[Any] | None) -> An
 
 def computed_dtype(*arrays: Array) -> Any:
     """Return the dtype that a step with these arrays is computed in."""
-    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+    return _wide(*(array.dtype for array in arrays))
+
+
+def _wide(*dtypes: Any) -> Any:
+    # Where a user has made promotion strict, float32 and bfloat16 have no common type.
+    with jax.numpy_dtype_promotion("standard"):
+        return functools.reduce(jnp.promote_types, dtypes, np.dtype("float32"))
 
 
 def real_dtype(dtype: Any) -> Any:

@@ -27,11 +27,10 @@ def step(
 ) -> tuple[Array, Moments]:
     """Return what is to be subtracted from the parameter, and the new moments.
 
-    The parameter may be None where the numbers have no decay.
+    The parameter may be None where the numbers have no decay. Both are shielded
+    already: a gradient that ends in a product would be contracted with what follows.
     """
     m, v, k = moments
-    # A gradient that ends in a product would be contracted with what follows here.
-    g = keep(g)
     if not plainly(c.pull, 0):
         g = keep(c.pull * p) + g
     m = m + keep((g - m) * c.take_m)

@@ -1,8 +1,9 @@
-"""Products that are rounded, whatever else is compiled with them.
+"""Numbers that are rounded, whatever else is compiled with them.
 
 XLA's compiler for CPUs contracts ``a * b + c`` into one operation that rounds once, and
-does so in one program and not in another. Barriers and casts do not stop it. The bits
-of a product, xored with a zero that the compiler cannot know, do.
+leaves out a rounding to bfloat16 that is read in float32 again, and does so in one
+program and not in another. Barriers and casts do not stop it. The bits of a number,
+xored with a zero that the compiler cannot know, do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> tuple[Any, A
 def shield(count: Array) -> Keep:
     """Return the identity on arrays, given a count of steps, which is not negative.
 
-    It is to be put around a product whose rounding matters. Complex numbers pass as
+    It is to be put around a number whose rounding matters. Complex numbers pass as
     they are: their products are sums, and no other framework's to the bit.
     """
     # The sign of the count: zero, but no compiler is told so.
@@ -43,6 +44,8 @@ def shield(count: Array) -> Keep:
     def keep(x: Array) -> Array:
         if x.dtype == np.float32:
             return _kept(x, zero)
+        if x.dtype.itemsize == 2:
+            return _kept(x, lax.convert_element_type(zero, np.uint16))
         if x.dtype == np.float64:
             with jax.enable_x64(True):
                 return _kept(x, lax.convert_element_type(zero, np.uint64))

@@ -45,11 +45,15 @@ def round_stochastically(inner: Any, seed: int = 0) -> Any:
                 "round_stochastically: update was given no params, which it rounds; "
                 "call update(grads, state, params)."
             )
-        wide = [jax.tree.map(_wide, t, is_leaf=is_none) for t in (updates, params)]
-        steps, kept = inner.update(wide[0], state.inner, wide[1], **extra_args)
         count = optax.safe_increment(state.count)
+        keep = shield(count)
+        grads, points = (
+            jax.tree.map(lambda leaf: _wide(leaf, keep), tree, is_leaf=is_none)
+            for tree in (updates, params)
+        )
+        steps, kept = inner.update(grads, state.inner, points, **extra_args)
         names, leaves, form = named_leaves(steps)
-        params = form.flatten_up_to(params)
+        params, points = map(form.flatten_up_to, (params, points))
         low = [
             i
             for i, (step, param) in enumerate(zip(leaves, params, strict=True))
@@ -58,22 +62,20 @@ def round_stochastically(inner: Any, seed: int = 0) -> Any:
         shapes = [params[i].shape for i in low]
         words = noise.words(seed, [names[i] for i in low], shapes, count, "parameter")
         for i, own in zip(low, words, strict=True):
-            leaves[i] = _rounded(leaves[i], params[i], own, shield(count))
+            leaves[i] = _rounded(keep(leaves[i]), points[i], own)
         return form.unflatten(leaves), RoundingState(count, kept)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _rounded(step: Array, param: Array, words: Array, keep: Keep) -> Array:
-    # A step that ends in a product would be contracted with this sum.
-    p = jnp.asarray(param, jnp.float32)
-    new = formats.parameter(p + keep(jnp.asarray(step, jnp.float32)), words)
+def _rounded(step: Array, param: Array, words: Array) -> Array:
+    """Return the way to the rounded sum; the step is shielded from contraction."""
+    new = jnp.asarray(formats.parameter(param + step, words), jnp.float32)
     # Of two infinities the difference is none.
-    difference = jnp.asarray(new, jnp.float32) - p
-    return jnp.where(new == param, jnp.zeros_like(p), difference)
+    return jnp.where(new == param, jnp.zeros_like(param), new - param)
 
 
-def _wide(leaf: Any) -> Any:
+def _wide(leaf: Any, keep: Keep = lambda x: x) -> Any:
     """Return a bfloat16 array, or what stands for one, in float32."""
     if leaf is None:
         return None
@@ -86,4 +88,4 @@ def _wide(leaf: Any) -> Any:
         return leaf
     if isinstance(leaf, jax.ShapeDtypeStruct):
         return leaf.update(dtype=jnp.float32)  # type: ignore[no-untyped-call]
-    return jnp.asarray(leaf, jnp.float32)
+    return jnp.asarray(keep(jnp.asarray(leaf)), jnp.float32)

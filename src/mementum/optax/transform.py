@@ -175,8 +175,8 @@ def _step(
         return None, *old
     dtype = formats.computed_dtype(grad, old[0])
     wide = state.read(*old, dtype)
-    p = jnp.asarray(param, dtype) if decays else None
-    g = jnp.asarray(grad, dtype)
+    p = jnp.asarray(keep(jnp.asarray(param)), dtype) if decays else None
+    g = jnp.asarray(keep(jnp.asarray(grad)), dtype)
     c = numbers(formats.real_dtype(dtype), decays)
     step, new = kernel.step(c, p, g, wide, keep)
     return lax.convert_element_type(step, grad.dtype), *state.write(new, old, words)
