@@ -19,6 +19,7 @@ import orbax.checkpoint
 import pytest
 from flax import nnx, serialization
 from flax.training.train_state import TrainState
+from tests.trainers import pages
 
 import mementum.optax as mx
 
@@ -139,6 +140,56 @@ def test_equinox_models_take_steps() -> None:
         model, state, loss = step(model, state)
         losses.append(float(loss))
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.process
+def test_the_example_trains_alike_in_both() -> None:
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "jax_digits.py"), "--steps", "100"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    losses = dict(re.findall(r"(\w+) +loss ([\d.]+)", run.stdout))
+    assert float(losses["jax"]) == pytest.approx(float(losses["torch"]), rel=0.02)
+    assert float(losses["jax"]) < 0.6
+
+
+def mean_square(scores: Any) -> Any:
+    return jnp.mean(scores**2)
+
+
+def test_the_pages_programs() -> None:
+    torch = pytest.importorskip("torch")
+    import mementum
+
+    params = {"w": jnp.ones((64, 10)), "b": jnp.zeros(10)}
+    batch = jnp.ones((4, 64))
+    adamw = optax.adamw(1e-3)
+    _, adamw_state = adamw.update(params, adamw.init(params), params)
+    named = [
+        (key, torch.nn.Parameter(torch.tensor(np.asarray(x))))
+        for key, x in params.items()
+    ]
+    torch_optimizer = mementum.AdaXW(named)
+    for _, param in named:
+        param.grad = torch.ones_like(param)
+    torch_optimizer.step()
+    space = pages.run(
+        "jax.md",
+        params=params,
+        batch=batch,
+        batches=[batch] * 2,
+        loss_of=lambda params, batch: mean_square(batch @ params["w"] + params["b"]),
+        model_loss=lambda model, batch: mean_square(model(batch)),
+        mapped_loss=lambda model, batch: mean_square(jax.vmap(model)(batch)),
+        adamw_state=adamw_state,
+        torch_optimizer=torch_optimizer,
+    )
+    assert int(space["opt_state"].count) == 1
+    assert np.isfinite(float(space["loss"]))
 
 
 @pytest.mark.process
