@@ -124,7 +124,7 @@ def test_a_memory_may_be_given_as_one() -> None:
     np.testing.assert_array_equal(*update)
 
 
-ONES = {"w": jnp.ones(2)}
+ONES = {"w": np.ones(2, np.float32)}
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "rate": (lambda: mx.adam(-1.0), r"adam: learning_rate is -1.0; .*schedule"),
     "word": (lambda: mx.adam("fast"), r"adam: learning_rate is 'fast'"),
