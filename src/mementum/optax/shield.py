@@ -34,8 +34,10 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> tuple[Any, A
 def shield(count: Array) -> Keep:
     """Return the identity on arrays, given a count of steps, which is not negative.
 
-    It is to be put around a number whose rounding matters. Complex numbers pass as
-    they are: their products are sums, and no other framework's to the bit.
+    It is to be put around a number whose rounding matters. It works as long as the
+    compiler does not know the count: where it is an argument, or carried by a loop.
+    Complex numbers pass as they are: their products are sums, and no other framework's
+    to the bit.
     """
     # The sign of the count: zero, but no compiler is told so.
     sign = lax.shift_right_arithmetic(count, jnp.int32(31))
