@@ -43,7 +43,7 @@ test-torch:  ## Run the optimizers' tests on another torch: VERSION=2.x.y [PYTHO
 		--constraint $(TORCH_ENV)/constraints.txt --editable . torch==$(VERSION) \
 		hypothesis mpmath pytest pytest-xdist scikit-learn
 	OMP_NUM_THREADS=1 $(TORCH_ENV)/bin/python -m pytest -n auto --dist loadgroup \
-		tests/torch tests/native tests/family
+		tests/torch tests/native tests/family --ignore tests/torch/gpu
 
 fuzz: $(INSTALLED)  ## Try 20,000 random steps
 	MEMENTUM_FUZZ=20000 $(BIN)/python -m pytest -n auto tests/native/test_fuzz.py

@@ -21,7 +21,8 @@ from mementum.family.recipes import RECIPES
 
 OF_TORCH = sorted(set(mementum.__all__) & set(ours.__all__))
 OF_THEORY = sorted(set(mementum.__all__) - set(ours.__all__))
-ROOMS = ("mementum.torch", "mementum.torch.optimizers", "mementum.convert")
+TORCHS_OF_CONVERT = ("Report", "adopt", "renamed")
+ROOMS = ("mementum.torch", "mementum.torch.optimizers")
 SUBCOMMANDS = next(
     action
     for action in cli.parser()._actions
@@ -66,6 +67,7 @@ def said(folder: Path) -> dict[str, list[str] | None]:
         *(f"mementum:{name}" for name in mementum.__all__),
         *(f"mementum.family.{name}" for name in family.__all__),
         *(f"mementum.lab:{name}" for name in lab.__all__),
+        *(f"mementum.convert:{name}" for name in TORCHS_OF_CONVERT),
         *ROOMS,
     ]
     done = bare.python(folder, "-c", TRIED, *names)
@@ -103,6 +105,14 @@ def test_a_module_of_torch_names_its_room_and_the_extra(
 ) -> None:
     room = ".".join(name.split(".")[:2])
     assert said[name] == needs(room, "torch")
+
+
+@pytest.mark.parametrize("name", TORCHS_OF_CONVERT)
+def test_a_conversion_within_torch_names_itself_and_the_extra(
+    name: str, said: dict[str, list[str] | None]
+) -> None:
+    whole = f"mementum.convert:{name}"
+    assert said[whole] == needs(whole.replace(":", "."), "torch")
 
 
 @pytest.mark.parametrize("name", lab.__all__)
@@ -154,7 +164,10 @@ def test_a_broken_torch_is_not_a_missing_one(
     code: str, words: str, tmp_path: Path
 ) -> None:
     bare.package(bare.laid_out(tmp_path), "torch", code)
-    for statement in ("from mementum import AdaX", "import mementum.convert"):
+    for statement in (
+        "from mementum import AdaX",
+        "from mementum.convert import adopt",
+    ):
         done = bare.python(tmp_path, "-c", statement)
         assert words in done.stderr.splitlines()[-1]
         assert "pip install" not in done.stderr

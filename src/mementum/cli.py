@@ -121,6 +121,11 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the ratios (png, svg)"
     )
+    command.add_argument(
+        "--jax",
+        action="store_true",
+        help="steps under jit in JAX, beside optax's; it needs no torch",
+    )
     _add_bench_device(command)
     command.set_defaults(run=_bench)
 
@@ -141,6 +146,8 @@ def _add_bench_device(command: argparse.ArgumentParser) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
+    if args.jax:
+        return _bench_jax(args)
     with install.needing("bench", "torch"):
         from mementum.bench import command
 
@@ -155,6 +162,21 @@ def _bench(args: argparse.Namespace) -> int:
         args.cases, args.classes, quick=args.quick, in_loop=args.in_loop
     )
     return command.bench(asked, as_json=args.json, plot=args.plot)
+
+
+def _bench_jax(args: argparse.Namespace) -> int:
+    for name in ("device", "formats", "cases", "in_loop"):
+        if getattr(args, name):
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{flag} is for steps of torch's parameters, and --jax is given; leave "
+                "one of them out."
+            )
+    with install.needing("bench --jax", "jax"):
+        from mementum.bench import jax
+
+    asked = jax.request(args.classes, quick=args.quick)
+    return jax.bench(asked, as_json=args.json, plot=args.plot)
 
 
 def _bench_device(args: argparse.Namespace) -> int:

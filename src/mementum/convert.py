@@ -7,14 +7,26 @@ member over to the other side, where it goes on with the same moments and noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from mementum import install
 
-with install.needing("mementum.convert", "torch"):
+if TYPE_CHECKING:
     from mementum.torch.convert import Report, adopt, renamed
 
 __all__ = ["Report", "adopt", "optax_to_torch", "renamed", "torch_to_optax"]
+
+_TORCHS = ("Report", "adopt", "renamed")
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when what is torch's is asked for."""
+    if name not in _TORCHS:
+        raise AttributeError(f"module 'mementum.convert' has no attribute {name!r}")
+    with install.needing(f"mementum.convert.{name}", "torch"):
+        return getattr(import_module("mementum.torch.convert"), name)
+
 
 Rename = Callable[[str], str]
 

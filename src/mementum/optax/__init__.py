@@ -10,6 +10,14 @@
 torch is not imported.
 """
 
+from importlib import import_module
+
+from mementum import install
+
+with install.needing("mementum.optax", "jax"):
+    for _package in install.PACKAGES["jax"]:
+        import_module(_package)
+
 from mementum.optax.adoption import adopt
 from mementum.optax.links import scale_by_memory, scale_by_rule
 from mementum.optax.members import (
