@@ -16,7 +16,7 @@ as well. The command line is a thin layer of words over these functions.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,9 +27,11 @@ from mementum.lab import arguments
 from mementum.lab.arguments import Argument, ArgumentError, Real, Whole
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
+from mementum.lab.planning.contender import Contender
 from mementum.lab.planning.factorial import Grid, factorial
+from mementum.lab.planning.own.registry import at_hand_alone
 from mementum.lab.planning.schedule import SCHEDULES, under
-from mementum.lab.planning.selection import chosen_tasks, rivals
+from mementum.lab.planning.selection import Named, chosen_tasks, rivals
 from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
@@ -46,6 +48,7 @@ from mementum.lab.running.driver import (
 from mementum.lab.running.executors import Executor
 from mementum.lab.running.executors.choice import choose
 from mementum.lab.running.executors.in_process import InProcessExecutor
+from mementum.lab.running.loop import rehearse
 from mementum.lab.running.optimizer_controls import controls
 from mementum.lab.running.versions import versions
 from mementum.lab.statistics import Analysis, analyse
@@ -103,13 +106,14 @@ class Comparison:
 
 def plan(
     tasks: Iterable[str] | None = None,
-    contenders: Iterable[str] | None = None,
+    contenders: Iterable[Named] | None = None,
     *,
+    lr: Mapping[str, Real] | None = None,
     files: Iterable[str | Path] | None = None,
     tier: str = Tier.QUICK,
     seeds: Whole | None = None,
     lrs: Whole | None = None,
-    reference: str = "AdamW",
+    reference: Named = "AdamW",
     trials: Whole | None = None,
     widen: Whole | None = None,
     schedules: Iterable[str] | None = None,
@@ -122,7 +126,10 @@ def plan(
     Args:
         tasks: Names, as `mementum tasks` lists them; all of the tier if neither they
             nor files are given.
-        contenders: Names; all if not given. The reference always takes part.
+        contenders: Names, or optimizers of your own: classes, dotted paths and files,
+            as docs/contenders.md says; all of the lab's if not given. The reference
+            always takes part.
+        lr: The centre of the grid of an optimizer of your own, by its name.
         files: Python files with tasks of your own; docs/tasks.md says how.
         tier: How much to spend: "smoke", "quick", "standard" or "paper".
         seeds: How many seeds every setting is trained with.
@@ -141,8 +148,9 @@ def plan(
         points=arguments.odd("lrs", usual.rates if lrs is None else lrs),
         factor=usual.factor,
     )
-    return factorial(
-        **rivals(contenders, reference),
+    who = rivals(contenders, reference, lr)
+    found = factorial(
+        **who,
         seeds=range(_number("seeds", seeds, usual.seeds, least=1)),
         grid=grid,
         versions=versions(),
@@ -154,8 +162,17 @@ def plan(
             else arguments.real("weight_decay", weight_decay)
         ),
         # Last, as it runs the code of the files.
-        tasks=chosen_tasks(tasks, files, size, schedules),
+        tasks=(subjects := chosen_tasks(tasks, files, size, schedules)),
     )
+    _rehearse(who["contenders"], subjects)
+    return found
+
+
+def _rehearse(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
+    """Try each optimizer of the user's own on the task that costs least."""
+    for each in contenders:
+        if each.identity:
+            rehearse(min(tasks, key=lambda task: task.seconds), each)
 
 
 def _number(name: str, value: Whole | None, usual: int, *, least: int = 0) -> int:
@@ -197,6 +214,13 @@ def compare(
     named = {task.name for task in plan.tasks} if dask is not None else set()
     files = [path for name, path in user_file.paths().items() if name in named]
     executor = choose(workers, dask, files)
+    alone = at_hand_alone(plan.specs(), elsewhere=dask is not None)
+    if alone is not None and not isinstance(executor, InProcessExecutor):
+        raise ArgumentError(
+            *(Argument("contender"), f" is {alone}, which no other process can find; "),
+            *("define it in a module that can be imported, or give ",),
+            *(Argument("workers"), " 0 to run in this process."),
+        )
     return _carried_out(plan, store, executor, observer or telling(seen))
 
 
@@ -225,8 +249,9 @@ def compare_model(
     evaluations: Whole = 10,
     seeds: Whole = 4,
     lrs: Whole = 5,
-    contenders: Iterable[str] | None = None,
-    reference: str = "AdamW",
+    contenders: Iterable[Named] | None = None,
+    lr: Mapping[str, Real] | None = None,
+    reference: Named = "AdamW",
     scale: Literal["log", "linear"] | None = None,
     goal: Literal["min", "max"] = "min",
     margin: Real = 0.01,
@@ -249,7 +274,9 @@ def compare_model(
         evaluations: Points of the learning curve.
         seeds: How many seeds every setting is trained with.
         lrs: How many learning rates each grid has, an odd number.
-        contenders: Names; all if not given. The reference always takes part.
+        contenders: Names, or optimizers of your own, as for `plan`; all of the lab's
+            if not given. The reference always takes part.
+        lr: The centre of the grid of an optimizer of your own, by its name.
         reference: Whom to compare with.
         scale: "log" compares scores by their ratio, "linear" by their difference; if
             not given, a metric to be minimised by its ratio, another by difference.
@@ -291,9 +318,11 @@ def compare_model(
         margin=arguments.real("margin", margin),
         kept=out is not None,
     )
+    who = rivals(contenders, reference, lr)
+    _rehearse(who["contenders"], [task])
     plan = factorial(
         tasks=[under(task, schedule)],
-        **rivals(contenders, reference),
+        **who,
         seeds=range(arguments.whole("seeds", seeds)),
         grid=Grid(points=arguments.odd("lrs", lrs)),
         versions=versions(),

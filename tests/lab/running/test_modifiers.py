@@ -68,7 +68,7 @@ def made(
 ) -> RunState:
     known = contender.find(name)
     given = {**known.options, **options}
-    return begin(SLOPE, 0, lambda each: known.optimizer(each, lr, given), **conditions)
+    return begin(SLOPE, 0, known.builder(lr, given), **conditions)
 
 
 def step(making: RunState, number: int) -> torch.Tensor:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from mementum.lab.claims.claim import Arm, Check, Claim
 from mementum.lab.claims.setting import Setting, parse
-from mementum.lab.planning import contender
 from mementum.lab.planning.factorial import outline
+from mementum.lab.planning.own.registry import find
 from mementum.lab.planning.search_spaces import adamnx_beta
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import Option, RunRecord, RunSpec
@@ -61,7 +61,11 @@ class Settled:
                     lr=lr,
                     seed=seed,
                     steps=task.steps,
-                    versions={**versions(), "claims": str(_EDITION)},
+                    versions={
+                        **versions(),
+                        "claims": str(_EDITION),
+                        **find(self.arm.contender).identity,
+                    },
                     schedule=self.setting.schedule,
                     match_updates=self.setting.match_updates,
                     probe=self.setting.probe,
@@ -72,7 +76,7 @@ def settle(check: Check, arm: Arm, tier: Tier) -> Settled:
     """Return an arm as this check runs it."""
     setting = parse(check.task)
     task = setting.task
-    options = {**contender.find(arm.contender).options, **arm.options}
+    options = {**find(arm.contender).options, **arm.options}
     if arm.kappa is not None:
         options |= _memory(arm, options, arm.kappa / task.steps)
     seeds = range(1 if task.deterministic else tier.seeds)

@@ -11,7 +11,7 @@ from mementum.lab.claims.claim import Arm, Check, Claim, ClaimError
 from mementum.lab.claims.claim_file import read
 from mementum.lab.claims.plan import Tier, settle
 from mementum.lab.claims.setting import SEPARATOR, Setting, parse
-from mementum.lab.planning import contender
+from mementum.lab.planning.own.registry import every
 from mementum.lab.running import modifiers
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.claimed import PROBLEMS
@@ -90,16 +90,14 @@ def _attempt(place: str, claim: Claim, check: Check) -> None:
 
 def _begin(check: Check, arm: Arm, setting: Setting) -> None:
     """Begin a run of an arm, which raises whatever makes it impossible."""
-    every = (*contender.CONTENDERS, *contender.OTHERS)
-    known = {each.name: each for each in every if each.matched is None}
+    known = {name: each for name, each in every().items() if each.matched is None}
     if arm.contender not in known:
         raise ClaimError(_unknown("contender", arm.contender, known))
     options = settle(check, arm, Tier.SMOKE).options
-    build = known[arm.contender].optimizer
     modifiers.begin(
         setting.task,
         0,
-        lambda p: build(p, arm.lrs[0], options),
+        known[arm.contender].builder(arm.lrs[0], options),
         schedule=setting.schedule,
         match_updates=setting.match_updates,
         probe=setting.probe,

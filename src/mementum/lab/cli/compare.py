@@ -1,4 +1,4 @@
-"""Carries out the commands on comparisons: compare, report and tasks."""
+"""Carries out the commands on comparisons: compare, report, tasks and contenders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.cli.session import foretell, say_failures, shown_on
 from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
+from mementum.lab.planning import contender
 from mementum.lab.planning.widen import grown
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
@@ -64,7 +65,8 @@ def _planned(options: argparse.Namespace) -> Plan:
     """Return the plan that the options ask for."""
     return experiment.plan(
         _words(options.tasks),
-        _words(options.contenders),
+        _contenders(options),
+        lr=_rates(options.lr),
         files=options.task,
         tier=options.tier,
         seeds=options.seeds,
@@ -79,6 +81,27 @@ def _planned(options: argparse.Namespace) -> Plan:
 
 def _words(text: str | None) -> list[str] | None:
     return None if text is None else text.split(",")
+
+
+def _contenders(options: argparse.Namespace) -> list[str] | None:
+    """Return the names, all of the lab's unless told, and the sources beside them."""
+    if not options.contender:
+        return _words(options.contenders)
+    usual = [each.name for each in contender.CONTENDERS]
+    return [*(_words(options.contenders) or usual), *options.contender]
+
+
+def _rates(texts: list[str] | None) -> dict[str, arguments.Real]:
+    """Return the rates by the names of their contenders."""
+    for text in texts or ():
+        if "=" not in text:
+            raise arguments.ArgumentError(
+                arguments.Argument("lr"), f" is {text}; give NAME=RATE."
+            )
+    return {
+        name.strip(): rate
+        for name, _, rate in (text.rpartition("=") for text in texts or ())
+    }
 
 
 def _page(text: str | None, folder: Path) -> Path:
@@ -146,8 +169,17 @@ def _list(_: argparse.Namespace) -> int:
     return 0
 
 
+def _list_contenders(options: argparse.Namespace) -> int:
+    """Print a line for each contender."""
+    from mementum.lab.cli.task_listing import contender_lines
+
+    print(*contender_lines([*options.sources, *(options.contender or ())]), sep="\n")
+    return 0
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
+    "contenders": _list_contenders,
     "report": _report,
     "tasks": _list,
 }

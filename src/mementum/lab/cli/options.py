@@ -1,4 +1,4 @@
-"""The lab's commands: compare, reproduce, report, tasks, and those on what is kept.
+"""The lab's commands: compare, reproduce, report, tasks, contenders.
 
 What takes time to import stands in modules that are imported once a command runs: help
 comes at once.
@@ -9,22 +9,23 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable
 from importlib import import_module
-from typing import TypeAlias
 
 from mementum import install
 from mementum.lab.arguments import ArgumentError
+from mementum.lab.cli.archive_options import add_archive
 from mementum.lab.errors import LabError
 
 FOLDER = "mementum-compare"
 _PAGE = "report.html"
 _SPELLING = {
+    "contender": "--contender",
     "contenders": "--contenders",
     "dask": "--dask",
     "files": "--task",
     "folder": "--out",
     "ledger": "--ledger",
+    "lr": "--lr",
     "lrs": "--lrs",
     "reference": "--reference",
     "schedules": "--schedule",
@@ -65,7 +66,8 @@ def add_commands(
         description="List the tasks and the contenders that `mementum compare` knows.",
     )
     tasks.set_defaults(run=run, lab="tasks")
-    _add_archive(commands, run, FOLDER)
+    _add_contenders(commands)
+    add_archive(commands, run, FOLDER)
 
 
 _REPORT = (
@@ -120,6 +122,7 @@ def _add_reproduce(
         default=_CLAIMS,
         help=f"where results are kept and found again (default: {_CLAIMS})",
     )
+    _add_own(parser)
     add("--dry-run", action="store_true", help="say how many runs, and how long")
     add("--json", action="store_true", help="print JSON only; progress to stderr")
     parser.set_defaults(run=run, lab="reproduce", module="mementum.lab.cli.reproduce")
@@ -165,6 +168,14 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         "--tasks, no other task is run",
     )
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
+    _add_own(parser)
+    add(
+        "--lr",
+        metavar="NAME=RATE",
+        action="append",
+        help="the centre of the grid of an optimizer of your own, where it has no "
+        "default; may be given again",
+    )
     add(
         "--reference",
         metavar="NAME",
@@ -184,6 +195,34 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         help="the same decoupled weight decay for every contender, 0 for none "
         "(default: each as published). SGD knows coupled decay only, and has that",
     )
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    """Add what says which optimizers are the user's own."""
+    parser.add_argument(
+        "--contender",
+        metavar="SOURCE",
+        action="append",
+        help="an optimizer of your own, beside the others: a Python file, or "
+        "package.module:Class, such as torch.optim.Adamax; may be given again",
+    )
+
+
+def _add_contenders(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add ``mementum contenders`` to the command line."""
+    parser = commands.add_parser(
+        "contenders",
+        help="list the contenders, your own among them",
+        description="List the contenders that `mementum compare` knows, those of "
+        "installed packages and your own, with their learning rates and options.",
+    )
+    parser.add_argument(
+        "sources", nargs="*", metavar="SOURCE", help="as --contender says"
+    )
+    _add_own(parser)
+    parser.set_defaults(run=run, lab="contenders")
 
 
 def _add_spending(parser: argparse.ArgumentParser) -> None:
@@ -257,105 +296,3 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-_QUERY = (
-    "Answer an SQL query over two tables: runs, a row for each run, and curves, a row "
-    "for each point of its learning curve. They are copies: a query changes no result. "
-    'Example: mementum query "SELECT contender, min(score) FROM runs GROUP BY ALL"'
-)
-
-
-_MERGE = (
-    "Add the results of several folders to one. Neither the order of the folders nor "
-    "repeating the command changes what comes of it."
-)
-
-
-_STATUS = "Say which runs of a comparison are done, failed and missing."
-
-
-_EXPORT = "Write the tables runs and curves as files that other programs read."
-
-
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _add_archive(
-    commands: _Commands, run: Callable[[argparse.Namespace], int], folder: str
-) -> None:
-    """Add the commands, which read ``folder`` unless told another."""
-    named = {
-        "query": _query(commands, folder),
-        "merge": merge(commands),
-        "status": _status(commands, folder),
-        "export": _export(commands, folder),
-    }
-    for name, parser in named.items():
-        parser.set_defaults(run=run, lab=name, module="mementum.lab.cli.archive")
-
-
-def _query(commands: _Commands, folder: str) -> argparse.ArgumentParser:
-    """Add the options of a query."""
-    parser = commands.add_parser(
-        "query", help="ask the results in SQL", description=_QUERY
-    )
-    parser.add_argument("sql", metavar="SQL", help="the query")
-    _add_folder(parser, folder)
-    parser.add_argument(
-        "--format",
-        choices=["table", "csv", "json"],
-        default="table",
-        help="how the answer is printed (default: table)",
-    )
-    return parser
-
-
-def merge(commands: _Commands) -> argparse.ArgumentParser:
-    """Add the options of a merge."""
-    parser = commands.add_parser(
-        "merge", help="bring several folders together", description=_MERGE
-    )
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="what to add")
-    parser.add_argument(
-        "--into", required=True, metavar="FOLDER", help="what to add to"
-    )
-    parser.add_argument(
-        "--pool",
-        action="store_true",
-        help="also where the machines or versions differ",
-    )
-    return parser
-
-
-def _status(commands: _Commands, folder: str) -> argparse.ArgumentParser:
-    """Add the options of the status."""
-    parser = commands.add_parser(
-        "status", help="say how far a comparison has come", description=_STATUS
-    )
-    _add_folder(parser, folder)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    return parser
-
-
-def _export(commands: _Commands, folder: str) -> argparse.ArgumentParser:
-    """Add the options of an export."""
-    parser = commands.add_parser(
-        "export", help="write the results as Parquet or CSV", description=_EXPORT
-    )
-    _add_folder(parser, folder)
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
-    parser.add_argument(
-        "--format",
-        choices=["parquet", "csv"],
-        default="parquet",
-        help="kind of the files (default: parquet)",
-    )
-    return parser
-
-
-def _add_folder(parser: argparse.ArgumentParser, folder: str) -> None:
-    """Add the folder that a command reads."""
-    parser.add_argument(
-        "folder", nargs="?", default=folder, help=f"its folder (default: {folder})"
-    )

@@ -21,6 +21,7 @@ from mementum.lab.claims.verdict import Outcome, Verdict, judge
 from mementum.lab.cli import session
 from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.errors import LabError
+from mementum.lab.planning.own.registry import register
 from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.run import RunRecord
 from mementum.lab.running.driver import of_plan, pursue
@@ -30,6 +31,7 @@ from mementum.lab.running.executors.choice import choose, number
 def _reproduce(options: argparse.Namespace) -> int:
     """Run what is missing of the claims, then show the ledger."""
     tier = Tier(arguments.known_name("tier", options.tier, [*Tier], "tier"))
+    register(options.contender or ())
     claims = chosen(options.claims, options.claim or ())
     workers = number(options.workers)
     arguments.cluster(options.dask, options.workers, ())

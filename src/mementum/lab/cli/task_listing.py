@@ -1,16 +1,21 @@
-"""The tables of ``mementum tasks``: what there is, in which sizes, for how long."""
+"""What ``mementum tasks`` and ``mementum contenders`` list."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from mementum.lab.planning import contender
 from mementum.lab.planning.forecast import START, clock
+from mementum.lab.planning.own import registry
 from mementum.lab.planning.schedule import under
 from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.report.methods import option_words
 from mementum.lab.tasks.registry import of_tier, offered
 from mementum.lab.tasks.task import Task, Tier
+
+_COLUMNS = 80
 
 
 def tasks() -> Table:
@@ -71,3 +76,20 @@ def contenders() -> Table:
         )
         table.add_row(each.name, f"{each.lr:g}", others)
     return table
+
+
+def contender_lines(sources: Sequence[str]) -> list[str]:
+    """Return a line of at most 80 columns for each contender, those of sources last."""
+    own = registry.register(sources)
+    listed = {each.name: each for each in (*contender.CONTENDERS, *contender.OTHERS)}
+    listed |= {each.name: each for each in (*registry.plugged().contenders, *own)}
+    width = max(map(len, listed))
+    lines = []
+    for each in listed.values():
+        words = [f"{name} {option_words(v)}" for name, v in each.options.items()]
+        if each in contender.OTHERS:
+            words.insert(0, "for claims")
+        words += each.identity.values()
+        line = f"{each.name:{width}}  lr {each.lr:<7g} {', '.join(words)}".rstrip()
+        lines.append(line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1]}…")
+    return [*lines, *registry.plugged().complaints]

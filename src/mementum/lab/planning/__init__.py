@@ -4,6 +4,7 @@ __all__ = [
     "contender",
     "factorial",
     "forecast",
+    "own",
     "schedule",
     "search_spaces",
     "selection",

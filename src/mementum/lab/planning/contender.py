@@ -24,9 +24,11 @@ from mementum import (
     AMSGrad,
     Mementum,
 )
+from mementum.lab.errors import LabError
 from mementum.lab.planning import search_spaces
-from mementum.lab.planning.search_spaces import KAPPA, SHORTEST, Dimension
+from mementum.lab.planning.search_spaces import KAPPA, SHORTEST, Choice, Dimension
 from mementum.lab.records.run import Option
+from mementum.lab.tasks.task import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,16 @@ class Contender:
     decoupling: Mapping[str, Option] = field(default_factory=dict)
     """What decouples weight decay from the gradient; empty where it is so as published,
     and where the optimizer cannot do it."""
-    space: tuple[Dimension, ...] = ()
+    space: tuple[Dimension | Choice, ...] = ()
     """What full tuning varies besides the learning rate."""
     matched: Callable[[float], float] | None = None
     """The second beta whose memory has this log ratio, if the run's length sets it."""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What an optimizer of the user's own adds to the versions of its runs."""
+    takes_model: bool = False
+    """Whether the factory takes the model, for names and shapes."""
+    decays: bool = True
+    """Whether it has a weight decay."""
 
     @property
     def name(self) -> str:
@@ -63,10 +71,19 @@ class Contender:
         It is decoupled from the gradient in all but torch's SGD, which adds it to the
         gradient. Without decay, nothing is decoupled: the run is the published one's.
         """
+        if not self.decays:
+            if weight_decay:
+                raise LabError(
+                    f"the weight decay is {weight_decay:g} for everyone, and "
+                    f"{self.name} takes none; let its optimizer() take weight_decay, "
+                    "or leave each decay as published."
+                )
+            return self
         options = {**self.options, "weight_decay": weight_decay}
         if weight_decay:
             options.update(self.decoupling)
-        space = tuple(each for each in self.space if each is not search_spaces.DECAY)
+        fixed = search_spaces.DECAY.name, "weight_decay"
+        space = tuple(each for each in self.space if each.name not in fixed)
         return replace(self, options=options, space=space)
 
     def options_over(self, steps: int) -> dict[str, Option]:
@@ -86,13 +103,32 @@ class Contender:
         parameters: list[torch.nn.Parameter],
         lr: float,
         options: Mapping[str, Option],
+        model: object = None,
     ) -> Optimizer:
-        """Return the optimizer of these parameters with these options."""
+        """Return the optimizer of these parameters with these options.
+
+        One that takes the model has it, or, where there is none, a list of them.
+        """
         given = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in options.items()
         }
-        return self.factory(parameters, lr=lr, **given)
+        if not self.takes_model:
+            return self.factory(parameters, lr=lr, **given)
+        if not isinstance(model, torch.nn.Module):
+            model = torch.nn.ParameterList(parameters)
+        return self.factory(model, lr=lr, **given)
+
+    def builder(
+        self, lr: float, options: Mapping[str, Option]
+    ) -> Callable[[Problem], Optimizer]:
+        """Return what makes the optimizer of a problem, and of its model if it can."""
+        return lambda problem: self.optimizer(
+            problem.parameters(),
+            lr,
+            options,
+            getattr(problem, "model", getattr(problem, "net", None)),
+        )
 
 
 _DECOUPLED: Mapping[str, Option] = {"decoupled_weight_decay": True}

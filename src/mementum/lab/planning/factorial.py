@@ -101,7 +101,7 @@ class _Runs:
                     lr=lr,
                     seed=seed,
                     steps=self.task.steps,
-                    versions=dict(self.versions),
+                    versions={**self.versions, **contender.identity},
                     schedule=self.task.schedule,
                     matched_memory=contender.matched is not None,
                 )
@@ -148,6 +148,6 @@ def halton_trials(
     for first, *rest in points:
         options = contender.options_over(steps)
         for dimension, share in zip(contender.space, rest, strict=True):
-            dimension.apply(options, dimension.value(share, steps), steps)
+            dimension.settle(options, share, steps)
         drawn.append((short(contender.lr * BREADTH ** (2 * first - 1)), options))
     return drawn

@@ -46,6 +46,22 @@ class Dimension:
         high = min(self.high, self.per_step * steps)
         return short(self.low * (high / self.low) ** share)
 
+    def settle(self, options: dict[str, Option], share: float, steps: int) -> None:
+        """Put the value at this share of the range into the options."""
+        self.apply(options, self.value(share, steps), steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A hyperparameter with the few values it may have, as the options have them."""
+
+    name: str
+    values: tuple[Option, ...]
+
+    def settle(self, options: dict[str, Option], share: float, steps: int) -> None:
+        """Put the value at this share of the list into the options."""
+        options[self.name] = self.values[int(share * len(self.values))]
+
 
 def short(value: float) -> float:
     """Return the value to six digits: the same number on every machine.

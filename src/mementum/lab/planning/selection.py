@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import TypeAlias, TypedDict, cast
+
+from torch.optim import Optimizer
 
 from mementum.lab import arguments
-from mementum.lab.arguments import Argument, UnknownNameError
+from mementum.lab.arguments import Argument, ArgumentError, Real, UnknownNameError
 from mementum.lab.planning.contender import CONTENDERS, Contender
+from mementum.lab.planning.own.form import centred
+from mementum.lab.planning.own.registry import plugged, register
+from mementum.lab.planning.own.source import is_source
 from mementum.lab.planning.schedule import SCHEDULES, under
 from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.tasks import registry, user_file
 from mementum.lab.tasks.task import Task, Tier
 
-__all__ = ["chosen_tasks", "rivals"]
+__all__ = ["Named", "chosen_tasks", "rivals"]
+
+Named: TypeAlias = str | Path | type[Optimizer]
+"""The name of a contender, or an optimizer of the user's own."""
 
 
 class _Rivals(TypedDict):
@@ -24,18 +32,43 @@ class _Rivals(TypedDict):
     reference: str
 
 
-def rivals(names: Iterable[str] | None, reference: str) -> _Rivals:
-    """Return the contenders in the lab's order, and the reference, which is of them."""
-    known = [each.name for each in CONTENDERS]
-    first = arguments.known_name("reference", reference, known, "contender")
-    chosen = known
-    if names is not None:
-        chosen = [
-            first,
-            *arguments.known_names("contenders", names, known, "contender"),
-        ]
+def rivals(
+    names: Iterable[Named] | None,
+    reference: Named,
+    rates: Mapping[str, Real] | None = None,
+) -> _Rivals:
+    """Return the contenders in the lab's order, and the reference, which is of them.
+
+    Among the names may be optimizers of one's own: classes, dotted paths and files.
+    They come last. `rates` are the centres of their grids, by name.
+    """
+    asked = None if names is None else arguments.several("contenders", names)
+    sources = [each for each in (*(asked or ()), reference) if is_source(each)]
+    centres = {f"{name}".lower(): rate for name, rate in (rates or {}).items()}
+    mine = register(sources, centres)
+    packed = [centred(each, centres) for each in plugged().contenders]
+    listed = {each.name: each for each in (*CONTENDERS, *packed, *mine)}
+    for name in rates or {}:
+        own = [each.name for each in (*packed, *mine)]
+        if not own:
+            raise ArgumentError(
+                Argument("lr"), f" names {name}, and no contender is your own."
+            )
+        arguments.known_name("lr", name, own, "contender of your own")
+    if is_source(reference):
+        first = mine[-1].name
+    else:
+        name = cast("str", reference)
+        first = arguments.known_name("reference", name, [*listed], "contender")
+    if asked is None:
+        plain = [each.name for each in CONTENDERS]
+    else:
+        plain = [cast("str", each) for each in asked if not is_source(each)]
+    chosen = {first, *(each.name for each in mine)}
+    if plain or not mine:
+        chosen |= {*arguments.known_names("contenders", plain, [*listed], "contender")}
     return {
-        "contenders": [each for each in CONTENDERS if each.name in chosen],
+        "contenders": [each for name, each in listed.items() if name in chosen],
         "reference": first,
     }
 

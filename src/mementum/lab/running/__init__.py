@@ -6,6 +6,7 @@ __all__ = [
     "loop",
     "modifiers",
     "optimizer_controls",
+    "own_optimizer",
     "probes",
     "run_state",
     "sharpness",

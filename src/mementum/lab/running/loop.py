@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 
 import torch
 
 from mementum.lab.errors import LabError
-from mementum.lab.planning import contender
+from mementum.lab.planning.contender import Contender
+from mementum.lab.planning.own import registry as contenders
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
+from mementum.lab.running.own_optimizer import Closure
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
 from mementum.lab.tasks import registry
+from mementum.lab.tasks.sampling import seeded
 from mementum.lab.tasks.task import Task
 
 
@@ -55,42 +59,75 @@ def _checked(spec: RunSpec) -> Task:
 def train(run: Progress, spec: RunSpec, task: Task) -> None:
     """Train to the last step, or until the run diverges.
 
-    A run of which there are snapshots goes on from the last.
+    A run of which there are snapshots goes on from the last. What an optimizer of the
+    user's own draws from the global states is the same whenever the run is made.
     """
-    made = modifiers.begin(
-        task,
-        spec.seed,
-        lambda parameters: contender.find(spec.contender).optimizer(
-            parameters, spec.lr, spec.options
-        ),
-        schedule=spec.schedule,
-        match_updates=spec.match_updates,
-        probe=spec.probe,
-    )
-    run.parameters = sum(each.numel() for each in made.problem.parameters())
-    snapshots = Snapshots(spec, made)
-    run.status = _follow(run, made, snapshots)
-    snapshots.forget()
+    with seeded(spec.seed):
+        made = modifiers.begin(
+            task,
+            spec.seed,
+            contenders.of(spec).builder(spec.lr, spec.options),
+            schedule=spec.schedule,
+            match_updates=spec.match_updates,
+            probe=spec.probe,
+        )
+        run.parameters = sum(each.numel() for each in made.problem.parameters())
+        snapshots = Snapshots(spec, made)
+        run.status = _follow(run, made, snapshots)
+        snapshots.forget()
 
 
 def _follow(run: Progress, made: RunState, snapshots: Snapshots) -> Status:
     """Take the steps that are left, and return how the run ended."""
-    task, problem = made.task, made.problem
+    task = made.task
     grid = set(task.grid())
     for step in range(snapshots.resume(run), task.steps):
         snapshots.keep(step, run)
-        if step in grid and not run.evaluate(step, problem):
+        if step in grid and not run.evaluate(step, made):
             return Status.DIVERGED
-        made.stepper.zero_grad()
-        loss = problem.loss(step)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not math.isfinite(value := loss.item()) or value > task.limit:
+        if not _stepped(run, made, step):
             return Status.DIVERGED
-        began = time.perf_counter()
-        made.stepper.step()
-        run.optimizer_seconds += time.perf_counter() - began
-    finished = run.evaluate(task.steps, problem)
+    finished = run.evaluate(task.steps, made)
     return Status.FINISHED if finished else Status.DIVERGED
+
+
+def _stepped(run: Progress, made: RunState, step: int) -> bool:
+    """Take a step; return whether the loss before it is one to go on from."""
+    closure = made.closure
+    closure.begin(functools.partial(made.problem.loss, step))
+    if not made.closed:
+        closure()
+        if not _bearable(closure, made.task):
+            return False
+    began, within = time.perf_counter(), closure.seconds
+    made.stepper.step()
+    within = closure.seconds - within
+    run.optimizer_seconds += time.perf_counter() - began - within
+    return _bearable(closure, made.task)
+
+
+def _bearable(closure: Closure, task: Task) -> bool:
+    return math.isfinite(closure.values[0]) and closure.values[0] <= task.limit
+
+
+def rehearse(task: Task, contender: Contender) -> None:
+    """Begin a run and take two steps of it, and an evaluation.
+
+    What is wrong in a user's optimizer shows here, before hundreds of runs fail of it.
+    """
+    with seeded():
+        options = contender.options_over(task.steps)
+        made = modifiers.begin(task, 0, contender.builder(contender.lr, options))
+        if any("lr" not in group for group in made.optimizer.param_groups):
+            raise LabError(
+                f"{contender.name}: its param_groups have no lr, which schedules set; "
+                "give lr to the constructor of torch.optim.Optimizer."
+            )
+        run = Progress()
+        for step in range(min(2, task.steps)):
+            if not _stepped(run, made, step):
+                break
+        run.evaluate(task.steps, made)
 
 
 def warm_up() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +10,7 @@ from torch.optim import Optimizer
 
 from mementum.lab.planning.schedule import FACTORS, Factor
 from mementum.lab.records.run import CONSTANT
+from mementum.lab.running.own_optimizer import Build, Closure, stepper, to_training
 from mementum.lab.running.probes import PROBES
 from mementum.lab.running.run_state import RunState, Stepper
 from mementum.lab.tasks.task import Task
@@ -78,16 +78,20 @@ class _Matched:
 def begin(
     task: Task,
     seed: int,
-    build: Callable[[list[torch.nn.Parameter]], Optimizer],
+    build: Build,
     *,
     schedule: str = CONSTANT,
     match_updates: bool = False,
     probe: str | None = None,
 ) -> RunState:
-    """Return the run in the making; ``build`` makes the optimizer of parameters."""
+    """Return the run in the making; ``build`` makes the optimizer of a problem."""
     problem = task.start(seed)
-    optimizer = build(problem.parameters())
-    run_state = RunState(task, problem, optimizer, optimizer)
+    optimizer = build(problem)
+    to_training(optimizer)
+    run_state = RunState(task, problem, optimizer, optimizer, Closure(optimizer))
+    if (own := stepper(build, optimizer, run_state.closure)) is not None:
+        run_state.stepper = own
+        run_state.closed = own.closure is not None
     if schedule != CONSTANT:
         factor = FACTORS[schedule]
         run_state.stepper = Scheduled(run_state.stepper, optimizer, factor, task.steps)

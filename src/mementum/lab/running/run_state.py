@@ -11,6 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.running.own_optimizer import Closure, evaluating
 from mementum.lab.running.versions import environment
 from mementum.lab.tasks.task import Problem, Task
 
@@ -37,6 +38,10 @@ class RunState:
     """The optimizer itself, whatever is laid around it."""
     stepper: Stepper
     """What the training loop calls."""
+    closure: Closure
+    """What takes the gradient of a step."""
+    closed: bool = False
+    """Whether the optimizer calls the closure itself, inside its step."""
 
 
 Modifier: TypeAlias = Callable[[RunState], None]
@@ -57,10 +62,10 @@ class Progress:
     parameters: int = 0
     error: str | None = None
 
-    def evaluate(self, step: int, problem: Problem) -> bool:
+    def evaluate(self, step: int, made: RunState) -> bool:
         """Add a point to the curve; return whether its metric is finite."""
-        with torch.no_grad():
-            train, validation = problem.evaluate()
+        with torch.no_grad(), evaluating(made.optimizer):
+            train, validation = made.problem.evaluate()
         self.steps.append(step)
         self.train.append(train if math.isfinite(train) else math.nan)
         self.validation.append(validation if math.isfinite(validation) else math.nan)

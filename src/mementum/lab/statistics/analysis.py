@@ -107,7 +107,7 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
         power=POWER,
         runs_planned=len(planned),
         runs_done=len(done),
-        versions=specs[0].versions if specs else {},
+        versions={k: v for spec in specs for k, v in spec.versions.items()},
         environments=_distinct(r.environment for r in found.values()),
         seconds=math.fsum(r.seconds for r in found.values()),
         widen=plan.widen,

@@ -87,6 +87,7 @@ class _ModelAtHand:
         with self._own_state():
             self.model = copy.deepcopy(model) if isinstance(model, Model) else model()
         self._batches: Iterator[Batch] = iter(())
+        self._step, self._batch, self._drawn = -1, None, self._state
 
     @contextmanager
     def _own_state(self) -> Generator[None, None, None]:
@@ -109,10 +110,18 @@ class _ModelAtHand:
         raise LabError("train holds no batch; give an iterable that can be repeated.")
 
     def loss(self, step: int) -> torch.Tensor:
-        """Return the loss on the next batch; steps come in their order."""
+        """Return the loss on the batch of this step; steps come in their order.
+
+        An optimizer may ask for a step's loss again, with the same dropout.
+        """
         self.model.train()
+        if step != self._step:
+            with self._own_state():
+                self._step, self._batch = step, self._next()
+            self._drawn = self._state
+        self._state = self._drawn
         with self._own_state():
-            return self.subject.loss(self.model, self._next())
+            return self.subject.loss(self.model, self._batch)
 
     def evaluate(self) -> tuple[float, float]:
         """Return the mean loss over the held-out batches, and the score of the metric.

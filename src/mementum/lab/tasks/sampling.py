@@ -55,16 +55,16 @@ def batches(
 
 
 @contextmanager
-def seeded() -> Generator[None, None, None]:
+def seeded(seed: int = 0) -> Generator[None, None, None]:
     """Let the global random states begin alike in every process, and give them back.
 
     Data that is drawn from them is the same for all runs then.
     """
     plain, array = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        torch.manual_seed(0)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
         try:
             yield
         finally:

@@ -10,7 +10,6 @@ import math
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 
 from mementum.lab.arguments import Argument, ArgumentError
-from mementum.lab.errors import LabError
+from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.tasks.sampling import batches, seeded
 from mementum.lab.tasks.task import Task, stream
 
@@ -40,42 +39,11 @@ _SHAPE = "((inputs, targets), (held-out inputs, held-out targets))"
 _Tensors = tuple[torch.Tensor, ...]
 
 
-class _OwnTaskError(LabError):
-    """Something is wrong in a task file; the message names its line."""
-
-
-@contextmanager
-def _blamed(path: Path) -> Generator[None, None, None]:
-    """Turn whatever the file's code raises into a sentence with the file's line."""
-    try:
-        yield
-    except LabError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _OwnTaskError(_told(path, error)) from error
-
-
-def _told(path: Path, error: BaseException) -> str:
-    """Return where in the file an error arose, and what it says."""
-    kind = f"{type(error).__name__}: {error}".rstrip(": ")
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if frame.filename == str(path)]
-    if not inside:
-        return f"{path}: {kind}"
-    frame = inside[-1]
-    place = f"{path}, line {frame.lineno}"
-    if frame.name != "<module>":
-        place += f", in {frame.name}"
-    return f"{place}: {kind} (`{frame.line}`)" if frame.line else f"{place}: {kind}"
-
-
 def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
     """Return what the file settles, defaults filled in; a missing part is an error."""
     missing = [name for name in _REQUIRED if not callable(getattr(module, name, None))]
     if missing:
-        raise _OwnTaskError(
+        raise UserCodeError(
             f"{path} defines no function {' and no function '.join(missing)}. A task "
             "has data(), model(), loss(model, inputs, targets), and, if it is not the "
             "loss, metric(model, inputs, targets)."
@@ -83,17 +51,17 @@ def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
     found = {name: getattr(module, name, value) for name, value in _DEFAULTS.items()}
     for name in ("steps", "batch", "evaluations"):
         if not isinstance(found[name], int) or found[name] < 1:
-            raise _OwnTaskError(
+            raise UserCodeError(
                 f"{path}: {name} is {found[name]!r}; give a whole number, 1 or more."
             )
     for name in ("title", "unit"):
         if not isinstance(words := getattr(module, name, ""), str):
-            raise _OwnTaskError(f"{path}: {name} is {words!r}; give text in quotes.")
+            raise UserCodeError(f"{path}: {name} is {words!r}; give text in quotes.")
     margin = found["margin"]
     if not isinstance(margin, int | float) or not 0 <= margin < math.inf:
-        raise _OwnTaskError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
+        raise UserCodeError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
     if found["scale"] not in ("log", "linear"):
-        raise _OwnTaskError(
+        raise UserCodeError(
             f'{path}: scale is {found["scale"]!r}; give "log", by which scores are '
             'compared by their ratio, or "linear".'
         )
@@ -119,18 +87,18 @@ class _OwnFile:
     @functools.cached_property
     def parts(self) -> tuple[_Tensors, _Tensors]:
         """The training part and the held-out part of the data."""
-        with seeded(), _blamed(self.path):
+        with seeded(), blamed(self.path):
             given = self.module.data()
         try:
             kept, held = (_tensors(part) for part in given)
             lengths = [{len(tensor) for tensor in part} for part in (kept, held)]
         except Exception as error:
-            raise _OwnTaskError(
+            raise UserCodeError(
                 f"{self.path}: data() returned {type(given).__name__}, not {_SHAPE} "
                 f"as tensors or arrays ({error})."
             ) from error
         if any(len(each) != 1 or 0 in each for each in lengths):
-            raise _OwnTaskError(
+            raise UserCodeError(
                 f"{self.path}: data() returned parts of {sorted(*lengths[:1])} and "
                 f"{sorted(*lengths[1:])} rows; inputs and targets of a part have "
                 "equally many rows, at least one."
@@ -173,12 +141,12 @@ class Own:
             self.model = file.module.model()
         if not isinstance(self.model, torch.nn.Module):
             kind = type(self.model).__name__
-            raise _OwnTaskError(f"{file.path}: model() returned {kind}, no module.")
+            raise UserCodeError(f"{file.path}: model() returned {kind}, no module.")
 
     @contextmanager
     def drawing(self, name: str) -> Generator[None, None, None]:
         """Give torch's global state to a stream of the seed, and then back."""
-        with torch.random.fork_rng(devices=[]), _blamed(self.file.path):
+        with torch.random.fork_rng(devices=[]), blamed(self.file.path):
             torch.manual_seed(int(stream(self.seed, name).integers(2**62)))
             yield
 
@@ -198,7 +166,7 @@ class Own:
             loss = self.file.module.loss(self.model, *(t[rows] for t in self.kept))
             if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
                 kind = type(loss).__name__
-                raise _OwnTaskError(
+                raise UserCodeError(
                     f"{self.file.path}: loss() returned {kind}; return a tensor of one "
                     "number."
                 )
@@ -229,7 +197,7 @@ def load(path: Path) -> Task:
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
-        with seeded(), _blamed(path):
+        with seeded(), blamed(path):
             spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(path.parent))
@@ -259,22 +227,22 @@ def _rehearsed(task: Task, path: Path) -> Task:
     problem = task.start(0)
     parameters = problem.parameters()
     if not parameters:
-        raise _OwnTaskError(f"{path}: the model has no parameter to train.")
+        raise UserCodeError(f"{path}: the model has no parameter to train.")
     began = time.perf_counter()
     loss = problem.loss(0)
-    with _blamed(path):
+    with blamed(path):
         loss.backward()  # type: ignore[no-untyped-call]
     step = time.perf_counter() - began
     with torch.no_grad():
         objective, score = problem.evaluate()
     whole = time.perf_counter() - began - step
     if not (math.isfinite(objective) and math.isfinite(score)):
-        raise _OwnTaskError(
+        raise UserCodeError(
             f"{path}: before training the loss is {objective:g} and the metric "
             f"{score:g}; both are to be finite."
         )
     if task.scale == "log" and score <= 0:
-        raise _OwnTaskError(
+        raise UserCodeError(
             f"{path}: the metric is {score:g} before training, and scores are compared "
             'by their ratio. Say scale = "linear" to compare by their difference.'
         )
@@ -289,7 +257,7 @@ def register(paths: Sequence[str], taken: Callable[[str], bool]) -> tuple[Task, 
         path = Path(text).resolve()
         task = load(path)
         if taken(task.name) or task.name in [other.name for other in found]:
-            raise _OwnTaskError(
+            raise UserCodeError(
                 f"{path}: there is a task named {task.name} already; rename the file."
             )
         found.append(_rehearsed(task, path))

@@ -1,0 +1,186 @@
+"""Where an optimizer of the user's own is: a file, a dotted path, or a class at hand.
+
+What is found there has an identity, which is part of its runs': the digest of its
+source, with the dotted path and the version of its package where it has them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import linecache
+import marshal
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from torch.optim import Optimizer
+
+from mementum.lab.arguments import Argument, ArgumentError
+from mementum.lab.errors import blamed
+
+_ONE = Argument("contender")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module of the documented form, or a class of optimizers."""
+
+    subject: ModuleType | type[Optimizer]
+    path: Path
+    """The file whose lines an error names."""
+    place: str
+    """The file, or the dotted path."""
+    identity: str
+    """What tells its runs from those of another source. It begins with the dotted path
+    by which any process finds the source again, or with "file"."""
+
+
+def locate(asked: object) -> Source:
+    """Return what a file, a dotted path or a class is; `ArgumentError` if nothing."""
+    if isinstance(asked, type):
+        return _class(asked, f"{asked.__module__}:{asked.__qualname__}")
+    text = str(asked).strip()
+    if isinstance(asked, Path) or text.endswith(".py") or "/" in text:
+        return from_file(Path(text).resolve())
+    return from_dotted(text)
+
+
+def is_source(asked: object) -> bool:
+    """Return whether an item of a list of contenders is a source, and no name."""
+    if isinstance(asked, str):
+        return any(mark in asked for mark in ":./")
+    return isinstance(asked, type | Path)
+
+
+def from_file(path: Path) -> Source:
+    """Return the source that a Python file is, after executing it."""
+    if not path.is_file():
+        raise ArgumentError(_ONE, f" is {path}, and there is no such file.")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    linecache.checkcache(str(path))
+    return Source(_executed(path, digest), path, path.name, f"file {digest}")
+
+
+@functools.cache
+def _executed(path: Path, digest: str) -> ModuleType:
+    """Return the module of a file, executed once for each content it has."""
+    name = f"mementum_contender_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ArgumentError(_ONE, f" is {path}; give a Python file, its name in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    # Data classes and pickles look their module up.
+    sys.modules[name] = module
+    try:
+        with blamed(path):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def from_dotted(text: str) -> Source:
+    """Return what a dotted path names: package.module:Class, or a dot for the colon."""
+    module, name = _imported(text)
+    found: object = module
+    for part in filter(None, name.split(".")):
+        if not hasattr(found, part):
+            raise ArgumentError(
+                _ONE,
+                f" is {text}, and {module.__name__} has no {name}; give "
+                "package.module:Class, or a file in .py.",
+            )
+        found = getattr(found, part)
+    if isinstance(found, ModuleType):
+        path = Path(found.__file__ or found.__name__)
+        return Source(found, path, text, _identity(found.__name__ + ":", found))
+    return _class(found, f"{module.__name__}:{name}")
+
+
+def _imported(text: str) -> tuple[ModuleType, str]:
+    """Return the module of a dotted path, and the names that are left of it.
+
+    Without a colon, the longest part that is a module is taken for it. The folder at
+    hand is looked through last, as `python -m` would.
+    """
+    before, _, name = text.partition(":")
+    parts = before.split(".")
+    least = len(parts) if name else 1
+    sys.path.append(str(Path.cwd()))
+    try:
+        for length in range(len(parts), least - 1, -1):
+            module = _module(".".join(parts[:length]))
+            if module is not None:
+                return module, name or ".".join(parts[length:])
+    finally:
+        sys.path.pop()
+    raise ArgumentError(
+        _ONE,
+        f" is {text}, and no module of this name is installed; give "
+        "package.module:Class, or a file in .py.",
+    )
+
+
+def _module(name: str) -> ModuleType | None:
+    """Return a module; None if there is none of this name."""
+    if name in sys.modules:
+        return sys.modules[name]
+    with blamed(Path(name)):  # the packages above it are imported
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ModuleNotFoundError, ValueError):
+            spec = None
+    if spec is None:
+        return None
+    with blamed(Path(spec.origin or name)):
+        return importlib.import_module(name)
+
+
+def _class(found: object, dotted: str) -> Source:
+    """Return the source of a class; anything else is refused."""
+    if not (isinstance(found, type) and issubclass(found, Optimizer)):
+        kind = "class" if isinstance(found, type) else type(found).__name__
+        raise ArgumentError(
+            _ONE, f" is {dotted}, a {kind} and no class of torch.optim.Optimizer."
+        )
+    path = Path(_file(found) or found.__module__)
+    return Source(found, path, dotted, _identity(dotted, found))
+
+
+def _file(found: ModuleType | type) -> str | None:
+    """Return the file of the source, if there is one."""
+    try:
+        return inspect.getsourcefile(found)
+    except (OSError, TypeError):
+        return None
+
+
+def _identity(dotted: str, found: ModuleType | type) -> str:
+    """Return dotted path, package with its version, and digest of the source."""
+    file = _file(found)
+    if file is not None and Path(file).is_file():
+        content = Path(file).read_bytes()
+    else:  # as in a notebook
+        code = [getattr(each, "__code__", None) for each in vars(found).values()]
+        content = b"".join(marshal.dumps(each) for each in code if each is not None)
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    top = found.__name__ if isinstance(found, ModuleType) else found.__module__
+    return " ".join(filter(None, (dotted, _package(top.partition(".")[0]), digest)))
+
+
+@functools.cache
+def _package(module: str) -> str:
+    """Return name and version of the package that brings a module; empty if none."""
+    names = metadata.packages_distributions().get(module, ())
+    return " ".join(f"{name} {metadata.version(name)}" for name in sorted({*names}))

@@ -1,0 +1,152 @@
+"""What optimizers of the user's own ask of a run: closures, modes, and their errors."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.optim import Optimizer
+
+from mementum.lab.errors import UserCodeError, blamed
+from mementum.lab.tasks.task import Problem
+
+Build = Callable[[Problem], Optimizer]
+"""Makes the optimizer of a problem."""
+
+_KNOWN = ("torch.optim.", "mementum.")
+
+
+@dataclass
+class Closure:
+    """Takes the gradient of a step; an optimizer may call it more than once."""
+
+    optimizer: Optimizer
+    loss: Callable[[], torch.Tensor] | None = None
+    values: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def begin(self, loss: Callable[[], torch.Tensor]) -> None:
+        """Turn to the loss of the next step."""
+        self.loss, self.values, self.seconds = loss, [], 0.0
+
+    @torch.enable_grad()
+    def __call__(self) -> torch.Tensor:
+        """Return the loss at the present parameters, after its backward pass."""
+        began = time.perf_counter()
+        assert self.loss is not None
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.values.append(loss.item())
+        self.seconds += time.perf_counter() - began
+        return loss
+
+
+@dataclass
+class OwnStepper:
+    """Steps an optimizer of the user's own, and names the line of what it raises.
+
+    A run that it steps keeps no snapshots: nobody knows whether such an optimizer has
+    all of its state in its state dict, in the precision that a load keeps.
+    """
+
+    optimizer: Optimizer
+    path: Path
+    closure: Closure | None
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.optimizer.zero_grad()
+
+    def step(self) -> None:
+        """Change the parameters."""
+        with blamed(self.path):
+            if self.closure is None:
+                self.optimizer.step()
+            else:
+                # torch says float, for the sake of its own types.
+                self.optimizer.step(self.closure)  # type: ignore[arg-type]
+                if not self.closure.values:
+                    raise UserCodeError(
+                        f"{self.path}: step() did not call the closure it asks for."
+                    )
+
+
+def stepper(build: Build, optimizer: Optimizer, closure: Closure) -> OwnStepper | None:
+    """Return what steps an optimizer, where that is not the optimizer itself."""
+    known = f"{type(optimizer).__module__}.".startswith(_KNOWN)
+    parameters = inspect.signature(optimizer.step).parameters
+    wanted = any(each.default is each.empty for each in parameters.values())
+    if not known and not wanted and "closure" in parameters:
+        wanted = _fails(build, given=False) and not _fails(build, given=True)
+    if known and not wanted:
+        return None
+    path = Path(inspect.getsourcefile(type(optimizer)) or type(optimizer).__module__)
+    return OwnStepper(optimizer, path, closure if wanted else None)
+
+
+class _Tiny:
+    """A linear map, to try an optimizer on."""
+
+    def __init__(self) -> None:
+        self.model = torch.nn.Linear(2, 2)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        return [*self.model.parameters()]
+
+    def loss(self, step: int) -> torch.Tensor:
+        return self.model(torch.ones(1, 2)).square().sum()  # type: ignore[no-any-return]
+
+    def evaluate(self) -> tuple[float, float]:
+        return 0.0, 0.0
+
+
+def _fails(build: Build, *, given: bool) -> bool:
+    """Return whether a step fails, with a closure or without one.
+
+    Its default may be None, and the step one that cannot do without.
+    """
+    with torch.random.fork_rng(devices=[]):
+        problem = _Tiny()
+        try:
+            optimizer = build(problem)
+            to_training(optimizer)
+            closure = Closure(optimizer, lambda: problem.loss(0))
+            closure()
+            if given:
+                optimizer.step(closure)  # type: ignore[arg-type]
+            else:
+                optimizer.step()
+        except Exception:  # noqa: BLE001 - another's code may raise anything
+            return True
+    return False
+
+
+def _switched(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer has other parameters for evaluation."""
+    modes = (getattr(optimizer, name, None) for name in ("train", "eval"))
+    return all(map(callable, modes))
+
+
+def to_training(optimizer: Optimizer) -> None:
+    """Switch an optimizer with two modes to training."""
+    if _switched(optimizer):
+        optimizer.train()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def evaluating(optimizer: Optimizer) -> Generator[None, None, None]:
+    """Switch an optimizer with two modes to evaluation, and back."""
+    if not _switched(optimizer):
+        yield
+        return
+    optimizer.eval()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        optimizer.train()  # type: ignore[attr-defined]
