@@ -29,7 +29,7 @@ from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
 from mementum.lab.planning.factorial import Grid, factorial
-from mementum.lab.planning.own.registry import at_hand_alone
+from mementum.lab.planning.own.registry import check_reach
 from mementum.lab.planning.schedule import SCHEDULES, under
 from mementum.lab.planning.selection import Named, chosen_tasks, rivals
 from mementum.lab.planning.tiers import SPENDING
@@ -214,13 +214,8 @@ def compare(
     named = {task.name for task in plan.tasks} if dask is not None else set()
     files = [path for name, path in user_file.paths().items() if name in named]
     executor = choose(workers, dask, files)
-    alone = at_hand_alone(plan.specs(), elsewhere=dask is not None)
-    if alone is not None and not isinstance(executor, InProcessExecutor):
-        raise ArgumentError(
-            *(Argument("contender"), f" is {alone}, which no other process can find; "),
-            *("define it in a module that can be imported, or give ",),
-            *(Argument("workers"), " 0 to run in this process."),
-        )
+    if not isinstance(executor, InProcessExecutor):
+        check_reach(plan.specs(), elsewhere=dask is not None)
     return _carried_out(plan, store, executor, observer or telling(seen))
 
 

@@ -13,7 +13,7 @@ from mementum.lab.planning.contender import Contender
 from mementum.lab.planning.own import registry as contenders
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
-from mementum.lab.running.own_optimizer import Closure
+from mementum.lab.running.own_optimizer import Closure, OwnStepper
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
 from mementum.lab.tasks import registry
@@ -123,6 +123,8 @@ def rehearse(task: Task, contender: Contender) -> None:
                 f"{contender.name}: its param_groups have no lr, which schedules set; "
                 "give lr to the constructor of torch.optim.Optimizer."
             )
+        if made.stepper is made.optimizer:
+            made.stepper = OwnStepper.of(made.optimizer)
         run = Progress()
         for step in range(min(2, task.steps)):
             if not _stepped(run, made, step):

@@ -29,6 +29,8 @@ class Closure:
     loss: Callable[[], torch.Tensor] | None = None
     values: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    error: Exception | None = None
+    """What it raised: the task's error, and not the optimizer's."""
 
     def begin(self, loss: Callable[[], torch.Tensor]) -> None:
         """Turn to the loss of the next step."""
@@ -40,8 +42,12 @@ class Closure:
         began = time.perf_counter()
         assert self.loss is not None
         self.optimizer.zero_grad()
-        loss = self.loss()
-        loss.backward()  # type: ignore[no-untyped-call]
+        try:
+            loss = self.loss()
+            loss.backward()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            self.error = error
+            raise
         self.values.append(loss.item())
         self.seconds += time.perf_counter() - began
         return loss
@@ -59,22 +65,38 @@ class OwnStepper:
     path: Path
     closure: Closure | None
 
+    @classmethod
+    def of(cls, optimizer: Optimizer, closure: Closure | None = None) -> OwnStepper:
+        """Return what steps an optimizer, and names the lines of its class."""
+        kind = type(optimizer)
+        try:
+            path = inspect.getsourcefile(kind)
+        except TypeError:  # a class of a notebook has no file
+            path = None
+        return cls(optimizer, Path(path or kind.__module__), closure)
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         self.optimizer.zero_grad()
 
     def step(self) -> None:
         """Change the parameters."""
-        with blamed(self.path):
-            if self.closure is None:
-                self.optimizer.step()
-            else:
-                # torch says float, for the sake of its own types.
-                self.optimizer.step(self.closure)  # type: ignore[arg-type]
-                if not self.closure.values:
-                    raise UserCodeError(
-                        f"{self.path}: step() did not call the closure it asks for."
-                    )
+        closure = self.closure
+        try:
+            with blamed(self.path):
+                if closure is None:
+                    self.optimizer.step()
+                else:
+                    # torch says float, for the sake of its own types.
+                    self.optimizer.step(closure)  # type: ignore[arg-type]
+        except UserCodeError as told:
+            if closure is not None and told.__cause__ is closure.error is not None:
+                raise closure.error from None
+            raise
+        if closure is not None and not closure.values:
+            raise UserCodeError(
+                f"{self.path}: step() did not call the closure it asks for."
+            )
 
 
 def stepper(build: Build, optimizer: Optimizer, closure: Closure) -> OwnStepper | None:
@@ -86,8 +108,7 @@ def stepper(build: Build, optimizer: Optimizer, closure: Closure) -> OwnStepper 
         wanted = _fails(build, given=False) and not _fails(build, given=True)
     if known and not wanted:
         return None
-    path = Path(inspect.getsourcefile(type(optimizer)) or type(optimizer).__module__)
-    return OwnStepper(optimizer, path, closure if wanted else None)
+    return OwnStepper.of(optimizer, closure if wanted else None)
 
 
 class _Tiny:

@@ -59,32 +59,28 @@ def read(
     Errors: `LabError` for what is missing in it, or cannot be.
     """
     place, subject = source.place, source.subject
-    said = vars(subject) if isinstance(subject, ModuleType) else {}
-    make = said.get("optimizer") if isinstance(subject, ModuleType) else subject
+    if isinstance(subject, ModuleType):
+        said, make, usual = (
+            vars(subject),
+            vars(subject).get("optimizer"),
+            source.path.stem,
+        )
+    else:
+        said, make, usual = {}, subject, subject.__name__
     if not callable(make):
         raise UserCodeError(
             f"{place} defines no function optimizer. A contender has "
-            "optimizer(params, lr), and, if they are not to be told from it, name, lr "
-            "and space."
+            "optimizer(params, lr), and may have name, lr and space."
         )
-    usual = name or (
-        source.path.stem if isinstance(subject, ModuleType) else subject.__name__
-    )
-    named = _name(place, said.get("name", usual))
+    named = _name(place, said.get("name", name or usual))
     first, taken, open_ended = _taken(place, make)
-    known = {
-        key: option
-        for key, each in taken.items()
-        if key not in ("lr", *_HOW) and (option := _option(each.default)) is not None
-    }
     rate = said.get("lr", taken["lr"].default if "lr" in taken else None)
-    space = _space(place, said.get("space", {}), None if open_ended else [*taken])
     return Contender(
         optimizer_name=named,
         lr=_rate(named, rates.get(named.lower(), rate)),
-        options=known,
+        options=_options(taken),
         factory=_Made(source, make),
-        space=space,
+        space=_space(place, said.get("space", {}), None if open_ended else [*taken]),
         identity={f"contender {named}": source.identity},
         takes_model=first == "model",
         decays=open_ended or "weight_decay" in taken,
@@ -140,6 +136,16 @@ def _taken(place: str, make: Callable[..., object]) -> tuple[str, _Taken, bool]:
             "lr a default."
         )
     return plain[0].name, names, open_ended
+
+
+def _options(taken: _Taken) -> dict[str, Option]:
+    """Return the defaults of what the optimizer takes, as a run keeps them."""
+    given = {key: _option(each.default) for key, each in taken.items()}
+    return {
+        key: option
+        for key, option in given.items()
+        if option is not None and key not in ("lr", *_HOW)
+    }
 
 
 def _option(value: object) -> Option | None:

@@ -156,20 +156,22 @@ def _identity(spec: RunSpec) -> str | None:
     return spec.versions.get(f"contender {spec.contender}")
 
 
-def at_hand_alone(specs: Iterable[RunSpec], *, elsewhere: bool) -> str | None:
-    """Return the name of a contender that no other process can find, if there is one.
+def check_reach(specs: Iterable[RunSpec], *, elsewhere: bool) -> None:
+    """Raise for a contender that no other process can find.
 
     Args:
         specs: The runs.
         elsewhere: Whether the process is on another machine, which has no files.
     """
-    own = {(spec.contender, _identity(spec) or "") for spec in specs}
-    for name, identity in sorted(own):
+    for name, identity in sorted({(r.contender, _identity(r) or "") for r in specs}):
         place = identity.partition(" ")[0]
         module = place.partition(":")[0]
         main = module == "__main__"
         console = main and not hasattr(sys.modules[module], "__file__")
         far = elsewhere and (main or place == "file")
         if console or far or "<locals>" in place:
-            return name
-    return None
+            raise ArgumentError(
+                *(Argument("contender"), f" is {name}, which no other process can "),
+                "find; define it in a module that can be imported there, or give ",
+                *(Argument("workers"), " 0 to run in this process."),
+            )

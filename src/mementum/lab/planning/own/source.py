@@ -95,13 +95,13 @@ def from_dotted(text: str) -> Source:
     module, name = _imported(text)
     found: object = module
     for part in filter(None, name.split(".")):
-        if not hasattr(found, part):
+        found = getattr(found, part, None)
+        if found is None:
             raise ArgumentError(
                 _ONE,
                 f" is {text}, and {module.__name__} has no {name}; give "
                 "package.module:Class, or a file in .py.",
             )
-        found = getattr(found, part)
     if isinstance(found, ModuleType):
         path = Path(found.__file__ or found.__name__)
         return Source(found, path, text, _identity(found.__name__ + ":", found))
@@ -116,7 +116,7 @@ def _imported(text: str) -> tuple[ModuleType, str]:
     """
     before, _, name = text.partition(":")
     parts = before.split(".")
-    least = len(parts) if name else 1
+    least = len(parts) if name or not all(parts) else 1
     sys.path.append(str(Path.cwd()))
     try:
         for length in range(len(parts), least - 1, -1):
@@ -134,8 +134,8 @@ def _imported(text: str) -> tuple[ModuleType, str]:
 
 def _module(name: str) -> ModuleType | None:
     """Return a module; None if there is none of this name."""
-    if name in sys.modules:
-        return sys.modules[name]
+    if name in sys.modules or not all(name.split(".")):
+        return sys.modules.get(name)
     with blamed(Path(name)):  # the packages above it are imported
         try:
             spec = importlib.util.find_spec(name)
@@ -147,15 +147,19 @@ def _module(name: str) -> ModuleType | None:
         return importlib.import_module(name)
 
 
-def _class(found: object, dotted: str) -> Source:
+def _class(found: object, asked: str) -> Source:
     """Return the source of a class; anything else is refused."""
     if not (isinstance(found, type) and issubclass(found, Optimizer)):
         kind = "class" if isinstance(found, type) else type(found).__name__
         raise ArgumentError(
-            _ONE, f" is {dotted}, a {kind} and no class of torch.optim.Optimizer."
+            _ONE, f" is {asked}, a {kind} and no class of torch.optim.Optimizer."
         )
+    # A class that is known by several paths has one identity.
+    home = f"{found.__module__}:{found.__qualname__}"
+    own = getattr(sys.modules.get(found.__module__), found.__qualname__, None)
     path = Path(_file(found) or found.__module__)
-    return Source(found, path, dotted, _identity(dotted, found))
+    identity = _identity(home if own is found else asked, found)
+    return Source(found, path, asked, identity)
 
 
 def _file(found: ModuleType | type) -> str | None:
