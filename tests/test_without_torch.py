@@ -19,8 +19,9 @@ from mementum import cli, family, install, lab
 from mementum import torch as ours
 from mementum.family.recipes import RECIPES
 
-OF_TORCH = sorted(set(mementum.__all__) & set(ours.__all__))
-OF_THEORY = sorted(set(mementum.__all__) - set(ours.__all__))
+# A conversion imports each side when it is called.
+OF_TORCH = sorted(set(mementum.__all__) & set(ours.__all__) - {"convert"})
+OF_THEORY = sorted(set(mementum.__all__) - set(OF_TORCH))
 TORCHS_OF_CONVERT = ("Report", "adopt", "renamed")
 ROOMS = ("mementum.torch", "mementum.torch.optimizers")
 SUBCOMMANDS = next(
