@@ -46,7 +46,7 @@ from mementum.lab.running.driver import (
     telling,
 )
 from mementum.lab.running.executors import Executor
-from mementum.lab.running.executors.choice import choose
+from mementum.lab.running.executors.choice import choose, number
 from mementum.lab.running.executors.in_process import InProcessExecutor
 from mementum.lab.running.loop import rehearse
 from mementum.lab.running.optimizer_controls import controls
@@ -213,9 +213,9 @@ def compare(
     store = Store(arguments.folder("folder", folder))
     named = {task.name for task in plan.tasks} if dask is not None else set()
     files = [path for name, path in user_file.paths().items() if name in named]
-    executor = choose(workers, dask, files)
-    if not isinstance(executor, InProcessExecutor):
+    if dask is not None or number(workers):
         check_reach(plan.specs(), elsewhere=dask is not None)
+    executor = choose(workers, dask, files)
     return _carried_out(plan, store, executor, observer or telling(seen))
 
 

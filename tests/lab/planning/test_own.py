@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -147,6 +148,32 @@ def test_the_documented_file_runs_as_documented_in_a_folder_with_spaces(
     assert all(each["weight_decay"] in (0.0, 0.01) for each in tuned)
 
 
+SCRIPT = """
+import torch
+from mementum import lab
+class Mine(torch.optim.SGD):
+    def __init__(self, params, lr=0.05):
+        super().__init__(params, lr)
+if __name__ == "__main__":
+    plan = lab.plan(["quad"], [Mine], seeds=1, lrs=1, reference=Mine)
+    found = lab.compare(plan, "by script", workers=1, widen=0)
+    print(*[(r.spec.contender, r.status.value, r.error) for r in found.records])
+"""
+
+
+@pytest.mark.process
+def test_a_class_of_a_script_is_found_by_its_workers(theirs: Path) -> None:
+    (theirs / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=theirs,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "('Mine', 'finished', None)"
+
+
 @pytest.mark.process
 def test_the_documented_classes_in_python_run_as_documented(
     theirs: Path, monkeypatch: pytest.MonkeyPatch
@@ -229,6 +256,8 @@ BAD = {
     "math.pi": (None, ["math:pi", "float"]),
     "torch.optim:SparseAdam": (None, ["sparse_adam.py", "in step", "dense gradients"]),
     "..": (None, ["no module"]),
+    "": (None, ["--contender is empty"]),
+    " ": (None, ["--contender is empty"]),
     "Unheard": (None, ["no contender is named 'Unheard'"]),
 }  # fmt: skip
 

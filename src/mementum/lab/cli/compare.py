@@ -87,6 +87,11 @@ def _contenders(options: argparse.Namespace) -> list[str] | None:
     """Return the names, all of the lab's unless told, and the sources beside them."""
     if not options.contender:
         return _words(options.contenders)
+    if not all(map(str.strip, options.contender)):
+        raise arguments.ArgumentError(
+            arguments.Argument("contender"),
+            " is empty; give a Python file, or package.module:Class.",
+        )
     usual = [each.name for each in contender.CONTENDERS]
     return [*(_words(options.contenders) or usual), *options.contender]
 

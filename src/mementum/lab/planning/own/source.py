@@ -154,8 +154,10 @@ def _class(found: object, asked: str) -> Source:
         raise ArgumentError(
             _ONE, f" is {asked}, a {kind} and no class of torch.optim.Optimizer."
         )
-    # A class that is known by several paths has one identity.
-    home = f"{found.__module__}:{found.__qualname__}"
+    # A class that is known by several paths has one identity, and a script that worker
+    # processes call by another name is found by its own.
+    module = {"__mp_main__": "__main__"}.get(found.__module__, found.__module__)
+    home = f"{module}:{found.__qualname__}"
     own = getattr(sys.modules.get(found.__module__), found.__qualname__, None)
     path = Path(_file(found) or found.__module__)
     identity = _identity(home if own is found else asked, found)
