@@ -38,15 +38,13 @@ def coefficients(rule_of: RuleOf, count: Any, rate: Any) -> Coefficients:
 
 def rounded(c: Coefficients, dtype: Any) -> Coefficients:
     """Return numbers rounded, once, to the dtype of an array; plain ones stay plain."""
+    places = [i for i, number in enumerate(c) if isinstance(number, jax.Array)]
     with jax.enable_x64(True):
-        return Coefficients(
-            *(
-                lax.convert_element_type(number, dtype)
-                if isinstance(number, jax.Array)
-                else number
-                for number in c
-            )
-        )
+        arrays = tuple(lax.convert_element_type(c[i], dtype) for i in places)
+    # Without the barrier each array's loop would round them for each element.
+    arrays = lax.optimization_barrier(arrays)  # type: ignore[no-untyped-call]
+    own = dict(zip(places, arrays, strict=True))
+    return Coefficients(*(own.get(i, number) for i, number in enumerate(c)))
 
 
 def cast_average(average: Any, cast: Cast) -> Any:
