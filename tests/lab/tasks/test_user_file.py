@@ -313,3 +313,24 @@ def test_files_are_handed_to_workers_through_the_environment(wine: Path) -> None
     user_file.register([str(wine)], lambda name: False)
     assert os.environ[user_file.VARIABLE] == str(wine.resolve())
     assert registry.find("wine").name == "wine"
+
+
+def test_a_data_class_of_a_task_file_finds_its_module(tmp_path: Path) -> None:
+    path = tmp_path / "with_settings.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import KW_ONLY, dataclass\n"
+        "import torch\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    _: KW_ONLY\n"
+        "    width: int = 3\n"
+        "def data():\n"
+        "    rows = torch.ones(4, Settings().width)\n"
+        "    return (rows, rows), (rows, rows)\n"
+        "def model():\n"
+        "    return torch.nn.Linear(3, 3)\n"
+        "def loss(model, inputs, targets):\n"
+        "    return (model(inputs) - targets).square().mean()\n"
+    )
+    assert user_file.load(path).name == "with_settings"

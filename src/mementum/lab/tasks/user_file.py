@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
-import linecache
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -19,10 +16,11 @@ from typing import Any
 
 import torch
 
-from mementum.lab.arguments import Argument, ArgumentError
+from mementum.lab.arguments import Argument
 from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.tasks.sampling import batches, seeded
 from mementum.lab.tasks.task import Task, stream
+from mementum.lab.user_module import executed
 
 VARIABLE = "MEMENTUM_TASKS"
 """The environment variable that lists task files; worker processes inherit it."""
@@ -183,24 +181,9 @@ class Own:
 @functools.cache
 def load(path: Path) -> Task:
     """Return the task of a file, after executing it."""
-    if not path.is_file():
-        raise ArgumentError(
-            Argument("files"), f" is {path}, and there is no such file."
-        )
-    linecache.checkcache(str(path))
     name = path.stem
-    spec = importlib.util.spec_from_file_location(f"mementum_task_{name}", path)
-    if spec is None or spec.loader is None:
-        raise ArgumentError(
-            Argument("files"), f" is {path}; give a Python file, its name in .py."
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    try:
-        with seeded(), blamed(path):
-            spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
+    with seeded():
+        module = executed(path, f"mementum_task_{name}", Argument("files"))
     settings = _settled(path, module)
     file = _OwnFile(path, module, settings)
     return Task(

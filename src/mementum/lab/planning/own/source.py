@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import linecache
 import marshal
 import sys
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch.optim import Optimizer
 
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import blamed
+from mementum.lab.user_module import executed
 
 _ONE = Argument("contender")
 
@@ -60,34 +60,15 @@ def is_source(asked: object) -> bool:
 
 def from_file(path: Path) -> Source:
     """Return the source that a Python file is, after executing it."""
-    if not path.is_file():
-        raise ArgumentError(_ONE, f" is {path}, and there is no such file.")
-    content = path.read_bytes()
+    content = path.read_bytes() if path.is_file() else b""
     digest = hashlib.sha256(content).hexdigest()[:12]
-    linecache.checkcache(str(path))
     return Source(_executed(path, digest), path, path.name, f"file {digest}")
 
 
 @functools.cache
 def _executed(path: Path, digest: str) -> ModuleType:
     """Return the module of a file, executed once for each content it has."""
-    name = f"mementum_contender_{path.stem}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ArgumentError(_ONE, f" is {path}; give a Python file, its name in .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    # Data classes and pickles look their module up.
-    sys.modules[name] = module
-    try:
-        with blamed(path):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+    return executed(path, f"mementum_contender_{path.stem}_{digest}", _ONE)
 
 
 def from_dotted(text: str) -> Source:
