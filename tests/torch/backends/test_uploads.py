@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mementum.torch.backends import capture
 from mementum.torch.backends.triton import upload
 from mementum.torch.backends.triton.upload import Table
 
@@ -66,7 +67,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(upload, "_pinned", lambda n: torch.from_numpy(n.copy()))
     monkeypatch.setattr(upload, "_event", event)
     monkeypatch.setattr(upload, "_moved", lambda buffer, _: There(buffer))
-    monkeypatch.setattr(upload, "_of_graphs", [])
+    monkeypatch.setattr(capture, "_kept", [])
     return own
 
 
@@ -119,4 +120,4 @@ def test_a_graph_has_memory_of_its_own_that_stays(device, monkeypatch) -> None:
     assert captured.values == numbers(7).tolist()
     assert again.values == numbers(9).tolist()
     assert eager.values == numbers(60).tolist()
-    assert len(upload._of_graphs) == 2
+    assert len(capture._kept) == 2

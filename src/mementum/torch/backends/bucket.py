@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mementum.family import noise
+from mementum.torch.backends.capture import capturing, keep_for_graphs
 from mementum.torch.backends.guard import Guard, Rows
 from mementum.torch.state import ParamState, formats, rounding, sharding
 from mementum.torch.state.formats import SCALE, Moment, MomentFormat, Stored
@@ -22,8 +23,6 @@ from mementum.torch.state.rounding import Numbering
 
 _T = TypeVar("_T")
 _Purpose = Literal["state", "parameter"]
-# What graphs read at every replay, also when its bucket is gone.
-_CAPTURED: list[Tensor] = []
 
 
 @dataclass(slots=True)
@@ -139,7 +138,7 @@ class Bucket:
             if not captured:
                 self._uploaded[at] = known
         elif captured:
-            _CAPTURED.append(known)
+            keep_for_graphs(known)
         return known
 
     def words(self, i: int, purpose: _Purpose) -> Tensor:
@@ -278,17 +277,6 @@ class Bucket:
         if self.owners:
             live = torch.stack(steps[: len(self.owners)]).reshape(-1)
             self.step = live.to(torch.float64)
-
-
-def capturing() -> bool:
-    """Whether a graph is being captured, which will replay what the device does."""
-    return any(map(_captures, (torch.cuda, torch.xpu)))
-
-
-def _captures(module: Any) -> bool:
-    # Asking one that is not initialised would initialise it.
-    asks = getattr(module, "is_current_stream_capturing", None)
-    return asks is not None and module.is_initialized() and bool(asks())
 
 
 def _picked(values: list[_T], places: list[int]) -> list[_T]:

@@ -37,7 +37,7 @@ from mementum.family.rounding import (
 _LOWEST = -(1 << 31)
 
 
-def _signed(word: int, bits: int = 32) -> int:
+def signed(word: int, bits: int = 32) -> int:
     """Return the signed integer that has the bits of an unsigned one."""
     return word - (1 << bits) if word >> (bits - 1) else word
 
@@ -66,13 +66,13 @@ def keys(identities: Tensor, step: Tensor) -> Tensor:
 
     Nothing waits for the device.
     """
-    mixed_step = _mixed(step.to(torch.int64) * _signed(WIDE_STRIDE, 64))
+    mixed_step = _mixed(step.to(torch.int64) * signed(WIDE_STRIDE, 64))
     return _mixed(identities ^ mixed_step)
 
 
 def _mixed(x: Tensor) -> Tensor:
     for shift, multiplier in WIDE_MIXER:
-        x = (x ^ _shifted(x, shift)) * _signed(multiplier, 64)
+        x = (x ^ _shifted(x, shift)) * signed(multiplier, 64)
     return x ^ _shifted(x, LAST_SHIFT)
 
 
@@ -91,13 +91,13 @@ def words(
     if isinstance(key, Tensor):
         low_key, high_key = _halves(key)
     else:
-        low_key, high_key = map(_signed, key)
+        low_key, high_key = map(signed, key)
     first, strides = numbering or whole(shape)
     index = torch.full((), first, dtype=torch.int64, device=device)
     for size, stride in zip(shape, strides, strict=True):
         index = index.unsqueeze(-1) + torch.arange(size, device=device) * stride
     low, high = _halves(index)
-    return _spread(low ^ (high * _signed(STRIDE) + low_key), high_key)
+    return _spread(low ^ (high * signed(STRIDE) + low_key), high_key)
 
 
 def words_of_blocks(
@@ -115,7 +115,7 @@ def words_of_blocks(
     if crosses:
         # Unsigned, what has wrapped is below what it was added to.
         high = high + ((low ^ _LOWEST) < (start ^ _LOWEST)).to(torch.int32)
-    return _spread(low ^ (first + high * _signed(STRIDE)), second)
+    return _spread(low ^ (first + high * signed(STRIDE)), second)
 
 
 def _halves(x: Tensor) -> tuple[Tensor, ...]:
@@ -125,8 +125,8 @@ def _halves(x: Tensor) -> tuple[Tensor, ...]:
 
 def _spread(x: Tensor, second: Tensor | int) -> Tensor:
     """Spread each bit of a word over all others, with a key's second word."""
-    x = (x ^ _shifted(x, 16)) * _signed(MULTIPLIERS[0])
-    x = (x ^ _shifted(x, 15) ^ second) * _signed(MULTIPLIERS[1])
+    x = (x ^ _shifted(x, 16)) * signed(MULTIPLIERS[0])
+    x = (x ^ _shifted(x, 15) ^ second) * signed(MULTIPLIERS[1])
     return x ^ _shifted(x, 16)
 
 

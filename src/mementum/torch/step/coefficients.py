@@ -13,7 +13,8 @@ from torch import Tensor
 from mementum.family import limits
 from mementum.family.memory import Namespace
 from mementum.family.rule import Coefficients, Rule
-from mementum.torch.backends.bucket import Bucket, capturing
+from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.capture import capturing
 from mementum.torch.groups.options import Group, plain
 from mementum.torch.step.gradient_scaling import GradientScaling
 

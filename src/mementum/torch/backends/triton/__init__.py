@@ -21,6 +21,7 @@ from mementum.torch.backends import layout, native
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.backends.guard import pointers
 from mementum.torch.backends.triton import availability, plan
+from mementum.torch.backends.triton.agreement import PIECE
 from mementum.torch.backends.triton.plan import Plan
 from mementum.torch.backends.triton.upload import Table, current, stream
 
@@ -29,8 +30,6 @@ device: str | None = "cpu" if availability.is_interpreted() else "cuda"
 guard = native.guard
 
 _WARPS = 4
-# Elements of a gradient that a program squares: that of kernels/squares.py.
-_PIECE = 4096
 
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
@@ -154,15 +153,9 @@ def _table(c: Coefficients, bucket: Bucket, known: Plan) -> Tensor | None:
 
 def _column(number: Any, count: int, at: torch.device) -> Tensor:
     """Return a number of all parameters, or one each, in float64."""
-    if not isinstance(number, Tensor) or number.device.type == "cpu":
-        # Of a CPU's tensor too the host knows the number.
-        return _filled(number, count, at)
-    return number.to(device=at, dtype=torch.float64).expand(count)
-
-
-def _filled(number: Any, count: int, at: torch.device) -> Tensor:
-    if isinstance(number, Tensor) and number.dim():
+    if isinstance(number, Tensor) and (number.dim() or number.device.type != "cpu"):
         return number.to(device=at, dtype=torch.float64).expand(count)
+    # The host knows the number, be it in a tensor, without waiting for the device.
     return torch.full((count,), float(number), dtype=torch.float64, device=at)
 
 
@@ -235,7 +228,7 @@ def _square_sums(grads: list[Tensor], dtype: torch.dtype) -> Tensor:
     kernels, at = _kernels(), grads[0].device
     dense = [x if layout.is_dense(x) else x.contiguous() for x in grads]
     elements = np.array([x.numel() for x in dense], dtype=np.int64)
-    pieces = -(-elements // _PIECE)
+    pieces = -(-elements // PIECE)
     work = plan.work_of(tuple(pieces.tolist()), at)
     ends = np.concatenate(([0], np.cumsum(pieces)))
     places = np.frombuffer(pointers([dense]), dtype=np.int64)

@@ -21,6 +21,7 @@ _OLDEST_CAPABILITY = (7, 5)
 _COMPILERS = {"cuda": "nvidia", "hip": "amd", "xpu": "intel"}
 
 
+@functools.cache
 def is_interpreted() -> bool:
     """Whether Triton's interpreter runs the kernels, on CPU tensors.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,11 +13,23 @@ from torch import Tensor
 
 from mementum.family import noise
 from mementum.torch.backends import layout
-from mementum.torch.backends.bucket import Bucket, capturing
+from mementum.torch.backends.bucket import Bucket
+from mementum.torch.backends.capture import capturing, keep_for_graphs
 from mementum.torch.backends.guard import pointers
+from mementum.torch.backends.triton.agreement import (
+    BLOCKS,
+    DIMENSIONS,
+    ELEMENTS,
+    FIRST,
+    FLAT,
+    PARAM_IDENTITY,
+    ROW,
+    ROW_NUMBERS,
+    ROW_PLACES,
+    STATE_IDENTITY,
+)
 from mementum.torch.backends.triton.upload import (
     Table,
-    keep_for_graphs,
     stream,
     uploaded,
 )
@@ -26,17 +39,13 @@ from mementum.torch.state.rounding import Numbering
 
 _Dims = tuple[tuple[int, int], ...]
 
-# Elements of a program, or blocks of 256: those of kernels/memory.py, which is not
-# imported before there is something to launch.
-FLAT, BLOCKS = 1024, 4
-
 
 @dataclass(slots=True)
 class Plan:
     """What holds as long as a bucket's shapes, strides and dtypes do.
 
     `work` has an entry for each program, ``parameter << 32 | piece``, and `facts` are
-    those of kernels/memory.py. `rank` and `wide` say how elements are found.
+    those of agreement.py. `rank` and `wide` say how elements are found.
     `addresses` and `numbers` are told at every step. What lies otherwise than its
     parameter, `relaid`, is stepped in a copy.
     """
@@ -155,24 +164,30 @@ def _pieces(bucket: Bucket) -> tuple[int, ...]:
 
 
 def _facts(bucket: Bucket, dims: list[_Dims], rank: int) -> NDArray[np.int64]:
-    """Return a table with a column a parameter: the rows of kernels/memory.py."""
-    facts = np.zeros((7 + 2 * rank, len(bucket.params)), dtype=np.int64)
-    facts[7::2] = 1
+    """Return a table with a column a parameter, of the rows of agreement.py."""
+    facts = np.zeros((DIMENSIONS + 2 * rank, len(bucket.params)), dtype=np.int64)
+    # Of dimensions that are not there, the sizes.
+    facts[DIMENSIONS::2] = 1
     for i, param in enumerate(bucket.params):
         numbering = _numbering(bucket, i)
-        facts[:2, i] = param.numel(), numbering.first
+        facts[ELEMENTS, i], facts[FIRST, i] = param.numel(), numbering.first
         if bucket.scales:
-            row = param.numel() // param.shape[0]
-            facts[4:7, i] = row, numbering.strides[0], param.stride(0)
+            facts[ROW, i] = param.numel() // param.shape[0]
+            facts[ROW_NUMBERS, i] = numbering.strides[0]
+            facts[ROW_PLACES, i] = param.stride(0)
         each = dims[i] or (((param.numel(), 1),) if rank else ())
-        for d, (size, stride) in enumerate(reversed(each)):
-            facts[7 + 2 * d : 9 + 2 * d, i] = size, stride
+        for row, fact in enumerate(itertools.chain.from_iterable(reversed(each))):
+            facts[DIMENSIONS + row, i] = fact
         if bucket.noisy:
-            purposes = ("state", "parameter")
-            place = bucket.places[i]
-            own = [noise.identity(bucket.seed, place, each) for each in purposes]
-            facts[2:4, i] = np.array(own, dtype=np.uint64).view(np.int64)
+            facts[STATE_IDENTITY, i] = _identity(bucket, i, "state")
+            facts[PARAM_IDENTITY, i] = _identity(bucket, i, "parameter")
     return facts
+
+
+def _identity(bucket: Bucket, i: int, purpose: Literal["state", "parameter"]) -> int:
+    """Return what stands for a parameter in the noise, in int64."""
+    identity = noise.identity(bucket.seed, bucket.places[i], purpose)
+    return rounding.signed(identity, 64)
 
 
 _works: dict[tuple[Any, ...], Tensor] = {}

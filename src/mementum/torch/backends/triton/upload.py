@@ -17,17 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mementum.torch.backends.bucket import capturing
+from mementum.torch.backends.capture import capturing, keep_for_graphs
 
 # Copies that may be under way before the host waits for the oldest.
 _BUFFERS = 3
-# What graphs read and write at every replay. They do not say when they are gone.
-_of_graphs: list[Any] = []
-
-
-def keep_for_graphs(anything: Any) -> None:
-    """Keep what a graph that is being captured reads, as long as the process lives."""
-    _of_graphs.append(anything)
 
 
 def current(device: torch.device) -> AbstractContextManager[Any]:

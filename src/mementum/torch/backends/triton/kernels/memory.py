@@ -2,7 +2,7 @@
 
 `addresses` has a row a list of tensors and a column a parameter, in int64: p, g, m, v,
 the peak's where there is one, and the scales of the moments in the same order. `facts`
-has columns too, and the rows below.
+has columns too, and the rows that are named below.
 """
 
 from __future__ import annotations
@@ -12,18 +12,32 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from mementum.family import noise
+from mementum.family import noise, rounding
+from mementum.torch.backends.triton import agreement
 
-# The rows of facts: how many elements, the number of the first, what stands for the
-# parameter in the noise that rounds moments and parameter, how many elements a row of
-# dimension 0 has, by how much numbers and the parameter's places differ from row to
-# row, and from there on sizes and strides of the dimensions, the last one first.
-ELEMENTS, FIRST, STATE_IDENTITY, PARAM_IDENTITY = map(tl.constexpr, range(4))
-ROW, ROW_NUMBERS, ROW_PLACES, DIMENSIONS = map(tl.constexpr, range(4, 8))
-
-# The elements of a program: a flat one, in slices of these many where it is masked, and
-# one of float8, in blocks of 256.
-FLAT, SLICE, BLOCKS, BLOCK = map(tl.constexpr, (1024, 128, 4, 256))
+# The rows of facts, as triton/agreement.py says them.
+ELEMENTS, FIRST, STATE_IDENTITY, PARAM_IDENTITY = map(
+    tl.constexpr,
+    (
+        agreement.ELEMENTS,
+        agreement.FIRST,
+        agreement.STATE_IDENTITY,
+        agreement.PARAM_IDENTITY,
+    ),
+)
+ROW, ROW_NUMBERS, ROW_PLACES, DIMENSIONS = map(
+    tl.constexpr,
+    (
+        agreement.ROW,
+        agreement.ROW_NUMBERS,
+        agreement.ROW_PLACES,
+        agreement.DIMENSIONS,
+    ),
+)
+FLAT, SLICE, BLOCKS, BLOCK = map(
+    tl.constexpr,
+    (agreement.FLAT, agreement.SLICE, agreement.BLOCKS, rounding.BLOCK),
+)
 
 _STRIDE = tl.constexpr(noise.WIDE_STRIDE)
 (_SHIFT_1, _TIMES_1), (_SHIFT_2, _TIMES_2) = (

@@ -96,25 +96,6 @@ def tabled(row):
 
 
 @triton.jit
-def scaled(c, scale):
-    """Return the numbers with another factor of the gradient."""
-    return Numbers(
-        scale,
-        c.pull,
-        c.take_m,
-        c.square_g,
-        c.square_m,
-        c.take_v,
-        c.eps_in,
-        c.eps_root,
-        c.eps_out,
-        c.shrink,
-        c.step_g,
-        c.step_m,
-    )
-
-
-@triton.jit
 def advance(c, g, at, KIND: tl.constexpr):
     """Return the elements after a step with the numbers `c` and the gradient `g`."""
     g = g * c.scale

@@ -5,10 +5,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from mementum.torch.backends.triton import agreement
 from mementum.torch.backends.triton.kernels import memory, rounding
 
 # Elements of a program of the first kernel, and sums that the second adds at once.
-PIECE, SUMS = map(tl.constexpr, (4096, 1024))
+PIECE, SUMS = map(tl.constexpr, (agreement.PIECE, 1024))
 
 # `told` has addresses, numbers of elements, and where the pieces of a gradient begin:
 # a column for each of `count` gradients, and one end more.

@@ -45,6 +45,8 @@ def step(
     if KIND.tabled:
         c = rule.tabled(numbers + parameter * number_row)
     else:
+        if KIND.scaled:
+            scale = tl.load(scale_at).to(KIND.computed)
         c = Numbers(
             scale,
             pull,
@@ -59,8 +61,6 @@ def step(
             step_g,
             step_m,
         )
-    if KIND.scaled:
-        c = rule.scaled(c, tl.load(scale_at).to(KIND.computed))
     if KIND.counted:
         counted_step = tl.load(steps + parameter)
     addresses += parameter
