@@ -4,4 +4,15 @@ Everything is timed in one process, each in its turn, round after round, so that
 disturbs the machine disturbs all alike.
 """
 
-__all__ = ["case", "clock", "command", "entrant", "run", "table", "training"]
+__all__ = [
+    "case",
+    "chart",
+    "clock",
+    "command",
+    "entrant",
+    "gpu",
+    "measurement",
+    "run",
+    "table",
+    "training",
+]

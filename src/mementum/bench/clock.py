@@ -29,6 +29,11 @@ class Spread(NamedTuple):
     low: float
     high: float
 
+    @property
+    def around(self) -> float:
+        """Half the distance of the bounds, in medians."""
+        return (self.high - self.low) / 2 / self.median
+
 
 class Iteration(NamedTuple):
     """A training iteration in three calls: the step, what leads to it, what follows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from mementum import machine, optax
 from mementum.bench import chart
 from mementum.bench.chart import Mark, Panel
 from mementum.bench.clock import Spread, alternate_samples, ratio, short, spread
-from mementum.bench.measurement import Measurement, report
+from mementum.bench.measurement import Measurement, disturbance, plain, report
 from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
 
@@ -201,7 +200,8 @@ def text(rows: Sequence[Row], asked: Request, load: float | None) -> str:
     if load is not None:
         lines.append(f"load of the minute before: {load:.1f}")
     table = "\n".join([_HEAD, *map(_line, rows)])
-    return "\n\n".join(["\n".join(lines), table, _NOTES])
+    warning = disturbance([row.seconds for row in rows])
+    return "\n\n".join(["\n".join(lines), table, _NOTES, *warning])
 
 
 _SAID = ("Python", "jax", "optax")
@@ -209,7 +209,7 @@ _SAID = ("Python", "jax", "optax")
 
 def data(rows: Sequence[Row], asked: Request, load: float | None) -> dict[str, Any]:
     """Return the machine and the rows as JSON can hold them; times in seconds."""
-    return {"machine": _facts(asked, load), "rows": [_plain(row) for row in rows]}
+    return {"machine": _facts(asked, load), "rows": [plain(row) for row in rows]}
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:
@@ -238,20 +238,11 @@ def _facts(asked: Request, load: float | None) -> dict[str, Any]:
 
 
 def _line(row: Row) -> str:
-    around = (row.seconds.high - row.seconds.low) / 2 / row.seconds.median
     line = (
         f"  {row.name:<17} {row.state:<9} {row.seconds.median * 1e3:>8.2f} "
-        f"{around:>7.0%}"
+        f"{row.seconds.around:>7.0%}"
     )
     if row.ratio is None:
         return f"{line} {'':>6} {'':>12} {row.compile:>10.1f}"
     interval = f"{short(row.ratio.low)}-{short(row.ratio.high)}"
     return f"{line} {short(row.ratio.median):>6} {interval:>12} {row.compile:>10.1f}"
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    return {
-        field.name: value._asdict() if isinstance(value, Spread) else value
-        for field in dataclasses.fields(row)
-        for value in [getattr(row, field.name)]
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from mementum.bench import chart
+from mementum.bench.clock import Spread
 
 # Seconds between two lines of progress where no terminal can rewrite one.
 _PLAIN_LINES = 10.0
+# A step whose quartiles lie further than this from its median met other work.
+_DISTURBED = 0.1
 
 
 class Heat(Protocol):
@@ -98,3 +102,22 @@ class Progress:
         share = sum(self._heats[done:]) / sum(self._heats[:done])
         left = (now - self._start) * share
         return f"{left // 60:.0f} min {left % 60:02.0f} s left"
+
+
+def disturbance(times: Sequence[Spread]) -> Iterator[str]:
+    """Yield a warning where times lie too far apart to be the steps' own."""
+    wide = sum(each.around > _DISTURBED for each in times)
+    if wide > len(times) / 10:
+        yield (
+            f"Disturbed: in {wide} of {len(times)} rows the spread is over "
+            f"{_DISTURBED:.0%}. Measure again while\nnothing else runs."
+        )
+
+
+def plain(row: Any) -> dict[str, Any]:
+    """Return a row of a measurement, a data class, as JSON can hold it."""
+    return {
+        field.name: value._asdict() if isinstance(value, Spread) else value
+        for field in dataclasses.fields(row)
+        for value in [getattr(row, field.name)]
+    }

@@ -11,14 +11,12 @@ from mementum import machine
 from mementum.bench.chart import Mark, Panel
 from mementum.bench.clock import Spread, short
 from mementum.bench.entrant import CLASSES
+from mementum.bench.measurement import disturbance
 from mementum.bench.run import DENSE, MEASURED, Row
 from mementum.torch.backends import native
 
 _Rows = Sequence[Row]
 _Ratio = Callable[[Row], Spread | None]
-
-# A step whose quartiles lie further than this from its median met other processes.
-_DISTURBED = 0.1
 
 _HEAD = (
     f"  {'':<15}{'state':<9}{'us/step':>10}{'spread':>8}{'GB/s':>7}"
@@ -61,7 +59,7 @@ def text(rows: _Rows, load: float | None) -> str:
         parts.append(_NOTES_IN_LOOP)
     if any(row.iteration is None for row in rows):
         parts.append(_NOTES)
-    return "\n\n".join([*parts, *_disturbance(rows)])
+    return "\n\n".join([*parts, *disturbance([row.seconds for row in rows])])
 
 
 def data(rows: _Rows, load: float | None) -> dict[str, Any]:
@@ -109,33 +107,18 @@ def _machine(load: float | None) -> str:
     return "\n".join(lines)
 
 
-def _disturbance(rows: _Rows) -> Iterator[str]:
-    """Yield a warning where times lie too far apart to be the steps' own."""
-    wide = sum(_around(row) > _DISTURBED for row in rows)
-    if wide > len(rows) / 10:
-        yield (
-            f"Disturbed: in {wide} of {len(rows)} rows the spread is over "
-            f"{_DISTURBED:.0%}. Measure again while\nnothing else runs."
-        )
-
-
-def _around(row: Row) -> float:
-    """Return half the distance of the quartiles, in medians."""
-    return (row.seconds.high - row.seconds.low) / 2 / row.seconds.median
-
-
 def _line(row: Row) -> str:
     microseconds = row.seconds.median * 1e6
     digits = 1 if microseconds < 1_000 else 0
     line = f"  {row.name:<15}{row.state:<9}"
     if row.iteration is not None:
         line += (
-            f"{microseconds:>9,.0f}{_around(row):>7.0%}{_ratio(row.ratio, 6, 10)}"
+            f"{microseconds:>9,.0f}{row.seconds.around:>7.0%}{_ratio(row.ratio, 6, 10)}"
             f"{row.iteration.median * 1e3:>6,.0f}{_ratio(row.iteration_ratio, 6, 10)}"
         )
         return line.rstrip()
     line += (
-        f"{microseconds:>10,.{digits}f}{_around(row):>7.0%} "
+        f"{microseconds:>10,.{digits}f}{row.seconds.around:>7.0%} "
         f"{row.gigabytes_per_second:>7.1f}{_ratio(row.ratio, 8, 12)}"
     )
     if row.of_floor is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,11 +10,9 @@ from mementum.bench.chart import Mark, Panel
 from mementum.bench.clock import Spread, short
 from mementum.bench.gpu.device import Device
 from mementum.bench.gpu.run import COPY, LeftOut, Row
+from mementum.bench.measurement import disturbance, plain
 
 _Rows = Sequence[Row | LeftOut]
-
-# A step whose quartiles lie further than this from its median met other work.
-_DISTURBED = 0.1
 
 _HEAD = (
     f"  {'':<22} {'state':<8} {'B/el':>5} {'step ms':>7} {'GPU ms':>7} "
@@ -53,7 +50,7 @@ def text(rows: _Rows, device: Device, load: float | None) -> str:
     parts += _other_paths(measured)
     if measured:
         parts.append(_NOTES)
-    return "\n\n".join([*parts, *_disturbance(measured)])
+    return "\n\n".join([*parts, *disturbance([row.step for row in measured])])
 
 
 def data(rows: _Rows, device: Device, load: float | None) -> dict[str, Any]:
@@ -63,7 +60,7 @@ def data(rows: _Rows, device: Device, load: float | None) -> dict[str, Any]:
     """
     return {
         "machine": {**device.facts(), "load": load},
-        "rows": [_plain(row) for row in rows if isinstance(row, Row)],
+        "rows": [plain(row) for row in rows if isinstance(row, Row)],
         "left_out": [row._asdict() for row in rows if isinstance(row, LeftOut)],
     }
 
@@ -136,26 +133,3 @@ def _other_paths(rows: Sequence[Row]) -> Iterator[str]:
     refused = [(row.path, row.refusal) for row in rows if row.refusal is not None]
     for path, reason in dict.fromkeys(refused):
         yield f"Steps were run by {path} and not by Triton:\n  {reason}."
-
-
-def _disturbance(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a warning where times lie too far apart to be the steps' own."""
-    wide = sum(_around(row.step) > _DISTURBED for row in rows)
-    if wide > len(rows) / 10:
-        yield (
-            f"Disturbed: in {wide} of {len(rows)} rows the quartiles lie over "
-            f"{_DISTURBED:.0%} from the\nmedian. Measure again while nothing else runs."
-        )
-
-
-def _around(seconds: Spread) -> float:
-    """Return half the distance of the quartiles, in medians."""
-    return (seconds.high - seconds.low) / 2 / seconds.median
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    return {
-        field.name: value._asdict() if isinstance(value, Spread) else value
-        for field in dataclasses.fields(row)
-        for value in [getattr(row, field.name)]
-    }

@@ -169,18 +169,25 @@ def threads() -> str:
     return f"up to {count} of the kernel's own, as {why}"
 
 
-def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
-    """Return why parameters like this one cannot run here, or None if they can."""
-    if library() is None:
-        return "the kernel was not built; `mementum doctor` says why"
+def refuses_flags(flags: Mapping[str, Any]) -> str | None:
+    """Return why a kernel, on whatever device, cannot serve these flags, or None."""
     if flags["differentiable"]:
         return "differentiable is True, and the kernel cannot be differentiated"
-    if flags["capturable"]:
-        return "capturable is True, and the kernel takes its numbers from the host"
     if flags["fused"] is False:
         return "fused=False asks for another path"
     if flags["foreach"] is not None and not flags["fused"]:
         return f"foreach={flags['foreach']} asks for another path"
+    return None
+
+
+def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
+    """Return why parameters like this one cannot run here, or None if they can."""
+    if library() is None:
+        return "the kernel was not built; `mementum doctor` says why"
+    if flags["capturable"]:
+        return "capturable is True, and the kernel takes its numbers from the host"
+    if (reason := refuses_flags(flags)) is not None:
+        return reason
     if param.device.type != "cpu":
         return f"the kernel runs on the CPU, and not on {param.device.type}"
     if type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__:

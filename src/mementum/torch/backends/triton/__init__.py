@@ -34,12 +34,8 @@ _WARPS = 4
 
 def refuses(flags: Mapping[str, Any], param: Tensor) -> str | None:
     """Return why parameters like this one cannot run here, or None if they can."""
-    if flags["differentiable"]:
-        return "differentiable is True, and the kernel cannot be differentiated"
-    if flags["fused"] is False:
-        return "fused=False asks for another path"
-    if flags["foreach"] is not None and not flags["fused"]:
-        return f"foreach={flags['foreach']} asks for another path"
+    if (reason := native.refuses_flags(flags)) is not None:
+        return reason
     if (reason := availability.refuses(param.device)) is not None:
         return reason
     if type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__:
