@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from optax import GradientTransformationExtraArgs
+
 from mementum.family.memory import Memory, Namespace
 from mementum.family.rule import Rule
 from mementum.optax.members import Number, Shared, dial, member
@@ -19,7 +21,7 @@ def scale_by_rule(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     """Return the transformation of gradients into the direction of a rule's step.
 
     It is the step at a learning rate of 1; its weight decay is the rule's. A function
@@ -54,7 +56,7 @@ def scale_by_memory(
     eps_root: Number = 0.0,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     """Return the transformation of gradients into the direction of `mementum`'s step.
 
     `memory` is the ratio: below 1 forgets, 1 keeps all squares alike, above 1 keeps

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from jax import Array
-from optax import ScalarOrSchedule
+from optax import GradientTransformationExtraArgs, ScalarOrSchedule
 
 from mementum.family import limits
 from mementum.family.memory import Memory
@@ -61,7 +61,7 @@ def adam(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps}
     return member("Adam", options, shared)
@@ -78,7 +78,7 @@ def adamw(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps}
     return member("AdamW", options, shared)
@@ -96,7 +96,7 @@ def amsgrad(
     variant: Literal["paper", "torch", "optax"] = "paper",
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps, "variant": variant}
     return member("AMSGrad", options, shared)
@@ -112,7 +112,7 @@ def adamnc(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"momentum": b1, "eps": eps}
     return member("AdamNC", options, shared)
@@ -129,7 +129,7 @@ def adax(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps}
     return member("AdaX", options, shared)
@@ -146,7 +146,7 @@ def adaxw(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps}
     return member("AdaXW", options, shared)
@@ -163,7 +163,7 @@ def adamnx(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps}
     return member("AdamNX", options, shared)
@@ -180,7 +180,7 @@ def adamomentum(
     *,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {"betas": (b1, b2), "eps": eps}
     return member("AdaMomentum", options, shared)
@@ -201,7 +201,7 @@ def mementum(
     mask: Mask = None,
     state_dtype: Any = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformationExtraArgs:
     shared = Shared(learning_rate, eps_root, weight_decay, mask, state_dtype, seed)
     options = {
         "momentum": momentum,
@@ -229,19 +229,21 @@ MEMBERS: tuple[Callable[..., Any], ...] = (
 
 def member(
     recipe: str, options: Mapping[str, Any], shared: Shared, name: str | None = None
-) -> Any:
+) -> GradientTransformationExtraArgs:
     """Return the transformation of a recipe, whose errors begin with its name."""
     name = name or recipe.lower()
     function = RECIPES[recipe].function
+    given = shared._asdict()
+    root = given.pop("eps_root")
 
     def rule_of(decay: Any, cast: Cast) -> Rule:
-        given = {key: _cast(value, cast) for key, value in known.items()}
-        rule = function(**given, weight_decay=cast(decay), xp=XP)
+        cast_options = {key: _cast(value, cast) for key, value in known.items()}
+        rule = function(**cast_options, weight_decay=cast(decay), xp=XP)
         return replace(rule, eps_root=cast(eps_root))
 
     try:
         known = {key: _plain(key, value) for key, value in options.items()}
-        eps_root = plain("eps_root", shared.eps_root)
+        eps_root = plain("eps_root", root)
         if isinstance(eps_root, float | int):
             limits.number("eps_root", eps_root, wants="it wants 0 or more, as 1e-12.")
         made = wide_rule(partial(rule_of, 0.0))
@@ -251,16 +253,7 @@ def member(
             if text.startswith(f"{theirs} "):
                 text = ours + text.removeprefix(theirs)
         raise type(error)(f"{name}: {text}") from None
-    settings = Settings(
-        name=name,
-        peak=made.peak,
-        learning_rate=shared.learning_rate,
-        weight_decay=shared.weight_decay,
-        mask=shared.mask,
-        state_dtype=shared.state_dtype,
-        seed=shared.seed,
-    )
-    return transformation(rule_of, settings)
+    return transformation(rule_of, Settings(name=name, peak=made.peak, **given))
 
 
 def dial(memory: Any, log_ratio: Any) -> Any:

@@ -17,7 +17,9 @@ from mementum.optax.state import RoundingState
 __all__ = ["round_stochastically"]
 
 
-def round_stochastically(inner: Any, seed: int = 0) -> Any:
+def round_stochastically(
+    inner: optax.GradientTransformation, seed: int = 0
+) -> optax.GradientTransformationExtraArgs:
     """Return a transformation that rounds bfloat16 parameters with noise.
 
     `inner` takes the step in float32, and what it returns becomes, in float32,

@@ -59,8 +59,10 @@ class Settings:
             noise.check_seed(self.seed)
 
 
-def transformation(rule_of: RuleOf, settings: Settings) -> Any:
-    """Return the `optax.GradientTransformationExtraArgs` of a rule."""
+def transformation(
+    rule_of: RuleOf, settings: Settings
+) -> optax.GradientTransformationExtraArgs:
+    """Return the transformation of a rule."""
     try:
         settings.check()
         stored = formats.stored(settings.state_dtype)
