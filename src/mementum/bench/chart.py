@@ -14,6 +14,7 @@ from mementum.family.picture import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class Mark(NamedTuple):
@@ -62,6 +63,11 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
 
     Errors: `OSError` from writing, `ValueError` without a panel.
     """
+    figure(panels).savefig(path, dpi=160)
+
+
+def figure(panels: Sequence[Panel]) -> Figure:
+    """Return the picture of panels. Errors: `ValueError` without one."""
     from matplotlib.figure import Figure
 
     if not panels:
@@ -71,32 +77,33 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     series = list(dict.fromkeys(mark.series for mark in marks))
     columns = min(_COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure = Figure(
-        figsize=(1.2 + 2.6 * columns, lines * (1.2 + 0.26 * len(names))),
+    across = min(4, 1 + columns)
+    # In inches: a row for each name, as high as its marks, and the legend's lines.
+    rows = max(0.26, 0.13 * len(series)) * len(names)
+    legend = 0.22 * math.ceil(len(series) / across)
+    drawn = Figure(
+        figsize=(1.2 + 2.6 * columns, lines * (1.2 + rows) + legend),
         layout="constrained",
     )
-    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    grid = drawn.subplots(lines, columns, sharey=True, squeeze=False)
     places = list(grid.flat)
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, names, series)
     handles, labels = places[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(4, 1 + columns),
-        frameon=False,
+    drawn.legend(
+        handles, labels, loc="outside lower center", ncols=across, frameon=False
     )
-    figure.savefig(path, dpi=160)
+    return drawn
 
 
 def _draw_panel(
     axes: Axes, panel: Panel, names: Sequence[str], series: Sequence[str]
 ) -> None:
+    apart = min(0.2, 0.8 / len(series))
     for i, label in enumerate(series):
-        offset = 0.2 * (i - (len(series) - 1) / 2)
+        offset = apart * (i - (len(series) - 1) / 2)
         shown = [
             (names.index(mark.name) + offset, mark.value)
             for mark in panel.marks

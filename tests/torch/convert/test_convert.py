@@ -271,6 +271,15 @@ def test_what_has_taken_no_step_begins_anew() -> None:
     assert set(optimizer.state) == {params[0]}
 
 
+def test_a_parameter_without_a_name_is_called_by_its_place() -> None:
+    params = parameters(shapes=[(4,), (2,)])
+    theirs = torch.optim.AdamW(params)
+    params[0].grad = torch.ones(4)
+    theirs.step()
+    report = convert.adopt(Adam(params), theirs)
+    assert report.fresh == ("parameter 1",)
+
+
 @pytest.mark.parametrize(
     "form", [int, float, torch.tensor, lambda n: torch.tensor([float(n)])]
 )

@@ -21,7 +21,8 @@ class Entry(NamedTuple):
     `key` is what its state is kept under: the parameter itself in an optimizer, a
     number in a state dict, and a name in one of torch.distributed's, whose order is
     then `rebuilt` after the optimizer that it is meant for. `shape` is None where the
-    group does not say, and where a lazy parameter has none yet.
+    group does not say, and where a lazy parameter has none yet. Of an optimizer's own,
+    `place` counts them.
     """
 
     group: int
@@ -29,20 +30,23 @@ class Entry(NamedTuple):
     name: str | None = None
     shape: tuple[int, ...] | None = None
     rebuilt: bool = False
+    place: int | None = None
 
     def __str__(self) -> str:
         """Return the parameter's name, or its place without."""
-        return f"parameter {self.key if self.name is None else repr(self.name)}"
+        place = self.key if self.place is None else self.place
+        return f"parameter {place if self.name is None else repr(self.name)}"
 
 
 def own_entries(groups: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Return the parameters of an optimizer, in their order."""
-    entries = []
+    entries: list[Entry] = []
     for index, group in enumerate(groups):
         names = group.get("param_names") or [None] * len(group["params"])
         for param, name in zip(group["params"], names, strict=True):
             shape = None if is_lazy(param) else tuple(param.shape)
-            entries.append(Entry(index, param, name, shape))
+            place = len(entries)
+            entries.append(Entry(index, param, name, shape, place=place))
     return entries
 
 
