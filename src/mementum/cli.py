@@ -121,16 +121,16 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the ratios (png, svg)"
     )
+    _add_bench_elsewhere(command)
+    command.set_defaults(run=_bench)
+
+
+def _add_bench_elsewhere(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--jax",
         action="store_true",
         help="steps under jit in JAX, beside optax's; it needs no torch",
     )
-    _add_bench_device(command)
-    command.set_defaults(run=_bench)
-
-
-def _add_bench_device(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device",
         metavar="NAME",

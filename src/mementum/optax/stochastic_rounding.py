@@ -54,20 +54,28 @@ def round_stochastically(
             for tree in (updates, params)
         )
         steps, kept = inner.update(grads, state.inner, points, **extra_args)
-        names, leaves, form = named_leaves(steps)
-        params, points = map(form.flatten_up_to, (params, points))
-        low = [
-            i
-            for i, (step, param) in enumerate(zip(leaves, params, strict=True))
-            if step is not None and param.dtype == formats.BFLOAT16
-        ]
-        shapes = [params[i].shape for i in low]
-        words = noise.words(seed, [names[i] for i in low], shapes, count, "parameter")
-        for i, own in zip(low, words, strict=True):
-            leaves[i] = _rounded(keep(leaves[i]), points[i], own)
-        return form.unflatten(leaves), RoundingState(count, kept)
+        rounded = _all_rounded(seed, count, keep, steps, params, points)
+        return rounded, RoundingState(count, kept)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _all_rounded(
+    seed: int, count: Array, keep: Keep, steps: Any, params: Any, points: Any
+) -> Any:
+    """Return steps, where a parameter is bfloat16 to the rounded sum from its point."""
+    names, leaves, form = named_leaves(steps)
+    params, points = map(form.flatten_up_to, (params, points))
+    low = [
+        i
+        for i, (step, param) in enumerate(zip(leaves, params, strict=True))
+        if step is not None and param.dtype == formats.BFLOAT16
+    ]
+    shapes = [params[i].shape for i in low]
+    words = noise.words(seed, [names[i] for i in low], shapes, count, "parameter")
+    for i, own in zip(low, words, strict=True):
+        leaves[i] = _rounded(keep(leaves[i]), points[i], own)
+    return form.unflatten(leaves)
 
 
 def _rounded(step: Array, param: Array, words: Array) -> Array:
