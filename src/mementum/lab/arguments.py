@@ -18,6 +18,10 @@ from mementum.family.recipes import RECIPES
 from mementum.lab.errors import LabError
 
 __all__ = [
+    "MOST",
+    "RATES",
+    "SEEDS",
+    "STEPS",
     "Argument",
     "ArgumentError",
     "Real",
@@ -26,11 +30,14 @@ __all__ = [
     "allowed",
     "cluster",
     "folder",
+    "function",
     "known_name",
     "known_names",
     "odd",
     "real",
+    "repeatable",
     "several",
+    "shown",
     "whole",
 ]
 
@@ -67,22 +74,49 @@ class UnknownNameError(ArgumentError, LookupError):
     """A name that the lab does not know."""
 
 
-def whole(name: str, value: Whole, *, least: int = 1) -> int:
-    """Return a whole number, `least` or more; neither 2.0 nor True is one."""
+MOST = 1000
+"""Of what is counted: workers, trials, times that a grid is widened."""
+SEEDS = 10_000
+RATES = 101
+"""More would reach further than numbers do."""
+STEPS = 10**9
+
+
+def shown(value: object) -> str:
+    """Return a value as a sentence shows it: in one short line, whatever it is."""
+    try:
+        text = " ".join(str(value).split())
+    except Exception:  # noqa: BLE001 - a number with too many digits, or anything
+        text = f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 80
+
+
+def whole(name: str, value: Whole, *, least: int = 1, most: int = MOST) -> int:
+    """Return a whole number from `least` to `most`; neither 2.0 nor True is one."""
     try:
         number = int(value) if isinstance(value, str) else operator.index(value)
     except (TypeError, ValueError):
         number = least - 1
     if number < least or isinstance(value, bool):
         raise ArgumentError(
-            Argument(name), f" is {value}; give a whole number, {least} or more."
+            Argument(name),
+            f" is {shown(value)}; give a whole number, {least} or more.",
+        )
+    if number > most:
+        raise ArgumentError(
+            Argument(name),
+            f" is {shown(value)}; give a whole number, {least} or more, and at most "
+            f"{most:,}.",
         )
     return number
 
 
 def odd(name: str, value: Whole) -> int:
     """Return an odd number, 1 or more: that of the learning rates on a grid."""
-    number = whole(name, value)
+    number = whole(name, value, most=RATES)
     if number % 2 == 0:
         raise ArgumentError(
             Argument(name),
@@ -99,7 +133,9 @@ def real(name: str, value: Real) -> float:
     except (OverflowError, TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf or isinstance(value, bool):
-        raise ArgumentError(Argument(name), f" is {value}; give a number, 0 or more.")
+        raise ArgumentError(
+            Argument(name), f" is {shown(value)}; give a number, 0 or more."
+        )
     return number
 
 
@@ -111,22 +147,51 @@ def allowed(name: str, value: str, words: Sequence[str]) -> str:
     raise ArgumentError(Argument(name), f" is {value!r}; give {listed}.")
 
 
+def function(name: str, value: object, way_out: str) -> None:
+    """Refuse what cannot be called; a class in the place of its module is refused."""
+    if not callable(value) or isinstance(value, type):
+        raise ArgumentError(Argument(name), f" is {shown(value)}; {way_out}.")
+
+
+def repeatable(name: str, value: object) -> None:
+    """Refuse what holds no batches."""
+    if isinstance(value, str | type) or not (
+        hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+    ):
+        raise ArgumentError(
+            Argument(name),
+            f" is {shown(value)}; give batches, such as a list or a DataLoader.",
+        )
+
+
 def folder(name: str, value: str | Path) -> Path:
     """Return the path of a folder; an empty name is refused."""
     if not isinstance(value, str | Path):
-        raise ArgumentError(Argument(name), f" is {value}; give the path of a folder.")
+        raise ArgumentError(
+            Argument(name), f" is {shown(value)}; give the path of a folder."
+        )
     if not str(value).strip():
         raise ArgumentError(
             Argument(name), " is empty; name a folder, or . for this one."
         )
+    # The database that keeps segments and tables knows no other paths.
+    if "\0" in str(value) or not _is_unicode(str(value)):
+        raise ArgumentError(
+            Argument(name),
+            f" is {str(value)!r}, with characters that are no text; name another.",
+        )
     return Path(value)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def known_name(name: str, value: str, known: Sequence[str], kind: str) -> str:
     """Return the one known name that is meant, whatever its case."""
     listed = ", ".join(known)
     if not isinstance(value, str) or "," in value.strip(" ,"):
-        raise ArgumentError(Argument(name), f" is {value}; give one name.")
+        raise ArgumentError(Argument(name), f" is {shown(value)}; give one name.")
     asked = value.strip(" ,")
     if not asked:
         raise ArgumentError(Argument(name), f" names nothing; choose from {listed}.")

@@ -33,7 +33,7 @@ from mementum.lab.planning.own.registry import check_reach
 from mementum.lab.planning.schedule import SCHEDULES, under
 from mementum.lab.planning.selection import Named, chosen_tasks, rivals
 from mementum.lab.planning.tiers import SPENDING
-from mementum.lab.records.journal import Store, StoreError
+from mementum.lab.records.journal import Store, StoreError, spare
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import CONSTANT, RunRecord
 from mementum.lab.report.export.data_frames import Frame, frames
@@ -53,7 +53,15 @@ from mementum.lab.running.optimizer_controls import controls
 from mementum.lab.running.versions import versions
 from mementum.lab.statistics import Analysis, analyse
 from mementum.lab.tasks import user_file
-from mementum.lab.tasks.model_at_hand import AtHand, Batch, Loss, Metric, Model, at_hand
+from mementum.lab.tasks.model_at_hand import (
+    AtHand,
+    Batch,
+    Loss,
+    Metric,
+    Model,
+    at_hand,
+    untouched,
+)
 from mementum.lab.tasks.task import Task, Tier
 
 if TYPE_CHECKING:
@@ -63,6 +71,7 @@ __all__ = ["Comparison", "compare", "compare_model", "plan", "read"]
 
 PAGE = "report.html"
 """The page of a comparison, in its folder."""
+PAGE_BEGINS = b"<!DOCTYPE html>"
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ class Comparison:
         from mementum.lab.report import page
         from mementum.lab.report.export import files
 
+        spare(arguments.folder("path", path), "path", like=PAGE_BEGINS)
         claims = None if ledger is None else json_form.read(Path(ledger))
         page.write(self.analysis, self.records, Path(path), claims)
         files.write(self.analysis, self.records, Path(path))
@@ -151,7 +161,9 @@ def plan(
     who = rivals(contenders, reference, lr)
     found = factorial(
         **who,
-        seeds=range(_number("seeds", seeds, usual.seeds, least=1)),
+        seeds=range(
+            _number("seeds", seeds, usual.seeds, least=1, most=arguments.SEEDS)
+        ),
         grid=grid,
         versions=versions(),
         trials=_number("trials", trials, usual.trials),
@@ -175,8 +187,17 @@ def _rehearse(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
             rehearse(min(tasks, key=lambda task: task.seconds), each)
 
 
-def _number(name: str, value: Whole | None, usual: int, *, least: int = 0) -> int:
-    return usual if value is None else arguments.whole(name, value, least=least)
+def _number(
+    name: str,
+    value: Whole | None,
+    usual: int,
+    *,
+    least: int = 0,
+    most: int = arguments.MOST,
+) -> int:
+    if value is None:
+        return usual
+    return arguments.whole(name, value, least=least, most=most)
 
 
 def compare(
@@ -208,6 +229,10 @@ def compare(
 
     Errors: `LabError` if the folder or the executor cannot be used.
     """
+    if not isinstance(plan, Plan):
+        raise ArgumentError(
+            Argument("plan"), f" is {arguments.shown(plan)}; give what `plan` returns."
+        )
     if widen is not None:
         plan = replace(plan, widen=arguments.whole("widen", widen, least=0))
     store = Store(arguments.folder("folder", folder))
@@ -288,6 +313,16 @@ def compare_model(
 
     Errors: `LabError`; `LookupError` as well for a name that is not known.
     """
+    arguments.function("model", model, "give a module, or a function that returns one")
+    for name, given in {
+        "loss": loss,
+        "metric": loss if metric is None else metric,
+    }.items():
+        arguments.function(name, given, "give a function of model and batch")
+    for name, batches in {"train": train, "held": held}.items():
+        arguments.repeatable(name, batches)
+    if out is not None:
+        out = arguments.folder("out", out)
     arguments.allowed("goal", goal, ("min", "max"))
     if scale is None:
         scale = "log" if goal == "min" else "linear"
@@ -308,8 +343,8 @@ def compare_model(
     )
     task = at_hand(
         subject,
-        steps=arguments.whole("steps", steps),
-        evaluations=arguments.whole("evaluations", evaluations),
+        steps=arguments.whole("steps", steps, most=arguments.STEPS),
+        evaluations=arguments.whole("evaluations", evaluations, most=arguments.STEPS),
         margin=arguments.real("margin", margin),
         kept=out is not None,
     )
@@ -318,20 +353,21 @@ def compare_model(
     plan = factorial(
         tasks=[under(task, schedule)],
         **who,
-        seeds=range(arguments.whole("seeds", seeds)),
+        seeds=range(arguments.whole("seeds", seeds, most=arguments.SEEDS)),
         grid=Grid(points=arguments.odd("lrs", lrs)),
         versions=versions(),
     )
-    return _kept(plan, task, out)
+    with untouched(model):
+        return _kept(plan, task, out)
 
 
-def _kept(plan: Plan, task: Task, out: str | Path | None) -> Comparison:
+def _kept(plan: Plan, task: Task, out: Path | None) -> Comparison:
     """Carry out the plan of a model at hand; without a folder nothing is left."""
     with ExitStack() as stack:
         if out is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
-            folder = arguments.folder("out", out)
+            folder = out
         store = Store(folder)
         with suppress(StoreError):
             if any(spec.data != task.data() for spec in store.read_plan().specs()):

@@ -82,7 +82,7 @@ def test_a_grid_is_widened_no_more_often_than_allowed(times: int) -> None:
 
 
 def test_widening_stops_where_the_choice_is_inside() -> None:
-    wider = finished(plan(), lambda s: abs(s.lr - 1e-4))
+    wider = finished(plan(), lambda s: 1 + abs(s.lr - 1e-4))
     assert rates(wider, "AdamW")[0] == 3.16e-5
     assert len(rates(wider, "AdamW")) == 5
     assert len(rates(wider, "SGD")) == 7

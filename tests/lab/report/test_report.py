@@ -311,7 +311,7 @@ def test_hostile_names_print_as_they_are():
             id="no-reference",
         ),
         pytest.param(
-            lambda records: replaced(records, 0.0, lambda _: True), id="all-zero"
+            lambda records: replaced(records, 1e-300, lambda _: True), id="all-tiny"
         ),
         pytest.param(lambda records: records[::3], id="interrupted"),
     ],

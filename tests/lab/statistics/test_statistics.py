@@ -25,7 +25,7 @@ from mementum.lab.statistics import (
     choose,
     compare,
 )
-from mementum.lab.statistics.grid import FLOOR, effect, on_scale, scale_margin
+from mementum.lab.statistics.grid import effect, scale_margin
 from mementum.lab.statistics.verdicts import claim_p, detectable_errors, holm
 
 MARGIN = scale_margin(0.01, "log")
@@ -633,11 +633,6 @@ def test_a_grid_of_one_point_has_no_edge():
 def test_a_margin_of_one_percent_is_one_percent_of_the_score():
     assert math.exp(scale_margin(0.01, "log")) == pytest.approx(1.01, rel=1e-15)
     assert scale_margin(0.01, "linear") == 0.01
-
-
-def test_a_score_of_zero_is_as_good_as_a_score_can_be():
-    assert on_scale(0.0, "log") == on_scale(-1e-20, "log") == math.log(FLOOR)
-    assert on_scale(0.0, "linear") == 0.0
 
 
 def test_fewer_than_ten_seeds_are_a_screening():

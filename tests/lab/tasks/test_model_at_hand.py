@@ -120,7 +120,7 @@ def test_a_metric_to_be_high_is_turned_and_said_so(scale: str, sign: str) -> Non
 
 
 def test_a_ratio_wants_a_metric_above_0() -> None:
-    with pytest.raises(LabError, match=r'metric is 0, .* give scale="linear"'):
+    with pytest.raises(LabError, match=r'metric is 0, .* give scale = "linear"'):
         compared(metric=lambda m, b: 0.0, goal="max", scale="log")
 
 

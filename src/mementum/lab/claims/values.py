@@ -11,8 +11,8 @@ from typing import TypeAlias
 from mementum.lab.claims.claim import Check
 from mementum.lab.claims.plan import Settled
 from mementum.lab.records.run import RunRecord, Status
+from mementum.lab.records.scale import on_scale
 from mementum.lab.statistics import Grid, choose
-from mementum.lab.statistics.grid import on_scale
 
 _Values: TypeAlias = dict[tuple[float, int], float]
 """By learning rate and seed."""

@@ -24,8 +24,9 @@ from mementum.lab.claims.claim import Check, Claim
 from mementum.lab.claims.plan import Tier, by_identity, settle
 from mementum.lab.claims.values import Reading, read
 from mementum.lab.records.run import RunRecord
+from mementum.lab.records.scale import on_scale
 from mementum.lab.statistics import Interval, Pairs
-from mementum.lab.statistics.grid import on_scale, scale_margin
+from mementum.lab.statistics.grid import scale_margin
 from mementum.lab.statistics.verdicts import detectable_errors
 
 ALPHA = 0.05

@@ -54,8 +54,9 @@ def factorial(
 
     No run is spent on tuning alone, as the rate of a seed is chosen on other seeds. A
     deterministic task has the first seed only. With `trials` everyone is tuned in full
-    as well; with `weight_decay` everyone has this one.
+    as well; with `weight_decay` everyone has this one. A seed named twice is one.
     """
+    seeds = [*dict.fromkeys(seeds)]
     if weight_decay is not None:
         contenders = [each.decaying(weight_decay) for each in contenders]
     on_grid, varied = list[RunSpec](), list[RunSpec]()

@@ -1,3 +1,3 @@
 """What is written down of a comparison: runs, plan, journal, and tables of them."""
 
-__all__ = ["codec", "journal", "merge", "plan", "run", "segments", "sql"]
+__all__ = ["codec", "journal", "merge", "plan", "run", "scale", "segments", "sql"]

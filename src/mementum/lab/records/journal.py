@@ -34,8 +34,9 @@ class Store:
     """A folder with one line of JSON for each run, written by one process at a time.
 
     A line counts once its newline is there, so a process that dies while writing loses
-    the record it was writing and no other. A journal that has grown to ``limit`` bytes
-    is emptied into a Parquet segment.
+    the record it was writing and no other. A line ends with the digest of the rest;
+    those of older versions, which come first, have none. A journal that has grown to
+    ``limit`` bytes is emptied into a Parquet segment.
     """
 
     def __init__(self, folder: Path, limit: int = _LIMIT) -> None:
@@ -92,7 +93,7 @@ class Store:
     def append(self, record: RunRecord) -> None:
         """Write the record and wait until the disk has it."""
         descriptor = self._open()
-        line = record.to_json().encode() + b"\n"
+        line = _sealed(record.to_json())
         end = os.fstat(descriptor).st_size
         try:
             write(descriptor, line)
@@ -147,7 +148,7 @@ class Store:
             ) from error
         except OSError as error:
             raise StoreError(complaint(error, self.folder)) from error
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
             raise StoreError(f"{path} is broken ({error}). {again} anew.") from error
 
     def _lines(self) -> Iterable[RunRecord]:
@@ -158,15 +159,17 @@ class Store:
         except OSError as error:
             raise StoreError(complaint(error, self.folder)) from error
         complete = content[: content.rfind(b"\n") + 1]
+        sealed = False
         for number, line in enumerate(complete.splitlines(), start=1):
             try:
-                yield RunRecord.from_json(line.decode())
+                record, sealed = _read(line, sealed=sealed)
+                yield record
             except FormatError as error:
                 raise StoreError(
                     f"{self.journal}, line {number}, is written in {error}. "
                     "Use another folder, or the version that wrote it."
                 ) from error
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise StoreError(
                     f"{self.journal}, line {number}, is broken ({error}). Delete that "
                     "line, and the same command repeats its run only."
@@ -182,7 +185,7 @@ class Store:
                     f"{path} is written in {error}. Use another folder, or the version "
                     "that wrote it."
                 ) from error
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise StoreError(
                     f"{path} is broken ({error}). Copy it again from where it came, or "
                     "delete it, and the same command repeats its runs only."
@@ -227,6 +230,62 @@ def _place(record: RunRecord) -> tuple[str, str, float, int, str]:
     """Return what decides the place of a record among those of other runs."""
     spec = record.spec
     return *spec.labels, spec.lr, spec.seed, spec.run_id
+
+
+def _sealed(text: str) -> bytes:
+    """Return the journal's line of a record: its JSON, with its own digest last."""
+    plain = text.encode()
+    return plain[:-1] + f'{_SEAL}{_digest(plain)}"}}\n'.encode()
+
+
+def _read(line: bytes, *, sealed: bool) -> tuple[RunRecord, bool]:
+    """Return a line's record, and whether it has a digest, as the line before it had.
+
+    Raises ``ValueError`` for a line that is not as it was written.
+    """
+    text, seal, digest = line.rpartition(_SEAL.encode())
+    if not seal:
+        record = RunRecord.from_json(line.decode())
+        if sealed:
+            raise ValueError("its digest is missing")
+        return record, False
+    plain = text + b"}"
+    record = RunRecord.from_json(plain.decode())
+    if digest.decode() != _digest(plain) + '"}':
+        raise ValueError("it was changed: its digest belongs to another record")
+    return record, True
+
+
+_SEAL = ',"digest":"'
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def spare(path: Path, name: str, *, like: bytes = b"") -> None:
+    """Raise if a file of this path would be among records, or in the place of one.
+
+    A file that is there already is replaced only if it begins like the new one.
+    """
+    try:
+        whole = path.resolve()
+        there = path.read_bytes() if like and path.is_file() else b""
+    except (OSError, RuntimeError) as error:
+        raise StoreError(f"{name} is {path}, and it cannot be read.") from error
+    if there and not there.startswith(like):
+        raise StoreError(
+            f"{name} is {path}, where another file is; move it away, or name another "
+            "place."
+        )
+    inside = [path.parent, *whole.parents]
+    if {path.name, whole.name} & {JOURNAL, PLAN} or any(
+        each.name == SEGMENTS and Store(each.parent).exists() for each in inside
+    ):
+        raise StoreError(
+            f"{name} is {path}, where records of a comparison are kept; name another "
+            "place."
+        )
 
 
 def write(descriptor: int, line: bytes) -> None:

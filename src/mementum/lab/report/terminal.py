@@ -132,7 +132,8 @@ def _effect_text(result: Result, task: TaskResult) -> Text:
 
 def _task_notes(task: TaskResult) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
-    lines = [
+    lines = [Text(task.question, style="bold")] if task.question else []
+    lines += [
         Text(f"{result.contender}: {note}", style="dim")
         for result in task.results
         for note in of_choice(result.choice)

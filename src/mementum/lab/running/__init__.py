@@ -1,6 +1,7 @@
 """Runs are carried out here: the training loop, what surrounds it, and where."""
 
 __all__ = [
+    "closure",
     "driver",
     "executors",
     "loop",

@@ -65,7 +65,7 @@ def telling(listener: Listener | None) -> Observer:
 def of_plan(plan: Plan, records: Iterable[RunRecord]) -> list[RunRecord]:
     """Return the records of the plan's runs, in the plan's order."""
     by_id = {record.spec.run_id: record for record in records}
-    planned = (spec.run_id for spec in plan.specs())
+    planned = dict.fromkeys(spec.run_id for spec in plan.specs())
     return [by_id[run_id] for run_id in planned if run_id in by_id]
 
 
@@ -78,7 +78,8 @@ def missing(plan: Plan, records: Iterable[RunRecord]) -> list[RunSpec]:
     """
     done = {r.spec.run_id for r in records if r.status is not Status.FAILED}
     cost = {task.name: task.seconds for task in plan.tasks}
-    left = [spec for spec in plan.specs() if spec.run_id not in done]
+    wanted = {spec.run_id: spec for spec in plan.specs()}
+    left = [spec for run_id, spec in wanted.items() if run_id not in done]
     return sorted(left, key=lambda spec: -cost[spec.task_label])
 
 

@@ -13,7 +13,8 @@ from mementum.lab.planning.contender import Contender
 from mementum.lab.planning.own import registry as contenders
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
-from mementum.lab.running.own_optimizer import Closure, OwnStepper
+from mementum.lab.running.closure import Closure
+from mementum.lab.running.own_optimizer import OwnStepper
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
 from mementum.lab.tasks import registry
@@ -71,9 +72,13 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
             match_updates=spec.match_updates,
             probe=spec.probe,
         )
-        run.parameters = sum(each.numel() for each in made.problem.parameters())
+        parameters = made.problem.parameters()
+        run.parameters = sum(each.numel() for each in parameters)
+        begun = [each.detach().clone() for each in parameters]
         snapshots = Snapshots(spec, made)
         run.status = _follow(run, made, snapshots)
+        if run.status is Status.FINISHED:
+            made.closure.check_trained(begun, parameters, task.steps)
         snapshots.forget()
 
 

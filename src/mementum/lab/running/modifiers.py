@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 
 from mementum.lab.planning.schedule import FACTORS, Factor
 from mementum.lab.records.run import CONSTANT
-from mementum.lab.running.own_optimizer import Build, Closure, stepper, to_training
+from mementum.lab.running.closure import Closure, check_trainable
+from mementum.lab.running.own_optimizer import Build, stepper, to_training
 from mementum.lab.running.probes import PROBES
 from mementum.lab.running.run_state import RunState, Stepper
 from mementum.lab.tasks.task import Task
@@ -86,10 +87,12 @@ def begin(
 ) -> RunState:
     """Return the run in the making; ``build`` makes the optimizer of a problem."""
     problem = task.start(seed)
+    check_trainable(problem.parameters(), task.name, task.steps)
     optimizer = build(problem)
     to_training(optimizer)
-    run_state = RunState(task, problem, optimizer, optimizer, Closure(optimizer))
-    if (own := stepper(build, optimizer, run_state.closure)) is not None:
+    closure = Closure(optimizer)
+    run_state = RunState(task, problem, optimizer, optimizer, closure, task.scale)
+    if (own := stepper(build, optimizer, closure)) is not None:
         run_state.stepper = own
         run_state.closed = own.closure is not None
     if schedule != CONSTANT:
@@ -98,5 +101,6 @@ def begin(
     if match_updates:
         run_state.stepper = _Matched(run_state.stepper, optimizer, problem.parameters())
     if probe is not None:
+        run_state.scale = "linear"
         PROBES[probe](run_state)
     return run_state

@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.optim import Optimizer
 
 from mementum.lab.errors import UserCodeError, blamed
+from mementum.lab.running.closure import Closure
 from mementum.lab.tasks.task import Problem
 
 Build = Callable[[Problem], Optimizer]
 """Makes the optimizer of a problem."""
 
 _KNOWN = ("torch.optim.", "mementum.")
-
-
-@dataclass
-class Closure:
-    """Takes the gradient of a step; an optimizer may call it more than once."""
-
-    optimizer: Optimizer
-    loss: Callable[[], torch.Tensor] | None = None
-    values: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    error: Exception | None = None
-    """What it raised: the task's error, and not the optimizer's."""
-
-    def begin(self, loss: Callable[[], torch.Tensor]) -> None:
-        """Turn to the loss of the next step."""
-        self.loss, self.values, self.seconds = loss, [], 0.0
-
-    @torch.enable_grad()
-    def __call__(self) -> torch.Tensor:
-        """Return the loss at the present parameters, after its backward pass."""
-        began = time.perf_counter()
-        assert self.loss is not None
-        self.optimizer.zero_grad()
-        try:
-            loss = self.loss()
-            loss.backward()  # type: ignore[no-untyped-call]
-        except Exception as error:
-            self.error = error
-            raise
-        self.values.append(loss.item())
-        self.seconds += time.perf_counter() - began
-        return loss
 
 
 @dataclass

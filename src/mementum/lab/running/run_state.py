@@ -11,7 +11,9 @@ import torch
 from torch.optim import Optimizer
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
-from mementum.lab.running.own_optimizer import Closure, evaluating
+from mementum.lab.records.scale import on_scale
+from mementum.lab.running.closure import Closure
+from mementum.lab.running.own_optimizer import evaluating
 from mementum.lab.running.versions import environment
 from mementum.lab.tasks.task import Problem, Task
 
@@ -40,6 +42,8 @@ class RunState:
     """What the training loop calls."""
     closure: Closure
     """What takes the gradient of a step."""
+    scale: str
+    """What its metric is compared on; what a probe measures, on that of its claim."""
     closed: bool = False
     """Whether the optimizer calls the closure itself, inside its step."""
 
@@ -63,9 +67,14 @@ class Progress:
     error: str | None = None
 
     def evaluate(self, step: int, made: RunState) -> bool:
-        """Add a point to the curve; return whether its metric is finite."""
+        """Add a point to the curve; return whether its metric is finite.
+
+        Errors: `LabError` for a metric that has no place on the scale.
+        """
         with torch.no_grad(), evaluating(made.optimizer):
             train, validation = made.problem.evaluate()
+        if math.isfinite(validation):
+            on_scale(validation, made.scale, f" at step {step}")
         self.steps.append(step)
         self.train.append(train if math.isfinite(train) else math.nan)
         self.validation.append(validation if math.isfinite(validation) else math.nan)

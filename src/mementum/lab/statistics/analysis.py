@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics.across_tasks import Across, summarise
+from mementum.lab.statistics.alike import common_seed, question
 from mementum.lab.statistics.choice import (
     Choice,
     Records,
@@ -87,7 +88,7 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
     Neither the order of the records nor that of the plan's runs matters, except that
     contenders are listed as the plan lists them.
     """
-    specs = list(plan.specs())
+    specs = [*{spec.run_id: spec for spec in plan.specs()}.values()]
     planned = {spec.run_id for spec in specs}
     found = {r.spec.run_id: r for r in records if r.spec.run_id in planned}
     done = [r for r in found.values() if r.status is not Status.FAILED]
@@ -157,6 +158,11 @@ def _of_task(
     gridded: bool,
 ) -> TaskResult:
     """Choose, compare and summarise on one task."""
+    every = specs
+    if not task.deterministic and (seed := common_seed(specs, found)) is not None:
+        # Equal runs are no sample: their number says nothing of chance.
+        task = replace(task, deterministic=True)
+        specs = [spec for spec in specs if spec.seed == seed]
     own = _by_contender(specs)
     grids = {
         name: grid(runs, found, task.scale, plan.centres.get(name))
@@ -187,6 +193,7 @@ def _of_task(
         best=task.best,
         schedule=task.schedule,
         start=starts(specs, found, task.scale),
+        question=question(every, found, task),
     )
 
 

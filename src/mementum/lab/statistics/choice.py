@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mementum.lab.records.run import RunRecord, RunSpec, Status
-from mementum.lab.statistics.grid import Grid, on_scale
+from mementum.lab.records.scale import on_scale
+from mementum.lab.statistics.grid import Grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def starts(specs: Sequence[RunSpec], found: Records, scale: str) -> Mapping[int,
             continue
         first = record.curve.validation[0]
         if math.isfinite(first):
-            values[spec.seed] = on_scale(first, scale)
+            values[spec.seed] = on_scale(first, scale, _where(spec, "before training"))
     return dict(sorted(values.items()))
 
 
@@ -151,7 +152,14 @@ def _outcome(record: RunRecord | None, scale: str) -> float | None:
         return None
     if record.status is Status.DIVERGED or record.score is None:
         return math.inf
-    return on_scale(record.score, scale)
+    return on_scale(
+        record.score, scale, _where(record.spec, f"at lr {record.spec.lr:g}")
+    )
+
+
+def _where(spec: RunSpec, when: str) -> str:
+    """Where a score was had."""
+    return f" of {spec.contender_label} on {spec.task_label} {when}, seed {spec.seed},"
 
 
 def empty_choice(contender: str) -> Choice:

@@ -7,23 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-FLOOR = float(np.finfo(np.float64).eps)
-"""The smallest score the log scale tells from zero: float64's resolution at 1."""
-
-
 DIGITS = 12
 """To how many decimals means count that choose, as shares of the largest value."""
-
-
-def on_scale(score: float, scale: str) -> float:
-    """The number whose differences are compared: log(score), or the score itself.
-
-    A score below `FLOOR` counts as `FLOOR` on the logarithmic scale, so that an excess
-    loss which rounding has made zero or slightly negative stays comparable.
-    """
-    return math.log(max(score, FLOOR)) if scale == "log" else score
 
 
 def scale_margin(margin: float, scale: str) -> float:

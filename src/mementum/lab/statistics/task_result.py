@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from mementum.lab.records.plan import Outline
 from mementum.lab.records.run import CONSTANT, RunRecord, RunSpec, Status
+from mementum.lab.records.scale import on_scale
 from mementum.lab.statistics import budget
 from mementum.lab.statistics.choice import Choice, Records, scored_records
-from mementum.lab.statistics.grid import Grid, on_scale, scale_margin, shown_score
+from mementum.lab.statistics.grid import Grid, scale_margin, shown_score
 from mementum.lab.statistics.remarks import of_choice
 from mementum.lab.statistics.target_times import Reach, first_crossing
 from mementum.lab.statistics.verdicts import Contrast, Verdict
@@ -91,6 +92,8 @@ class TaskResult:
     untrained: float | None
     best: float | None
     schedule: str = CONSTANT
+    question: str = ""
+    """What the curves make doubtful about the task itself; empty where nothing."""
 
     @property
     def ends_on_scale(self) -> tuple[float, float] | None:

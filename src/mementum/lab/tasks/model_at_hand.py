@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mementum.lab.arguments import Argument, ArgumentError, shown
 from mementum.lab.errors import LabError
+from mementum.lab.records.scale import turned
 from mementum.lab.tasks.sampling import seeded
 from mementum.lab.tasks.task import Task, stream
 
@@ -28,6 +30,25 @@ Model = torch.nn.Module
 Batch = Any
 Loss = Callable[[Model, Batch], torch.Tensor]
 Metric = Callable[[Model, Batch], "torch.Tensor | float"]
+
+
+@contextmanager
+def untouched(model: object) -> Generator[None, None, None]:
+    """Give the gradients of a program's model back as they were.
+
+    A loss that closes over it, in the place of the copy it is given, would fill them.
+    """
+    if not isinstance(model, torch.nn.Module):
+        yield
+        return
+    kept = [(each, each.grad) for each in model.parameters()]
+    for each, _ in kept:
+        each.grad = None
+    try:
+        yield
+    finally:
+        for each, grad in kept:
+            each.grad = grad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +69,10 @@ class AtHand:
         name = name if name.isidentifier() else "metric"
         if not self.maximize:
             return "the model at hand", f"{name} on the held-out batches"
-        turned = f"1 / {name}" if self.scale == "log" else f"minus {name}"
+        sign = f"1 / {name}" if self.scale == "log" else f"minus {name}"
         return (
             f"the model at hand, for the highest {name}",
-            f"{turned} on the held-out batches",
+            f"{sign} on the held-out batches",
         )
 
     def score(self, value: float) -> float:
@@ -59,16 +80,7 @@ class AtHand:
 
         Errors: `LabError` if ratios of the metric are to be compared, and it has none.
         """
-        if not self.maximize:
-            return value
-        if self.scale == "linear":
-            return -value
-        if value <= 0:
-            raise LabError(
-                f"the metric is {value:g}, and scores are compared by their ratio; "
-                'give scale="linear" to compare by their difference.'
-            )
-        return 1 / value
+        return turned(value, self.scale) if self.maximize else value
 
 
 class _ModelAtHand:
@@ -86,6 +98,10 @@ class _ModelAtHand:
         model = subject.model
         with self._own_state():
             self.model = copy.deepcopy(model) if isinstance(model, Model) else model()
+        if not isinstance(self.model, Model):
+            raise ArgumentError(
+                Argument("model"), f" returned {shown(self.model)}; return a module."
+            )
         self._batches: Iterator[Batch] = iter(())
         self._step, self._batch, self._drawn = -1, None, self._state
 

@@ -18,6 +18,7 @@ import torch
 
 from mementum.lab.arguments import Argument
 from mementum.lab.errors import UserCodeError, blamed
+from mementum.lab.records.scale import ScaleError, on_scale, turned
 from mementum.lab.tasks.sampling import batches, seeded
 from mementum.lab.tasks.task import Task, stream
 from mementum.lab.user_module import executed
@@ -29,7 +30,8 @@ _DEFAULTS: dict[str, Any] = {
     "steps": 500,
     "batch": 32,
     "evaluations": 10,
-    "scale": "log",
+    "goal": "min",
+    "scale": None,
     "margin": 0.01,
 }
 _SHAPE = "((inputs, targets), (held-out inputs, held-out targets))"
@@ -58,6 +60,8 @@ def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
     margin = found["margin"]
     if not isinstance(margin, int | float) or not 0 <= margin < math.inf:
         raise UserCodeError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
+    usual = _usual_scale(path, module, found["goal"])
+    found["scale"] = usual if found["scale"] is None else found["scale"]
     if found["scale"] not in ("log", "linear"):
         raise UserCodeError(
             f'{path}: scale is {found["scale"]!r}; give "log", by which scores are '
@@ -65,6 +69,20 @@ def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
         )
     found["evaluations"] = min(found["evaluations"], found["steps"])
     return found
+
+
+def _usual_scale(path: Path, module: ModuleType, goal: object) -> str:
+    """Return the scale of a goal: a metric to be high has differences, no ratios."""
+    if goal not in ("min", "max"):
+        raise UserCodeError(
+            f'{path}: goal is {goal!r}; give "min", or "max" for a metric '
+            "that is to be high."
+        )
+    if goal == "max" and not callable(getattr(module, "metric", None)):
+        raise UserCodeError(
+            f"{path}: goal is 'max', and the loss is to be low; define a metric."
+        )
+    return "log" if goal == "min" else "linear"
 
 
 def _tensors(part: object) -> _Tensors:
@@ -109,13 +127,25 @@ class _OwnFile:
         for part in self.parts:
             for tensor in part:
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+                # NumPy has no bfloat16: the bytes are read as what they are.
+                plain = tensor.detach().cpu().contiguous().reshape(-1)
+                digest.update(plain.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def score(self, model: torch.nn.Module, part: _Tensors) -> float:
         """Return the metric on a part of the data, the loss where there is none."""
         metric = getattr(self.module, "metric", self.module.loss)
-        return float(metric(model, *part))
+        value = float(metric(model, *part))
+        scale = self.settings["scale"]
+        return turned(value, scale) if self.settings["goal"] == "max" else value
+
+    def unit(self) -> str:
+        """Return what is scored, with what is done to a metric that is to be high."""
+        unit = getattr(self.module, "unit", "metric on the held-out part")
+        if self.settings["goal"] == "min":
+            return str(unit)
+        sign = "1 /" if self.settings["scale"] == "log" else "minus"
+        return f"{sign} {unit}"
 
 
 class Own:
@@ -190,7 +220,7 @@ def load(path: Path) -> Task:
         name=name,
         version=1,
         title=getattr(module, "title", f"the task of {path.name}"),
-        metric=getattr(module, "unit", "metric on the held-out part"),
+        metric=file.unit(),
         steps=settings["steps"],
         evaluations=settings["evaluations"],
         deterministic=False,
@@ -224,11 +254,10 @@ def _rehearsed(task: Task, path: Path) -> Task:
             f"{path}: before training the loss is {objective:g} and the metric "
             f"{score:g}; both are to be finite."
         )
-    if task.scale == "log" and score <= 0:
-        raise UserCodeError(
-            f"{path}: the metric is {score:g} before training, and scores are compared "
-            'by their ratio. Say scale = "linear" to compare by their difference.'
-        )
+    try:
+        on_scale(score, task.scale, " before training")
+    except ScaleError as error:
+        raise UserCodeError(f"{path}: {error}") from error
     cost = task.steps * step + (task.evaluations + 1) * whole
     return replace(task, seconds=max(0.01, float(f"{cost:.2g}")))
 
