@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mementum import __version__, install
@@ -17,19 +19,63 @@ from mementum.lab.cli import add_commands
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, or 2 for what it could not take."""
+    _prepare_streams()
+    try:
+        try:
+            return _carried_out(arguments)
+        finally:
+            # Here, and not at exit, where nobody would be told of an error.
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BrokenPipeError:
+        # The reader went away, as `head` does: nothing is left to say.
+        _silence()
+        return 0
+    except OSError as error:
+        _silence()
+        with suppress(OSError):
+            print(f"mementum: the output cannot be written: {error}", file=sys.stderr)
+        return 2
+
+
+def _carried_out(arguments: Sequence[str] | None) -> int:
     args = parser().parse_args(arguments)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader went away, as `head` does: nothing is left to say, not even
-        # by the interpreter when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        raise
+    except (
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        OSError,
+        ModuleNotFoundError,
+    ) as error:
         print(f"mementum: {error}", file=sys.stderr)
         return 2
     return code
+
+
+def _prepare_streams() -> None:
+    """Let output go somewhere, and no character of a name stop it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _silence() -> None:
+    """Let the interpreter find nothing to complain of when it flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def parser() -> argparse.ArgumentParser:

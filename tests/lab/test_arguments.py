@@ -137,3 +137,73 @@ def test_a_cluster_has_no_files_and_its_own_number_of_workers() -> None:
         arguments.cluster("tcp://a:1", 2, [])
     with pytest.raises(LabError, match="as a package"):
         arguments.cluster("tcp://a:1", None, ["wine.py"])
+
+
+# --- numbers of any size, and things of any kind
+
+HUGE = [10**30, "9" * 20, 10**5000, "9" * 5000, -(10**30), "1e400", b"4", [4]]
+
+
+@pytest.mark.parametrize("value", HUGE, ids=range(len(HUGE)))
+@pytest.mark.parametrize("name", ["seeds", "lrs", "trials", "widen", "weight_decay"])
+def test_a_number_of_any_size_is_a_short_sentence(name: str, value: Any) -> None:
+    if name == "weight_decay" and value in (10**30, "9" * 20, b"4"):
+        return
+    with pytest.raises(LabError, match=f"^{name} is ") as caught:
+        lab.plan(["quad"], ["SGD"], **{name: value})
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["2001", "9" * 20, "-1", "0x10"])
+@pytest.mark.parametrize("option", ["--seeds", "--lrs", "--workers", "--widen"])
+def test_the_command_line_says_the_same(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if (option, value) == ("--seeds", "2001"):
+        return
+    command = ["compare", "--tasks", "quad", "--contenders", "SGD", "--dry-run"]
+    assert main([*command, option, value]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"mementum compare: {option} is {value}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train", None),
+        ("train", 3),
+        ("train", "batches"),
+        ("held", None),
+        ("held", object()),
+        ("loss", None),
+        ("loss", "mse"),
+        ("metric", 3),
+        ("model", None),
+        ("model", "resnet"),
+        ("model", dict),
+        ("steps", 10**30),
+        ("evaluations", 10**30),
+        ("seeds", 10**30),
+        ("margin", 10**400),
+        ("out", 3),
+    ],
+)
+def test_an_argument_that_cannot_be_is_named(name: str, value: object) -> None:
+    given: dict[str, Any] = {
+        "model": dict,
+        "loss": len,
+        "train": [1],
+        "held": [1],
+        "steps": 1,
+        "contenders": ["SGD"],
+    }
+    given["model"] = lambda: None
+    with pytest.raises(LabError, match=f"^{name} is "):
+        lab.compare_model(**given | {name: value})
+
+
+def test_what_is_no_plan_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"^plan is None"):
+        lab.compare(None, tmp_path)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from mementum.lab import arguments
 from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.errors import LabError
 from mementum.lab.records import segments, sql
-from mementum.lab.records.journal import PLAN, Store, complaint, resolve
+from mementum.lab.records.journal import PLAN, Store, complaint, resolve, spare
 from mementum.lab.records.merge import disputed, merge, provenance
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status, strict
@@ -83,7 +83,7 @@ def _status(options: argparse.Namespace) -> int:
         return 0
     table = Table("task", *_COUNTED, box=None)
     for task, count in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
-        table.add_row(task, *(f"{count[word]:,}" for word in _COUNTED))
+        table.add_row(Text(task), *(f"{count[word]:,}" for word in _COUNTED))
     console = _page()
     console.print(table)
     size = _kept(store)
@@ -131,6 +131,8 @@ def _export(options: argparse.Namespace) -> int:
     """Write the tables ``runs`` and ``curves`` as files that other programs read."""
     store = _existing(options.folder)
     folder = arguments.folder("--to", options.to)
+    for name in sql.TABLES:
+        spare(folder / f"{name}.{options.format}", "--to")
     with sql.tables(store.records(), _planned(store)) as base:
         try:
             for path in sql.export(base, folder, options.format):

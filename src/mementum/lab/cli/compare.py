@@ -16,7 +16,7 @@ from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
 from mementum.lab.planning import contender
 from mementum.lab.planning.widen import grown
-from mementum.lab.records.journal import Store
+from mementum.lab.records.journal import Store, spare
 from mementum.lab.records.plan import Plan
 from mementum.lab.running.driver import of_plan
 from mementum.lab.running.executors.choice import number
@@ -113,7 +113,8 @@ def _page(text: str | None, folder: Path) -> Path:
     """Return where the page goes: the file asked for, or one in the folder."""
     if text is None:
         return folder / experiment.PAGE
-    path = Path(text)
+    path = arguments.folder("--report", text)
+    spare(path, "--report", like=experiment.PAGE_BEGINS)
     if path.is_dir():
         raise LabError(f"--report is {text}, a folder; give a file.")
     if not path.parent.is_dir():
@@ -170,7 +171,7 @@ def _list(_: argparse.Namespace) -> int:
         console.print(table)
         console.print()
     for complaint in registry.complaints():
-        console.print(complaint, soft_wrap=True)
+        console.print(complaint, soft_wrap=True, markup=False)
     return 0
 
 

@@ -44,6 +44,7 @@ def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observ
         console.print(
             f"{total} runs, {over} done before. Results are kept in {folder}.",
             soft_wrap=True,
+            markup=False,
         )
         screen = display(console, forecast)
 
@@ -62,6 +63,7 @@ def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observ
                 f"Stopped. {total - rest} of {total} runs are done and kept in "
                 f"{folder}; the same command continues with the other {rest}.",
                 soft_wrap=True,
+                markup=False,
             )
             raise
         if about.left:
@@ -77,10 +79,11 @@ def say_failures(
     failed = [record for record in records if record.status is Status.FAILED]
     for record in failed[:1]:
         spec = record.spec
+        said = f"{record.error}".rstrip(". ")
         console.print(
             f"{len(failed)} of {len(plan.specs())} runs failed, the first of them "
             f"{spec.contender_label} on {spec.task_label} (lr {spec.lr:g}, seed "
-            f"{spec.seed}): {record.error}. The same command tries them again.",
+            f"{spec.seed}): {said}. The same command tries them again.",
             markup=False,
         )
     return len(failed)

@@ -142,7 +142,11 @@ def union(plans: Sequence[Plan]) -> Plan | None:
                     "comparisons that differ in nothing but their runs become one."
                 )
         for task in other.tasks:
-            if tasks.setdefault(task.name, task) != task:
+            known = tasks.setdefault(task.name, task)
+            # What a run costs is measured where it runs: it describes no task.
+            seconds = max(known.seconds, task.seconds)
+            tasks[task.name] = replace(known, seconds=seconds)
+            if tasks[task.name] != replace(task, seconds=seconds):
                 raise MergeError(
                     f"the plans describe {task.name} differently. Repeat one of the "
                     "comparisons with the version that made the other."

@@ -101,14 +101,31 @@ def type_of(hint: object) -> str | None:
 def ask(
     base: duckdb.DuckDBPyConnection, query: str
 ) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Return the names of the answer's columns, and its rows."""
+    """Return the names of the answer's columns, and its rows.
+
+    One SELECT is answered, and it sees no file: whatever else would act on the world.
+    """
+    if any("\ud800" <= each <= "\udfff" for each in query):
+        raise _QueryError("The query holds characters that are no text.")
     try:
-        # What holds no statement has no answer, whatever DuckDB's types say.
-        answer: duckdb.DuckDBPyConnection | None = base.execute(query)
-        if answer is None:
+        statements = base.extract_statements(query)
+        if not statements:
             raise _QueryError('The query is empty; "FROM runs" shows all runs.')
+        if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
+            raise _QueryError(
+                "A query is one SELECT over runs and curves, and this is something "
+                "else; `mementum export` writes the tables as files."
+            )
+        base.execute("SET enable_external_access = false")
+        base.execute("SET python_enable_replacements = false")
+        answer = base.execute(statements[0])
         names = [each[0] for each in answer.description or []]
         return names, answer.fetchall()
+    except duckdb.PermissionException as error:
+        raise _QueryError(
+            "A query sees the tables runs and curves, and no file; `mementum export` "
+            "writes them for programs that read others too."
+        ) from error
     except duckdb.Error as error:
         raise _QueryError(str(error).strip()) from error
 
