@@ -155,7 +155,8 @@ def _inference(analysis: Analysis) -> str:
     """How the verdicts were reached."""
     margins = "; ".join(_margin(task) for task in analysis.tasks)
     return (
-        f"Scores were compared with those of tuned {analysis.reference} seed by seed, "
+        "Scores were compared with those of "
+        f"{number_words.named_reference(analysis)} seed by seed, "
         "as differences of their logarithms, reported in percent, or as plain "
         f"differences where so stated. Equivalence margins: {margins}. A contender is "
         "better or worse if the whole paired-t interval lies beyond the margin, "

@@ -21,6 +21,8 @@ _MANY = 6
 """Learning rates that are listed one by one."""
 _MANIFOLD = 10
 """Relative changes above this are written as factors, as percentages mislead there."""
+_ANY = math.log(1e8)
+"""An interval this wide around no difference, on the log scale, says nothing."""
 
 
 def signed(number: float | None, digits: int) -> str:
@@ -62,6 +64,9 @@ def interval_words(interval: Interval | None, task: TaskResult) -> str:
     """An interval in the unit of the effect: "[-15.1, -9.4]"; empty for None."""
     if interval is None:
         return ""
+    wide = interval.high - interval.low >= _ANY
+    if task.scale == "log" and wide and interval.low < 0 < interval.high:
+        return "any"
     low, high = _numbers([interval.low, interval.high], task)
     # Beside a factor, a percentage says what it is.
     unit = " %" if high.startswith(TIMES) and not low.startswith(TIMES) else ""
@@ -163,12 +168,18 @@ def level(analysis: Analysis) -> str:
 
 def headline(analysis: Analysis) -> str:
     """What was compared: "7 contenders against tuned AdamW on 4 tasks"."""
+    reference = named_reference(analysis)
     rivals = [name for name in analysis.contenders if name != analysis.reference]
     where = f"on {count(len(analysis.tasks), 'task')}"
     if not rivals:
-        return f"Tuned {analysis.reference} alone {where}"
+        return f"{reference[0].upper()}{reference[1:]} alone {where}"
     number = count(len(rivals), "contender")
-    return f"{number} against tuned {analysis.reference} {where}"
+    return f"{number} against {reference} {where}"
+
+
+def named_reference(analysis: Analysis) -> str:
+    """The reference, called tuned where its rate could be chosen."""
+    return f"{'tuned ' * analysis.tuned}{analysis.reference}"
 
 
 def lede(analysis: Analysis) -> str:
@@ -202,10 +213,14 @@ def seed_words(task: TaskResult) -> str:
 
 
 def verdicts(analysis: Analysis) -> dict[Verdict, int]:
-    """How often each verdict was reached, the reference left out."""
+    """How often each verdict was reached, the reference left out.
+
+    Tasks on which no rate could be chosen are not counted.
+    """
     found = [
         result.verdict
         for task in analysis.tasks
+        if task.tuned
         for result in task.results
         if result.contender != analysis.reference
     ]

@@ -25,6 +25,23 @@ ARMS = {
 _NONE = "-"
 
 
+def arm_words(name: str, analysis: Analysis) -> str:
+    """What a way of tuning is called: nothing is tuned where rates cannot be chosen."""
+    if name == "lr" and not analysis.tuned:
+        return "at the learning rates tried"
+    return ARMS[name]
+
+
+def untuned_words(analysis: Analysis) -> str:
+    """What so few rates or seeds allow; empty where there are enough."""
+    if analysis.tuned or not analysis.tasks:
+        return ""
+    return (
+        "Below three learning rates and four seeds nothing is ranked, counted or "
+        "called tuned: such runs try the machinery."
+    )
+
+
 def alarm(analysis: Analysis) -> str:
     """What a report says first whose controls fail; empty where none does."""
     failed = analysis.failed_controls

@@ -45,6 +45,8 @@ class Summary:
             yield Text(warning, style="bold red")
             yield Text()
         yield Text(number_words.headline(analysis), style="bold")
+        if untuned := sentences.untuned_words(analysis):
+            yield Text(untuned)
         yield Text()
         many = len(analysis.tasks)
         if many > 1 and width >= _NAME_WIDTH + many * _CELL_WIDTH:
@@ -174,9 +176,10 @@ def _closing(analysis: Analysis) -> list[Text]:
         "Effect: change of the score against the reference, negative is better, with "
         f"the interval its verdict rests on ({number_words.level(analysis)}, adjusted "
         "after Holm for the contenders of a task). Better or worse: all of it lies "
-        "beyond the margin. Equivalent: all of it lies within. Learning rates are "
-        "chosen on other seeds than they are scored on."
+        "beyond the margin. Equivalent: all of it lies within."
     )
+    if analysis.tuned:
+        reading += " Learning rates are chosen on other seeds than they are scored on."
     lines = [reading]
     if len(analysis.across.tasks) > 1:
         lines.append(

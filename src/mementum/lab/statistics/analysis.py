@@ -57,13 +57,19 @@ class Analysis:
 
     @cached_property
     def across(self) -> Across:
-        """What holds over all tasks together."""
-        return summarise(self.tasks, self.contenders, self.alpha)
+        """What holds over all tasks together on which rates could be chosen."""
+        tuned = [task for task in self.tasks if task.tuned]
+        return summarise(tuned, self.contenders, self.alpha)
 
     @cached_property
     def controls(self) -> tuple[Control, ...]:
         """What must come out as known, or nothing else here can be trusted."""
         return (*self.checks, against_itself(self.tasks), heavy_tail(self.tasks))
+
+    @property
+    def tuned(self) -> bool:
+        """Whether rates could be chosen on every task."""
+        return bool(self.tasks) and all(task.tuned for task in self.tasks)
 
     @property
     def failed_controls(self) -> tuple[Control, ...]:

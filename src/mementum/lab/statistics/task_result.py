@@ -17,6 +17,10 @@ from mementum.lab.statistics.remarks import of_choice
 from mementum.lab.statistics.target_times import Reach, first_crossing
 from mementum.lab.statistics.verdicts import Contrast, Verdict
 
+FEWEST_RATES = 3
+FEWEST_SEEDS = 4
+"""Below these a comparison tries the machinery, and ranks nobody."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
@@ -94,6 +98,15 @@ class TaskResult:
     schedule: str = CONSTANT
     question: str = ""
     """What the curves make doubtful about the task itself; empty where nothing."""
+
+    @property
+    def tuned(self) -> bool:
+        """Whether rates could be chosen: at least three, on enough seeds.
+
+        Below that nothing is ranked, counted or called tuned.
+        """
+        enough = self.deterministic or len(self.seeds) >= FEWEST_SEEDS
+        return enough and all(r.settings >= FEWEST_RATES for r in self.results)
 
     @property
     def ends_on_scale(self) -> tuple[float, float] | None:

@@ -60,8 +60,9 @@ def logarithmic(title: str, low: float, high: float) -> Axis:
     """A logarithmic axis over [low, high] with labels such as 0.02, 0.05, 0.1."""
     if not low > 0:
         raise ValueError(f"a logarithmic axis cannot begin at {low}")
-    room = 0.04 * max(math.log10(high / low), 0.1)
-    ends = [math.log10(low) - room, math.log10(high) + room]
+    room = 0.04 * max(math.log10(high) - math.log10(low), 0.1)
+    # Beyond these ends of a float a tick has no value.
+    ends = [max(math.log10(low) - room, -307.0), min(math.log10(high) + room, 308.0)]
     ticks = _log_ticks(10 ** ends[0], 10 ** ends[1])
     return axis(
         title,
@@ -80,7 +81,7 @@ def linear(title: str, low: float, high: float) -> Axis:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between low and high, at most about seven."""
-    decades = math.log10(high / low)
+    decades = math.log10(high) - math.log10(low)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     if decades < 0.7:
         return _steps(low, high)
