@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -154,13 +154,20 @@ def function(name: str, value: object, way_out: str) -> None:
 
 
 def repeatable(name: str, value: object) -> None:
-    """Refuse what holds no batches."""
+    """Refuse what holds no batches, or can be gone through only once."""
     if isinstance(value, str | type) or not (
         hasattr(value, "__iter__") or hasattr(value, "__getitem__")
     ):
         raise ArgumentError(
             Argument(name),
             f" is {shown(value)}; give batches, such as a list or a DataLoader.",
+        )
+    if isinstance(value, Iterator):
+        raise ArgumentError(
+            Argument(name),
+            f" is a {type(value).__name__}, which can be gone through only once, and "
+            "every contender is to see the same batches; give what begins anew each "
+            "time, such as the list or the DataLoader itself.",
         )
 
 

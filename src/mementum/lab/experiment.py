@@ -48,14 +48,15 @@ from mementum.lab.running.driver import (
 from mementum.lab.running.executors import Executor
 from mementum.lab.running.executors.choice import choose, number
 from mementum.lab.running.executors.in_process import InProcessExecutor
-from mementum.lab.running.loop import rehearse
 from mementum.lab.running.optimizer_controls import controls
+from mementum.lab.running.rehearsal import rehearse, rehearse_contender
+from mementum.lab.running.rehearsal_process import rehearsed
 from mementum.lab.running.versions import versions
 from mementum.lab.statistics import Analysis, analyse
-from mementum.lab.tasks import user_file
-from mementum.lab.tasks.model_at_hand import (
+from mementum.lab.tasks.own import user_file
+from mementum.lab.tasks.own.batches import Batch
+from mementum.lab.tasks.own.model_at_hand import (
     AtHand,
-    Batch,
     Loss,
     Metric,
     Model,
@@ -174,17 +175,22 @@ def plan(
             else arguments.real("weight_decay", weight_decay)
         ),
         # Last, as it runs the code of the files.
-        tasks=(subjects := chosen_tasks(tasks, files, size, schedules)),
+        tasks=(
+            subjects := chosen_tasks(
+                *(tasks, files, size, schedules),
+                read=lambda paths: rehearsed(paths, who["contenders"]),
+            )
+        ),
     )
-    _rehearse(who["contenders"], subjects)
+    _try_own(who["contenders"], subjects)
     return found
 
 
-def _rehearse(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
+def _try_own(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
     """Try each optimizer of the user's own on the task that costs least."""
     for each in contenders:
         if each.identity:
-            rehearse(min(tasks, key=lambda task: task.seconds), each)
+            rehearse_contender(min(tasks, key=lambda task: task.seconds), each)
 
 
 def _number(
@@ -349,15 +355,19 @@ def compare_model(
         kept=out is not None,
     )
     who = rivals(contenders, reference, lr)
-    _rehearse(who["contenders"], [task])
-    plan = factorial(
-        tasks=[under(task, schedule)],
-        **who,
-        seeds=range(arguments.whole("seeds", seeds, most=arguments.SEEDS)),
-        grid=Grid(points=arguments.odd("lrs", lrs)),
-        versions=versions(),
-    )
+    count = arguments.whole("seeds", seeds, most=arguments.SEEDS)
+    grid = Grid(points=arguments.odd("lrs", lrs))
     with untouched(model):
+        task = rehearse(task, who["contenders"])
+        _try_own(who["contenders"], [task])
+        subjects = [under(task, schedule)]
+        plan = factorial(
+            tasks=subjects,
+            **who,
+            seeds=range(count),
+            grid=grid,
+            versions=versions(),
+        )
         return _kept(plan, task, out)
 
 

@@ -35,7 +35,7 @@ def test_the_name_of_a_users_file_may_hold_the_separator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = replace(DIGITS, name="mine+yours")
-    monkeypatch.setattr(registry, "registered", lambda: (own,))
+    monkeypatch.setattr(registry, "registered", {own.name: own}.get)
     assert parse("mine+yours+cosine").task is own
     assert parse("mine+yours+cosine").schedule == "cosine"
     assert parse("mine+yours").task is own

@@ -13,8 +13,10 @@ from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.running import loop
 from mementum.lab.running.closure import check_trainable
 from mementum.lab.running.driver import missing
+from mementum.lab.running.rehearsal import rehearse
 from mementum.lab.running.run_state import Progress
-from mementum.lab.tasks import registry, user_file
+from mementum.lab.tasks import registry
+from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Problem
 
 BATCH = [(torch.ones(4, 1), torch.ones(4, 1))]
@@ -126,25 +128,23 @@ def loss(model, x, y):
 
 
 def test_a_task_file_that_scores_below_zero_is_told_of_the_scale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.delenv(user_file.VARIABLE, raising=False)
     path = tmp_path / "below.py"
     path.write_text(FILE.replace("{less}", "- 1e9"))
     with pytest.raises(LabError, match='scale = "linear"'):
-        user_file.register([str(path)], lambda _: False)
+        rehearse(user_file.load(path), [find("SGD")])
 
 
 def test_a_task_file_may_have_its_metric_high(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv(user_file.VARIABLE, "")
     path = tmp_path / "high.py"
     ending = (
         "\ngoal = 'max'\nunit = 'share'\ndef metric(model, x, y):\n    return 0.25\n"
     )
     path.write_text(FILE.replace("{less}", "") + ending)
-    (task,) = user_file.register([str(path)], lambda _: False)
+    task = rehearse(user_file.load(path), [find("SGD")])
     assert task.scale == "linear"
     assert task.metric == "minus share"
     with torch.no_grad():
@@ -156,7 +156,7 @@ def test_a_task_file_may_have_its_metric_high(
         path = tmp_path / f"odd{len(odd)}.py"
         path.write_text(FILE.replace("{less}", "") + ending + odd)
         with pytest.raises(LabError, match=words):
-            user_file.register([str(path)], lambda _: False)
+            rehearse(user_file.load(path), [find("SGD")])
 
 
 @pytest.mark.parametrize("seeds", [(0, 0), (1, 0, 1), (2, 2, 2)])

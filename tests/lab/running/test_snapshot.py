@@ -16,7 +16,7 @@ from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import loop, modifiers, run_state, snapshot
 from mementum.lab.running.executors.local import LocalExecutor
 from mementum.lab.running.snapshot import COUNTED, VARIABLE, Resumable, snapshots_in
-from mementum.lab.tasks import user_file
+from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.registry import of_tier
 from mementum.lab.tasks.task import Task, Tier
 

@@ -28,15 +28,14 @@ def test_a_ratio_has_no_place_for_a_score_of_0_or_less(score):
 def test_records_below_zero_are_an_error_on_the_log_scale(where, value):
     plan = SyntheticPlan()
     records = run(plan, Noise(plan))
-    curve = records[7].curve
-    first = (value, *curve.validation[1:])
-    changed = {
-        "score": {"score": value},
-        "start": {"curve": replace(curve, validation=first)},
-    }
-    records[0 if where == "start" else 7] = replace(
-        records[0 if where == "start" else 7], **changed[where]
-    )
+    if where == "score":
+        records[7] = replace(records[7], score=value)
+    else:
+        first = (value, *records[0].curve.validation[1:])
+        records = [
+            replace(each, curve=replace(each.curve, validation=first))
+            for each in records
+        ]
     with pytest.raises(LabError, match=r'on bowl .*scale = "linear"'):
         analyse(records, plan)
     linear = replace(plan, tasks=(SyntheticTask(scale="linear"),))

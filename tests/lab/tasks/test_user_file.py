@@ -1,7 +1,6 @@
 """Laws of tasks that are the user's own: files, packages, models at hand."""
 
 import importlib
-import os
 import random
 import re
 from dataclasses import replace
@@ -17,8 +16,9 @@ from mementum.lab.errors import LabError
 from mementum.lab.records.journal import Store
 from mementum.lab.records.run import RunSpec, Status
 from mementum.lab.running.loop import execute
-from mementum.lab.tasks import registry, user_file
+from mementum.lab.tasks import registry
 from mementum.lab.tasks.entry_points import plugged
+from mementum.lab.tasks.own import user_file
 
 PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
 ONE = ["--contenders", "SGD", "--seeds", "1", "--lrs", "1", "--workers", "1"]
@@ -94,7 +94,7 @@ def test_data_drawn_from_global_states_are_the_same_in_every_process(
         random.seed(seed)
         before = torch.get_rng_state(), random.getstate(), np.random.rand()  # noqa: NPY002
         np.random.seed(seed)  # noqa: NPY002
-        found.append(user_file.load.__wrapped__(path).data())
+        found.append(user_file._loaded.__wrapped__(path, "").data())
         assert torch.equal(torch.get_rng_state(), before[0])
         assert (random.getstate(), np.random.rand()) == before[1:]  # noqa: NPY002
     assert len(set(found)) == 1
@@ -155,10 +155,8 @@ def test_an_error_that_comes_late_is_a_failed_run_that_names_its_place(
         wine.read_text().replace("    return nn.f", f"{late}\n    return nn.f")
     )
     task = user_file.load(wine.resolve())
-    user_file.register([], lambda name: False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(user_file.VARIABLE, str(wine.resolve()))
-        failed = execute(replace(documented_spec, data=task.data()))
+    user_file.announce({wine.resolve(): True})
+    failed = execute(replace(documented_spec, data=task.data()))
     assert failed.status is Status.FAILED
     assert failed.error is not None
     assert re.search(r"wine\.py, line 22, in loss: AssertionError", failed.error)
@@ -186,10 +184,8 @@ def test_a_file_that_can_be_no_task_is_refused(
 
 def test_a_changed_file_or_changed_data_is_another_task(wine: Path) -> None:
     first = user_file.load(wine).data()
-    user_file.load.cache_clear()
     assert user_file.load(wine).data() == first
     wine.write_text(wine.read_text() + "\n# changed\n")
-    user_file.load.cache_clear()
     assert user_file.load(wine).data() != first
 
 
@@ -310,9 +306,10 @@ def test_errors_of_the_model_are_raised_as_they_are_and_odd_arguments_refused() 
 
 
 def test_files_are_handed_to_workers_through_the_environment(wine: Path) -> None:
-    user_file.register([str(wine)], lambda name: False)
-    assert os.environ[user_file.VARIABLE] == str(wine.resolve())
+    user_file.announce({wine.resolve(): False})
+    assert user_file.paths() == {"wine": wine.resolve()}
     assert registry.find("wine").name == "wine"
+    assert not registry.find("wine").resumable
 
 
 def test_a_data_class_of_a_task_file_finds_its_module(tmp_path: Path) -> None:

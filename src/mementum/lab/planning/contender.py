@@ -8,6 +8,7 @@ memory that has the published shape over the steps of the task.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -53,6 +54,8 @@ class Contender:
     """The second beta whose memory has this log ratio, if the run's length sets it."""
     identity: Mapping[str, str] = field(default_factory=dict)
     """What an optimizer of the user's own adds to the versions of its runs."""
+    home: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What its code runs in, where it has a file of its own."""
     takes_model: bool = False
     """Whether the factory takes the model, for names and shapes."""
     decays: bool = True

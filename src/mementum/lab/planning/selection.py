@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypedDict, cast
 
@@ -16,7 +16,8 @@ from mementum.lab.planning.own.registry import plugged, register
 from mementum.lab.planning.own.source import is_source
 from mementum.lab.planning.schedule import SCHEDULES, under
 from mementum.lab.planning.tiers import SPENDING
-from mementum.lab.tasks import registry, user_file
+from mementum.lab.tasks import registry
+from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Task, Tier
 
 __all__ = ["Named", "chosen_tasks", "rivals"]
@@ -78,8 +79,12 @@ def chosen_tasks(
     files: Iterable[str | Path] | None,
     tier: Tier,
     schedules: Iterable[str] | None,
+    read: Callable[[Sequence[Path]], Sequence[Task]],
 ) -> list[Task]:
-    """Return the tasks in a tier's size, and those of files, under the schedules."""
+    """Return the tasks in a tier's size, and those of files, under the schedules.
+
+    ``read`` returns the tasks of files; it comes last, as it runs their code.
+    """
     chosen = SPENDING[tier].schedules
     if schedules is not None:
         known = tuple(SCHEDULES)
@@ -97,7 +102,7 @@ def chosen_tasks(
         asked = arguments.known_names("tasks", names, tuple(listed), "task")
         tasks = [listed[name] for name in asked]
     taken = {task.name for task in offered.values()}
-    tasks += user_file.register([*map(str, paths)], taken.__contains__)
+    tasks += read(user_file.named([*map(str, paths)], taken.__contains__))
     return [under(task, schedule) for task in tasks for schedule in chosen]
 
 

@@ -120,6 +120,8 @@ class RunRecord:
     """Number of trained scalars."""
     error: str | None
     environment: dict[str, str]
+    batches: str = ""
+    """A digest of the first batches, where the task says which they were."""
 
     def to_json(self) -> str:
         """Return the record as one line of JSON, with null for what is not finite."""
@@ -213,6 +215,7 @@ _RECORD = {
     "parameters": codec.WHOLE,
     "error": codec.TEXT_OR_NONE,
     "environment": codec.TEXTS,
+    "batches": codec.TEXT,
 }
 
 

@@ -9,6 +9,8 @@ __all__ = [
     "optimizer_controls",
     "own_optimizer",
     "probes",
+    "rehearsal",
+    "rehearsal_process",
     "run_state",
     "sharpness",
     "snapshot",

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import NamedTuple, TypeAlias
 
 from mementum.lab.planning.widen import grown
+from mementum.lab.records.beginnings import Beginnings
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
@@ -46,7 +47,7 @@ def pursue(plan: Plan, store: Store, executor: Executor, observer: Observer) -> 
         left = missing(wider, records)
         around = observer(Round(wider, store, records, left, executor.workers))
         with around as listener:
-            complete(left, store, executor, listener)
+            complete(left, store, executor, listener, records)
         before, wider = wider, grown(plan, store.records(), plan.widen)
         if wider == before:
             return wider
@@ -88,17 +89,23 @@ def complete(
     store: Store,
     executor: Executor,
     listener: Listener,
+    earlier: Iterable[RunRecord] = (),
 ) -> None:
     """Carry out the runs; each record is on disk before the listener is told of it.
 
-    Long ones keep snapshots beside the store, and go on from there.
+    Long ones keep snapshots beside the store, and go on from there. One that began
+    otherwise than the others of its seed, the earlier ones too, is an error.
     """
     # What only reads a store does without torch, which this module needs.
     from mementum.lab.running.snapshot import snapshots_in
 
+    beginnings = Beginnings()
+    for record in earlier:
+        beginnings.check(record)
     with snapshots_in(store.folder / _UNFINISHED):
         results = executor.results(specs)
         with closing(results):
             for record in results:
+                beginnings.check(record)
                 store.append(record)
                 listener(record)

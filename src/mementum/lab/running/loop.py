@@ -9,17 +9,14 @@ import time
 import torch
 
 from mementum.lab.errors import LabError
-from mementum.lab.planning.contender import Contender
 from mementum.lab.planning.own import registry as contenders
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.closure import Closure
-from mementum.lab.running.own_optimizer import OwnStepper
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
 from mementum.lab.tasks import registry
-from mementum.lab.tasks.sampling import seeded
-from mementum.lab.tasks.task import Task
+from mementum.lab.tasks.task import Fed, Task
 
 
 def execute(spec: RunSpec) -> RunRecord:
@@ -60,23 +57,27 @@ def _checked(spec: RunSpec) -> Task:
 def train(run: Progress, spec: RunSpec, task: Task) -> None:
     """Train to the last step, or until the run diverges.
 
-    A run of which there are snapshots goes on from the last. What an optimizer of the
-    user's own draws from the global states is the same whenever the run is made.
+    A run of which there are snapshots goes on from the last. What anybody's code draws
+    is the same whenever the run is made.
     """
-    with seeded(spec.seed):
+    contender = contenders.of(spec)
+    with contender.home(), task.session(spec.seed):
         made = modifiers.begin(
             task,
             spec.seed,
-            contenders.of(spec).builder(spec.lr, spec.options),
+            contender.builder(spec.lr, spec.options),
             schedule=spec.schedule,
             match_updates=spec.match_updates,
             probe=spec.probe,
+            home=contender.home,
         )
         parameters = made.problem.parameters()
         run.parameters = sum(each.numel() for each in parameters)
         begun = [each.detach().clone() for each in parameters]
         snapshots = Snapshots(spec, made)
         run.status = _follow(run, made, snapshots)
+        if isinstance(made.problem, Fed):
+            run.batches = made.problem.first_batches()
         if run.status is Status.FINISHED:
             made.closure.check_trained(begun, parameters, task.steps)
         snapshots.forget()
@@ -90,13 +91,13 @@ def _follow(run: Progress, made: RunState, snapshots: Snapshots) -> Status:
         snapshots.keep(step, run)
         if step in grid and not run.evaluate(step, made):
             return Status.DIVERGED
-        if not _stepped(run, made, step):
+        if not stepped(run, made, step):
             return Status.DIVERGED
     finished = run.evaluate(task.steps, made)
     return Status.FINISHED if finished else Status.DIVERGED
 
 
-def _stepped(run: Progress, made: RunState, step: int) -> bool:
+def stepped(run: Progress, made: RunState, step: int) -> bool:
     """Take a step; return whether the loss before it is one to go on from."""
     closure = made.closure
     closure.begin(functools.partial(made.problem.loss, step))
@@ -113,28 +114,6 @@ def _stepped(run: Progress, made: RunState, step: int) -> bool:
 
 def _bearable(closure: Closure, task: Task) -> bool:
     return math.isfinite(closure.values[0]) and closure.values[0] <= task.limit
-
-
-def rehearse(task: Task, contender: Contender) -> None:
-    """Begin a run and take two steps of it, and an evaluation.
-
-    What is wrong in a user's optimizer shows here, before hundreds of runs fail of it.
-    """
-    with seeded():
-        options = contender.options_over(task.steps)
-        made = modifiers.begin(task, 0, contender.builder(contender.lr, options))
-        if any("lr" not in group for group in made.optimizer.param_groups):
-            raise LabError(
-                f"{contender.name}: its param_groups have no lr, which schedules set; "
-                "give lr to the constructor of torch.optim.Optimizer."
-            )
-        if made.stepper is made.optimizer:
-            made.stepper = OwnStepper.of(made.optimizer)
-        run = Progress()
-        for step in range(min(2, task.steps)):
-            if not _stepped(run, made, step):
-                break
-        run.evaluate(task.steps, made)
 
 
 def warm_up() -> None:

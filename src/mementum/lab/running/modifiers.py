@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from mementum.lab.planning.schedule import FACTORS, Factor
 from mementum.lab.records.run import CONSTANT
 from mementum.lab.running.closure import Closure, check_trainable
-from mementum.lab.running.own_optimizer import Build, stepper, to_training
+from mementum.lab.running.own_optimizer import Build, Home, stepper, to_training
 from mementum.lab.running.probes import PROBES
 from mementum.lab.running.run_state import RunState, Stepper
 from mementum.lab.tasks.task import Task
@@ -84,6 +85,7 @@ def begin(
     schedule: str = CONSTANT,
     match_updates: bool = False,
     probe: str | None = None,
+    home: Home = nullcontext,
 ) -> RunState:
     """Return the run in the making; ``build`` makes the optimizer of a problem."""
     problem = task.start(seed)
@@ -92,7 +94,7 @@ def begin(
     to_training(optimizer)
     closure = Closure(optimizer)
     run_state = RunState(task, problem, optimizer, optimizer, closure, task.scale)
-    if (own := stepper(build, optimizer, closure)) is not None:
+    if (own := stepper(build, optimizer, closure, home)) is not None:
         run_state.stepper = own
         run_state.closed = own.closure is not None
     if schedule != CONSTANT:

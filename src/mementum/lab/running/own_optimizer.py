@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from mementum.lab.tasks.task import Problem
 
 Build = Callable[[Problem], Optimizer]
 """Makes the optimizer of a problem."""
+
+Home = Callable[[], AbstractContextManager[None]]
+"""What the code of an optimizer's file runs in."""
 
 _KNOWN = ("torch.optim.", "mementum.")
 
@@ -32,16 +35,23 @@ class OwnStepper:
     optimizer: Optimizer
     path: Path
     closure: Closure | None
+    home: Home
 
     @classmethod
-    def of(cls, optimizer: Optimizer, closure: Closure | None = None) -> OwnStepper:
+    def of(
+        cls,
+        optimizer: Optimizer,
+        closure: Closure | None = None,
+        home: Home = nullcontext,
+    ) -> OwnStepper:
         """Return what steps an optimizer, and names the lines of its class."""
         kind = type(optimizer)
-        try:
-            path = inspect.getsourcefile(kind)
-        except TypeError:  # a class of a notebook has no file
-            path = None
-        return cls(optimizer, Path(path or kind.__module__), closure)
+        with home():
+            try:
+                path = inspect.getsourcefile(kind)
+            except TypeError:  # a class of a notebook has no file
+                path = None
+        return cls(optimizer, Path(path or kind.__module__), closure, home)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -51,7 +61,7 @@ class OwnStepper:
         """Change the parameters."""
         closure = self.closure
         try:
-            with blamed(self.path):
+            with self.home(), blamed(self.path):
                 if closure is None:
                     self.optimizer.step()
                 else:
@@ -67,7 +77,9 @@ class OwnStepper:
             )
 
 
-def stepper(build: Build, optimizer: Optimizer, closure: Closure) -> OwnStepper | None:
+def stepper(
+    build: Build, optimizer: Optimizer, closure: Closure, home: Home
+) -> OwnStepper | None:
     """Return what steps an optimizer, where that is not the optimizer itself."""
     known = f"{type(optimizer).__module__}.".startswith(_KNOWN)
     parameters = inspect.signature(optimizer.step).parameters
@@ -76,7 +88,7 @@ def stepper(build: Build, optimizer: Optimizer, closure: Closure) -> OwnStepper 
         wanted = _fails(build, given=False) and not _fails(build, given=True)
     if known and not wanted:
         return None
-    return OwnStepper.of(optimizer, closure if wanted else None)
+    return OwnStepper.of(optimizer, closure if wanted else None, home)
 
 
 class _Tiny:

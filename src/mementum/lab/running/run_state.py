@@ -65,6 +65,7 @@ class Progress:
     """Seconds it had taken in the process that it goes on from."""
     parameters: int = 0
     error: str | None = None
+    batches: str = ""
 
     def evaluate(self, step: int, made: RunState) -> bool:
         """Add a point to the curve; return whether its metric is finite.
@@ -97,4 +98,5 @@ class Progress:
             parameters=self.parameters,
             error=self.error,
             environment=environment(),
+            batches=self.batches,
         )

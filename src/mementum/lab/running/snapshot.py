@@ -71,9 +71,7 @@ class Snapshots:
             isinstance(stepper, Scheduled) and stepper.inner is optimizer
         )
         self._folder = (
-            Path(folder)
-            if folder and plainly and isinstance(run_state.problem, Resumable)
-            else None
+            Path(folder) if folder and plainly and resumable(run_state) else None
         )
 
     def resume(self, run: Progress) -> int:
@@ -120,33 +118,49 @@ class Snapshots:
             return []
         return sorted(self._folder.glob(f"{self._name}-*{ending}"))
 
-    def _tensors(self) -> list[torch.Tensor]:
-        problem = self._run_state.problem
-        assert isinstance(problem, Resumable)
-        return problem.tensors()
-
     def _state(self, step: int, run: Progress, now: float) -> dict[str, Any]:
         return {
-            "step": step,
+            **state(self._run_state, step),
             "seconds": run.earlier + now - self._began,
             "run": {name: getattr(run, name) for name in COUNTED},
-            "tensors": [tensor.detach() for tensor in self._tensors()],
-            "optimizer": self._run_state.optimizer.state_dict(),
         }
 
     def _restored(self, found: dict[str, Any], run: Progress) -> int:
-        step: int = found["step"]
-        pairs = list(zip(self._tensors(), found["tensors"], strict=True))
-        if any(mine.shape != kept.shape for mine, kept in pairs):
-            raise ValueError("the snapshot is another model's")
         counted = {name: found["run"][name] for name in COUNTED}
         counted["earlier"] = found["seconds"]
-        self._run_state.optimizer.load_state_dict(found["optimizer"])
-        with torch.no_grad():
-            for mine, kept in pairs:
-                mine.copy_(kept)
+        step = restore(self._run_state, found)
         for name, value in counted.items():
             setattr(run, name, value)
-        if isinstance(self._run_state.stepper, Scheduled):
-            self._run_state.stepper.step_number = step
         return step
+
+
+def resumable(run_state: RunState) -> bool:
+    """Return whether the run's problem can go on in another process."""
+    return run_state.task.resumable and isinstance(run_state.problem, Resumable)
+
+
+def state(run_state: RunState, step: int) -> dict[str, Any]:
+    """Return what decides how a run goes on before a step, in tensors of its own."""
+    problem = run_state.problem
+    assert isinstance(problem, Resumable)
+    return {
+        "step": step,
+        "tensors": [tensor.detach() for tensor in problem.tensors()],
+        "optimizer": run_state.optimizer.state_dict(),
+    }
+
+
+def restore(run_state: RunState, found: dict[str, Any]) -> int:
+    """Bring a run that has just begun to where `state` was taken; return the step."""
+    problem, step = run_state.problem, int(found["step"])
+    assert isinstance(problem, Resumable)
+    pairs = list(zip(problem.tensors(), found["tensors"], strict=True))
+    if any(mine.shape != kept.shape for mine, kept in pairs):
+        raise ValueError("the snapshot is another model's")
+    run_state.optimizer.load_state_dict(found["optimizer"])
+    with torch.no_grad():
+        for mine, kept in pairs:
+            mine.copy_(kept)
+    if isinstance(run_state.stepper, Scheduled):
+        run_state.stepper.step_number = step
+    return step

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from mementum.lab.records.beginnings import Beginnings
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics.across_tasks import Across, summarise
@@ -98,6 +99,9 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
     planned = {spec.run_id for spec in specs}
     found = {r.spec.run_id: r for r in records if r.spec.run_id in planned}
     done = [r for r in found.values() if r.status is not Status.FAILED]
+    beginnings = Beginnings()
+    for record in done:
+        beginnings.check(record)
     varied = {spec.run_id for spec in plan.trials}
     on_grid = [spec for spec in specs if spec.run_id not in varied]
     return Analysis(

@@ -6,11 +6,10 @@ __all__ = [
     "data",
     "entry_points",
     "linear",
-    "model_at_hand",
     "networks",
+    "own",
     "registry",
     "sampling",
     "targets",
     "task",
-    "user_file",
 ]

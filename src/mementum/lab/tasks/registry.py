@@ -21,8 +21,8 @@ from mementum.lab.tasks.networks.paper_tier import PAPER
 from mementum.lab.tasks.networks.pinn_poisson import POISSON
 from mementum.lab.tasks.networks.resnet_digits import RESIDUAL
 from mementum.lab.tasks.networks.tabular import DIABETES, TABULAR
+from mementum.lab.tasks.own.user_file import registered
 from mementum.lab.tasks.task import Task, Tier
-from mementum.lab.tasks.user_file import registered
 
 TASKS: tuple[Task, ...] = (
     REDDI,
@@ -69,10 +69,10 @@ def find(name: str, steps: int | None = None) -> Task:
     A name the lab does not know, or a size that the task does not have, is a
     LookupError.
     """
-    for source in (offered, registered):
-        for task in source():
-            if task.name == name:
-                return task if steps in (None, task.steps) else _sized(task, steps)
+    known = {task.name: task for task in offered()}
+    task = known.get(name) or registered(name)
+    if task is not None:
+        return task if steps in (None, task.steps) else _sized(task, steps)
     raise LookupError(f"the lab knows no task named {name!r}")
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -52,21 +49,3 @@ def batches(
     rounds = -(-steps * size // rows)
     order = np.concatenate([generator.permutation(rows) for _ in range(rounds)])
     return torch.tensor(order[: steps * size].reshape(steps, size))
-
-
-@contextmanager
-def seeded(seed: int = 0) -> Generator[None, None, None]:
-    """Let the global random states begin alike in every process, and give them back.
-
-    Data that is drawn from them is the same for all runs then.
-    """
-    plain, array = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(plain)
-            np.random.set_state(array)  # noqa: NPY002

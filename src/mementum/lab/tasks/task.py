@@ -7,8 +7,9 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +35,15 @@ class Problem(Protocol):
         ...
 
 
+@runtime_checkable
+class Fed(Protocol):
+    """A problem that says which batches it was given."""
+
+    def first_batches(self) -> str:
+        """Return the digest of the first batches that were trained on."""
+        ...
+
+
 class Tier(enum.StrEnum):
     """How much is spent: on a test, a coffee break, a night, or a paper's own data."""
 
@@ -51,6 +61,13 @@ class Size(NamedTuple):
     """Points of the learning curve besides step 0."""
     seconds: float
     """Cost of one run on one thread."""
+
+
+def _seeded(seed: int) -> AbstractContextManager[None]:
+    """Seed the global random states; the import waits, as it needs torch."""
+    from mementum.lab.user_code.chance import seeded
+
+    return seeded(seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +114,11 @@ class Task:
     takes ``steps`` as well."""
     data: Callable[[], str]
     """Return the sha256 of the data, in hex."""
+    session: Callable[[int], AbstractContextManager[None]] = _seeded
+    """Return what a run with a seed is carried out in: whatever its code draws is a
+    function of the seed there, and what it sets stays there."""
+    resumable: bool = True
+    """Whether a run that was killed can go on: its tensors are all of its state."""
     tier: Tier = Tier.QUICK
     """The tier that the steps, evaluations and seconds above belong to."""
     sizes: Mapping[Tier, Size] = field(default_factory=dict, compare=False)

@@ -36,7 +36,7 @@ class _Made:
     make: Callable[..., object]
 
     def __call__(self, subject: Any, *, lr: float, **options: Any) -> Optimizer:
-        with blamed(self.source.path):
+        with self.source.home(), blamed(self.source.path):
             found = self.make(subject, lr=lr, **options)
         if not isinstance(found, Optimizer):
             raise UserCodeError(
@@ -82,6 +82,7 @@ def read(
         factory=_Made(source, make),
         space=_space(place, said.get("space", {}), None if open_ended else [*taken]),
         identity={f"contender {named}": source.identity},
+        home=source.home,
         takes_model=first == "model",
         decays=open_ended or "weight_decay" in taken,
     )

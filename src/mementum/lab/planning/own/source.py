@@ -13,6 +13,8 @@ import importlib.util
 import inspect
 import marshal
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +24,8 @@ from torch.optim import Optimizer
 
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import blamed
-from mementum.lab.user_module import executed
+from mementum.lab.user_code.chance import seeded
+from mementum.lab.user_code.module import UserModule
 
 _ONE = Argument("contender")
 
@@ -39,6 +42,8 @@ class Source:
     identity: str
     """What tells its runs from those of another source. It begins with the dotted path
     by which any process finds the source again, or with "file"."""
+    home: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What lets the code of a file import what lies beside it."""
 
 
 def locate(asked: object) -> Source:
@@ -61,14 +66,16 @@ def is_source(asked: object) -> bool:
 def from_file(path: Path) -> Source:
     """Return the source that a Python file is, after executing it."""
     content = path.read_bytes() if path.is_file() else b""
-    digest = hashlib.sha256(content).hexdigest()[:12]
-    return Source(_executed(path, digest), path, path.name, f"file {digest}")
+    file = _executed(path, hashlib.sha256(content).hexdigest())
+    identity = f"file {file.code[:12]}"
+    return Source(file.module, path, path.name, identity, file.imports)
 
 
 @functools.cache
-def _executed(path: Path, digest: str) -> ModuleType:
-    """Return the module of a file, executed once for each content it has."""
-    return executed(path, f"mementum_contender_{path.stem}_{digest}", _ONE)
+def _executed(path: Path, content: str) -> UserModule:
+    """Return a file, executed once for each content it has."""
+    with seeded():
+        return UserModule(path, "mementum_contender_", _ONE)
 
 
 def from_dotted(text: str) -> Source:

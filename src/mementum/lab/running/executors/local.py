@@ -8,15 +8,17 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import cast
 
 from mementum.lab.records.run import RunRecord, RunSpec
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.worker import Execute, lost, prepare, train
+from mementum.lab.tasks.own.user_file import paths
 
 ATTEMPTS = 3
 """How often a run is begun when the system kills its worker each time."""
@@ -66,6 +68,8 @@ class _Worker:
     pipe: Connection
     ready: bool = False
     spec: RunSpec | None = None
+    task: str | None = None
+    """The task of its runs, once it has begun one."""
 
 
 class _Pool:
@@ -81,6 +85,8 @@ class _Pool:
         self.stillborn = 0
         """Workers in a row that the system killed before they were ready."""
         self.workers: list[_Worker] = []
+        self.files = {*paths()}
+        """Tasks of files: their code may do anything to a process."""
 
     def unfinished(self) -> bool:
         """Return whether a run waits or is under way."""
@@ -99,7 +105,8 @@ class _Pool:
         process = context.Process(target=_work, args=given, daemon=True)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            with _one_order():
+                process.start()
             self.workers.append(_Worker(process, here))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -107,10 +114,15 @@ class _Pool:
 
     def collect(self) -> Generator[RunRecord, None, None]:
         """Wait until a worker reports or dies; yield the records that came of it."""
-        reporting = wait([worker.pipe for worker in self.workers])
-        for worker in [known for known in self.workers if known.pipe in reporting]:
+        ends = {worker.process.sentinel: worker for worker in self.workers}
+        ends |= {worker.pipe.fileno(): worker for worker in self.workers}
+        for end in wait([*ends]):
+            worker = ends[cast("int", end)]
+            if worker not in self.workers:
+                continue
             try:
-                record = worker.pipe.recv()
+                # A process of its own may hold the pipe of a dead worker open.
+                record = worker.pipe.recv() if worker.pipe.poll() else _gone(worker)
             except (EOFError, OSError):
                 record = self.bury(worker)
             else:
@@ -123,10 +135,27 @@ class _Pool:
     def feed(self, worker: _Worker) -> None:
         """Hand the worker the next run; its death meanwhile shows when it reports."""
         worker.spec = self.waiting.popleft() if self.waiting else None
-        if worker.spec is not None:
+        if worker.spec is not None and not self._may_take(worker, worker.spec):
+            self.waiting.appendleft(worker.spec)
+            self._replace(worker)
+        elif worker.spec is not None:
+            worker.task = worker.spec.task
             self.begun[worker.spec.run_id] += 1
             with suppress(OSError):
                 worker.pipe.send(worker.spec)
+
+    def _may_take(self, worker: _Worker, spec: RunSpec) -> bool:
+        """Return whether nothing that another task's file has set is in the way."""
+        return worker.task in (None, spec.task) or not self.files & {
+            worker.task,
+            spec.task,
+        }
+
+    def _replace(self, worker: _Worker) -> None:
+        """Start another worker in the place of one that has no run."""
+        self.workers.remove(worker)
+        _end(worker)
+        self.enlist()
 
     def bury(self, worker: _Worker) -> RunRecord | None:
         """Replace a dead worker; return the failed record of a run that is given up."""
@@ -158,13 +187,40 @@ class _Pool:
         for worker in self.workers:
             worker.process.kill()
         for worker in self.workers:
-            worker.process.join()
-            worker.pipe.close()
+            _end(worker)
+
+
+def _end(worker: _Worker) -> None:
+    """Kill a worker, whatever it is doing."""
+    worker.process.kill()
+    worker.process.join()
+    worker.pipe.close()
+
+
+def _gone(worker: _Worker) -> RunRecord:
+    raise EOFError
+
+
+@contextmanager
+def _one_order() -> Generator[None, None, None]:
+    """Let sets of words have one order in all processes that are begun inside."""
+    before = os.environ.get(_ORDER)
+    os.environ.setdefault(_ORDER, "0")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ORDER]
+
+
+_ORDER = "PYTHONHASHSEED"
 
 
 def _work(pipe: Connection, execute: Execute, prepare: _Prepare) -> None:
     """Carry out the runs that come through the pipe, as long as the driver lives."""
     threading.Thread(target=_end_with_driver, daemon=True).start()
+    # Loaders may have workers, which a daemon may not.
+    multiprocessing.current_process().daemon = False
     prepare()
     pipe.send(None)
     with suppress(EOFError):

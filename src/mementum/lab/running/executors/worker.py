@@ -41,7 +41,9 @@ def carry_out(
 def prepare() -> None:
     """Load what every run needs, before the first comes."""
     from mementum.lab.running.loop import warm_up
+    from mementum.lab.user_code.module import silence
 
+    silence()
     warm_up()
 
 

@@ -7,27 +7,27 @@ import functools
 import hashlib
 import inspect
 import itertools
-import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 
 from mementum.lab.arguments import Argument, ArgumentError, shown
 from mementum.lab.errors import LabError
 from mementum.lab.records.scale import turned
-from mementum.lab.tasks.sampling import seeded
+from mementum.lab.tasks.own.batches import Batch, FirstBatches, anew, take_in
+from mementum.lab.tasks.own.model import initialise
 from mementum.lab.tasks.task import Task, stream
+from mementum.lab.user_code.chance import Chance, generators_of
+from mementum.lab.user_code.session import Session
 
 _NAME = "model-at-hand"
 _DIGESTED = 1000
 """Batches of the training data that the digest reads at most."""
 
 Model = torch.nn.Module
-Batch = Any
 Loss = Callable[[Model, Batch], torch.Tensor]
 Metric = Callable[[Model, Batch], "torch.Tensor | float"]
 
@@ -75,6 +75,10 @@ class AtHand:
             f"{sign} on the held-out batches",
         )
 
+    def parts(self) -> tuple[object, ...]:
+        """Return everything that may draw."""
+        return self.model, self.loss, self.train, self.held, self.metric
+
     def score(self, value: float) -> float:
         """Return the score of a value of the metric: lower is better.
 
@@ -86,43 +90,47 @@ class AtHand:
 class _ModelAtHand:
     """A copy of the model, and its batches one after the other.
 
-    Loaders that shuffle draw from torch's global state, and so does dropout. The
-    problem keeps a state of its own, seeded, and lends it to them: every contender sees
-    the same batches, and the program's own state is left as it was.
+    Whatever loaders, dropout and functions draw is a function of the seed and the step:
+    every contender sees the same batches.
     """
 
-    def __init__(self, seed: int, *, subject: AtHand) -> None:
-        self.subject = subject
-        first = int(stream(seed, "given").integers(2**62))
-        self._state = torch.Generator().manual_seed(first).get_state()
-        model = subject.model
-        with self._own_state():
-            self.model = copy.deepcopy(model) if isinstance(model, Model) else model()
-        if not isinstance(self.model, Model):
-            raise ArgumentError(
-                Argument("model"), f" returned {shown(self.model)}; return a module."
-            )
+    def __init__(self, seed: int, *, subject: AtHand, session: Session) -> None:
+        self.subject, self._session = subject, session
+        self._base = int(stream(seed, "given").integers(2**62))
+        self._train, self._held = anew(subject.train), anew(subject.held)
+        with self._drawing(-2):
+            self.model = _made(subject.model)
+            initialise(self.model, self._of_first)
         self._batches: Iterator[Batch] = iter(())
-        self._step, self._batch, self._drawn = -1, None, self._state
+        self._step, self._batch = -1, None
+        self._first = FirstBatches()
 
     @contextmanager
-    def _own_state(self) -> Generator[None, None, None]:
-        """Let torch's random numbers come from our own state."""
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._state)
+    def _drawing(self, step: int) -> Generator[None, None, None]:
+        """Let what is drawn come from a stream of the seed."""
+        with self._session.entered(self._base):
+            self._session.chance.begin(self._base, step)
             yield
-            self._state = torch.get_rng_state()
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
         return [each for each in self.model.parameters() if each.requires_grad]
+
+    def first_batches(self) -> str:
+        """Return the digest of the first batches that were trained on."""
+        return self._first.digest()
+
+    def _of_first(self) -> object:
+        for batch in anew(self.subject.held):
+            return self.subject.loss(self.model, batch)
+        return None
 
     def _next(self) -> Batch:
         """Return the next batch; after the last comes the first of another round."""
         for _ in range(2):
             for batch in self._batches:
                 return batch
-            self._batches = iter(self.subject.train)
+            self._batches = iter(self._train)
         raise LabError("train holds no batch; give an iterable that can be repeated.")
 
     def loss(self, step: int) -> torch.Tensor:
@@ -132,11 +140,10 @@ class _ModelAtHand:
         """
         self.model.train()
         if step != self._step:
-            with self._own_state():
+            with self._drawing(2 * step):
                 self._step, self._batch = step, self._next()
-            self._drawn = self._state
-        self._state = self._drawn
-        with self._own_state():
+            self._first.see(step, self._batch)
+        with self._drawing(2 * step + 1):
             return self.subject.loss(self.model, self._batch)
 
     def evaluate(self) -> tuple[float, float]:
@@ -145,14 +152,13 @@ class _ModelAtHand:
         The metric is averaged over the batches too.
         """
         self.model.eval()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with self._drawing(-1):
             values = [
                 (
                     float(self.subject.loss(self.model, batch)),
                     float(self.subject.metric(self.model, batch)),
                 )
-                for batch in self.subject.held
+                for batch in self._held
             ]
         if not values:
             raise LabError(
@@ -163,6 +169,16 @@ class _ModelAtHand:
         return sum(losses) / len(losses), score
 
 
+def _made(model: Model | Callable[[], object]) -> Model:
+    """Return a copy of a model, or the one that a function makes."""
+    made = copy.deepcopy(model) if isinstance(model, Model) else model()
+    if not isinstance(made, Model):
+        raise ArgumentError(
+            Argument("model"), f" returned {shown(made)}; return a module."
+        )
+    return made
+
+
 def at_hand(
     subject: AtHand, *, steps: int, evaluations: int, margin: float, kept: bool
 ) -> Task:
@@ -171,6 +187,7 @@ def at_hand(
     Only what is `kept` needs an identity, for which the data are read once.
     """
     title, metric = subject.words()
+    session = Session(Chance(generators_of(*subject.parts())))
     return Task(
         name=_NAME,
         version=1,
@@ -182,12 +199,13 @@ def at_hand(
         scale=subject.scale,
         margin=margin,
         seconds=1.0,
-        start=functools.partial(_ModelAtHand, subject=subject),
-        data=functools.cache(lambda: _digest(subject) if kept else ""),
+        start=functools.partial(_ModelAtHand, subject=subject, session=session),
+        data=functools.cache(lambda: _digest(subject, session) if kept else ""),
+        session=session.entered,
     )
 
 
-def _digest(subject: AtHand) -> str:
+def _digest(subject: AtHand, session: Session) -> str:
     """Return the sha256 of what is at hand, as far as it can be told.
 
     That is: the modules with their settings and the source of their classes, parameters
@@ -195,12 +213,13 @@ def _digest(subject: AtHand) -> str:
     and the source of loss and metric, but not of what any of them calls.
     """
     digest = hashlib.sha256()
-    with seeded():
-        model = _ModelAtHand(0, subject=subject).model
+    with session.entered():
+        model = _ModelAtHand(0, subject=subject, session=session).model
+        session.chance.begin(0)
         tensors = dict([*model.named_parameters(), *model.named_buffers()])
-        train = itertools.islice(subject.train, _DIGESTED)
-        for part in (tensors, *train, "held", *subject.held):
-            _take_in(digest, part)
+        train = itertools.islice(anew(subject.train), _DIGESTED)
+        for part in (tensors, *train, "held", *anew(subject.held)):
+            take_in(digest, part)
     for name, module in model.named_modules():
         digest.update(f"{name} {_settings(module)}".encode())
         digest.update(_source(type(module)))
@@ -219,29 +238,6 @@ def _settings(module: Model) -> dict[str, object]:
         and not name.startswith("_")
         and isinstance(value, bool | int | float | str | tuple | None)
     }
-
-
-def _take_in(digest: Any, value: object) -> None:
-    """Take a batch into the digest, part by part."""
-    if isinstance(value, torch.Tensor):
-        digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        dense = value.detach().cpu().to_dense().contiguous()
-        digest.update(dense.reshape(-1).view(torch.uint8).numpy().data)
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        digest.update(f"{value.dtype} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            digest.update(f"{key}:".encode())
-            _take_in(digest, part)
-    elif isinstance(value, list | tuple):
-        digest.update(f"{len(value)}".encode())
-        for part in value:
-            _take_in(digest, part)
-    else:
-        with suppress(Exception):  # what cannot be pickled is told by its type alone
-            digest.update(pickle.dumps(value))
-        digest.update(type(value).__qualname__.encode())
 
 
 def _source(function: Callable[..., object]) -> bytes:

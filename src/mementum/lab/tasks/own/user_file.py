@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
+import json
 import os
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
 
-from mementum.lab.arguments import Argument
+from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import UserCodeError, blamed
-from mementum.lab.records.scale import ScaleError, on_scale, turned
-from mementum.lab.tasks.sampling import batches, seeded
+from mementum.lab.records import codec
+from mementum.lab.records.scale import turned
+from mementum.lab.tasks.own.batches import FIRST, FirstBatches, take_in
+from mementum.lab.tasks.own.model import hidden_state, initialise
+from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Task, stream
-from mementum.lab.user_module import executed
+from mementum.lab.user_code.chance import Chance, generators_of
+from mementum.lab.user_code.module import UserModule
+from mementum.lab.user_code.session import Session
 
 VARIABLE = "MEMENTUM_TASKS"
 """The environment variable that lists task files; worker processes inherit it."""
@@ -50,7 +54,7 @@ def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
         )
     found = {name: getattr(module, name, value) for name, value in _DEFAULTS.items()}
     for name in ("steps", "batch", "evaluations"):
-        if not isinstance(found[name], int) or found[name] < 1:
+        if not codec.is_whole(found[name]) or found[name] < 1:
             raise UserCodeError(
                 f"{path}: {name} is {found[name]!r}; give a whole number, 1 or more."
             )
@@ -58,7 +62,7 @@ def _settled(path: Path, module: ModuleType) -> dict[str, Any]:
         if not isinstance(words := getattr(module, name, ""), str):
             raise UserCodeError(f"{path}: {name} is {words!r}; give text in quotes.")
     margin = found["margin"]
-    if not isinstance(margin, int | float) or not 0 <= margin < math.inf:
+    if not codec.is_number(margin) or margin < 0:
         raise UserCodeError(f"{path}: margin is {margin!r}; give a number, 0 or more.")
     usual = _usual_scale(path, module, found["goal"])
     found["scale"] = usual if found["scale"] is None else found["scale"]
@@ -96,14 +100,25 @@ def _tensors(part: object) -> _Tensors:
 class _OwnFile:
     """A task file, executed."""
 
-    path: Path
-    module: ModuleType
+    code: UserModule
     settings: dict[str, Any]
+    session: Session
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.code.path
+
+    @property
+    def module(self) -> Any:
+        """What it defines."""
+        return self.code.module
 
     @functools.cached_property
     def parts(self) -> tuple[_Tensors, _Tensors]:
         """The training part and the held-out part of the data."""
-        with seeded(), blamed(self.path):
+        with self.session.entered(), blamed(self.path):
+            self.session.chance.begin(0)
             given = self.module.data()
         try:
             kept, held = (_tensors(part) for part in given)
@@ -122,14 +137,10 @@ class _OwnFile:
         return kept, held
 
     def fingerprint(self) -> str:
-        """Return the sha256 of the file and of its data."""
-        digest = hashlib.sha256(self.path.read_bytes())
+        """Return the sha256 of the file, what it imports beside it, and its data."""
+        digest = hashlib.sha256(self.code.code.encode())
         for part in self.parts:
-            for tensor in part:
-                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                # NumPy has no bfloat16: the bytes are read as what they are.
-                plain = tensor.detach().cpu().contiguous().reshape(-1)
-                digest.update(plain.view(torch.uint8).numpy().tobytes())
+            take_in(digest, part)
         return digest.hexdigest()
 
     def score(self, model: torch.nn.Module, part: _Tensors) -> float:
@@ -147,16 +158,23 @@ class _OwnFile:
         sign = "1 /" if self.settings["scale"] == "log" else "minus"
         return f"{sign} {unit}"
 
+    def place(self, name: str) -> str:
+        """Return where the file defines a function."""
+        found = getattr(self.module, name, None)
+        if isinstance(found, FunctionType):
+            return f"{self.path}, line {found.__code__.co_firstlineno}, in {name}"
+        return str(self.path)
+
 
 class Own:
     """A model of the user's file, its batches drawn by the seed.
 
-    What the model draws from torch's global state, in its making as in dropout, is a
-    function of the seed and the step; the state itself is left as it was.
+    What its code draws, in making the model as in dropout, is a function of the seed
+    and the step, wherever it draws from.
     """
 
     def __init__(self, seed: int, *, file: _OwnFile) -> None:
-        self.file, self.seed = file, seed
+        self.file = file
         self.kept, self.held = file.parts
         settings = file.settings
         self.batch = batches(
@@ -165,17 +183,23 @@ class Own:
             settings["steps"],
             settings["batch"],
         )
-        with self.drawing("own/init"):
+        self._base = {
+            name: int(stream(seed, name).integers(2**62))
+            for name in ("own/init", "own/step", "own/evaluate")
+        }
+        with self._drawing("own/init"):
             self.model = file.module.model()
-        if not isinstance(self.model, torch.nn.Module):
-            kind = type(self.model).__name__
-            raise UserCodeError(f"{file.path}: model() returned {kind}, no module.")
+            if not isinstance(self.model, torch.nn.Module):
+                kind = type(self.model).__name__
+                raise UserCodeError(f"{file.path}: model() returned {kind}, no module.")
+            initialise(self.model, lambda: self._value(0))
 
     @contextmanager
-    def drawing(self, name: str) -> Generator[None, None, None]:
-        """Give torch's global state to a stream of the seed, and then back."""
-        with torch.random.fork_rng(devices=[]), blamed(self.file.path):
-            torch.manual_seed(int(stream(self.seed, name).integers(2**62)))
+    def _drawing(self, name: str, step: int = 0) -> Generator[None, None, None]:
+        """Let the file's code run, and draw from a stream of the seed."""
+        base = self._base[name]
+        with self.file.session.entered(base), blamed(self.file.path):
+            self.file.session.chance.begin(base, step)
             yield
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -186,12 +210,27 @@ class Own:
         """Return every tensor that training changes."""
         return [*self.model.parameters(), *self.model.buffers()]
 
+    def first_batches(self) -> str:
+        """Return the digest of the first batches, which are known from the start."""
+        first = FirstBatches()
+        for step, rows in enumerate(self.batch[:FIRST]):
+            first.see(step, [tensor[rows] for tensor in self.kept])
+        return first.digest()
+
+    def hidden(self) -> str:
+        """Return the digest of what training may change beside the tensors."""
+        modules = map(vars, self.file.code.modules)
+        return hidden_state(self.model, *(each.values() for each in modules))
+
+    def place(self, name: str) -> str:
+        """Return where the user defines the model, or the loss."""
+        return self.file.place(name)
+
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        rows = self.batch[step]
         self.model.train()
-        with self.drawing(f"own/step {step}"):
-            loss = self.file.module.loss(self.model, *(t[rows] for t in self.kept))
+        with self._drawing("own/step", step):
+            loss = self._value(step)
             if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
                 kind = type(loss).__name__
                 raise UserCodeError(
@@ -200,26 +239,36 @@ class Own:
                 )
             return loss.reshape(())
 
+    def _value(self, step: int) -> Any:
+        rows = self.batch[step]
+        return self.file.module.loss(self.model, *(each[rows] for each in self.kept))
+
     def evaluate(self) -> tuple[float, float]:
         """Return the loss on the training part, and the metric on the held-out part."""
         self.model.eval()
-        with self.drawing("own/evaluate"):
+        with self._drawing("own/evaluate"):
             train = float(self.file.module.loss(self.model, *self.kept))
             return train, self.file.score(self.model, self.held)
 
 
-@functools.cache
 def load(path: Path) -> Task:
-    """Return the task of a file, after executing it."""
-    name = path.stem
-    with seeded():
-        module = executed(path, f"mementum_task_{name}", Argument("files"))
-    settings = _settled(path, module)
-    file = _OwnFile(path, module, settings)
+    """Return the task of a file, after executing it, once for each content it has."""
+    content = path.read_bytes() if path.is_file() else b""
+    return _loaded(path, hashlib.sha256(content).hexdigest())
+
+
+@functools.cache
+def _loaded(path: Path, content: str) -> Task:
+    session = Session(Chance())
+    with session.entered():
+        code = UserModule(path, "mementum_task_", Argument("files"))
+    settings = _settled(path, code.module)
+    chance = Chance(generators_of(*(vars(each) for each in code.modules)))
+    file = _OwnFile(code, settings, Session(chance, code))
     return Task(
-        name=name,
+        name=path.stem,
         version=1,
-        title=getattr(module, "title", f"the task of {path.name}"),
+        title=getattr(code.module, "title", f"the task of {path.name}"),
         metric=file.unit(),
         steps=settings["steps"],
         evaluations=settings["evaluations"],
@@ -228,64 +277,51 @@ def load(path: Path) -> Task:
         margin=settings["margin"],
         seconds=1.0,
         start=functools.partial(Own, file=file),
-        data=file.fingerprint,
+        data=functools.cache(file.fingerprint),
+        session=file.session.entered,
+        resumable=_listed().get(path.stem, {}).get("resumable", True),
     )
 
 
-def _rehearsed(task: Task, path: Path) -> Task:
-    """Return the task with its measured cost, after a step and an evaluation.
-
-    What is wrong in the file shows here, before hundreds of runs fail of it.
-    """
-    problem = task.start(0)
-    parameters = problem.parameters()
-    if not parameters:
-        raise UserCodeError(f"{path}: the model has no parameter to train.")
-    began = time.perf_counter()
-    loss = problem.loss(0)
-    with blamed(path):
-        loss.backward()  # type: ignore[no-untyped-call]
-    step = time.perf_counter() - began
-    with torch.no_grad():
-        objective, score = problem.evaluate()
-    whole = time.perf_counter() - began - step
-    if not (math.isfinite(objective) and math.isfinite(score)):
-        raise UserCodeError(
-            f"{path}: before training the loss is {objective:g} and the metric "
-            f"{score:g}; both are to be finite."
-        )
-    try:
-        on_scale(score, task.scale, " before training")
-    except ScaleError as error:
-        raise UserCodeError(f"{path}: {error}") from error
-    cost = task.steps * step + (task.evaluations + 1) * whole
-    return replace(task, seconds=max(0.01, float(f"{cost:.2g}")))
-
-
-def register(paths: Sequence[str], taken: Callable[[str], bool]) -> tuple[Task, ...]:
-    """Return the tasks of these files, and let worker processes know of them."""
-    found: list[Task] = []
-    for text in paths:
+def named(texts: Sequence[str], taken: Callable[[str], bool]) -> list[Path]:
+    """Return the files, whose names are to be those of tasks that nobody has."""
+    found: dict[str, Path] = {}
+    for text in texts:
         path = Path(text).resolve()
-        task = load(path)
-        if taken(task.name) or task.name in [other.name for other in found]:
-            raise UserCodeError(
-                f"{path}: there is a task named {task.name} already; rename the file."
+        if not path.is_file():
+            raise ArgumentError(
+                Argument("files"), f" is {path}, and there is no such file."
             )
-        found.append(_rehearsed(task, path))
-    if found:
-        listed = [str(Path(text).resolve()) for text in paths]
-        os.environ[VARIABLE] = os.pathsep.join(listed)
-    return tuple(found)
+        if taken(path.stem) or path.stem in found:
+            raise UserCodeError(
+                f"{path}: there is a task named {path.stem} already; rename the file."
+            )
+        found[path.stem] = path
+    return [*found.values()]
+
+
+def announce(resumable: dict[Path, bool]) -> None:
+    """Let worker processes know of files, and whether their runs can be resumed."""
+    os.environ[VARIABLE] = json.dumps(
+        {
+            path.stem: {"path": str(path), "resumable": each}
+            for path, each in resumable.items()
+        }
+    )
+
+
+def _listed() -> dict[str, dict[str, Any]]:
+    """Return what the environment says of files, by the names of their tasks."""
+    found: dict[str, dict[str, Any]] = json.loads(os.environ.get(VARIABLE) or "{}")
+    return found
 
 
 def paths() -> dict[str, Path]:
     """Return the files that the environment lists, by the names of their tasks."""
-    listed = os.environ.get(VARIABLE, "")
-    found = [Path(each) for each in listed.split(os.pathsep) if each]
-    return {path.stem: path for path in found}
+    return {name: Path(each["path"]) for name, each in _listed().items()}
 
 
-def registered() -> tuple[Task, ...]:
-    """Return the tasks of the files that the environment lists."""
-    return tuple(load(path) for path in paths().values())
+def registered(name: str) -> Task | None:
+    """Return the task of this name, if the environment lists its file."""
+    path = paths().get(name)
+    return None if path is None else load(path)

@@ -1,0 +1,262 @@
+"""A rehearsal: a few steps of a task, before hundreds of its runs are planned.
+
+What is wrong in a user's code shows here, in seconds and with its line: that it fails,
+that its runs would not begin alike, that it does not train.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import math
+import time
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from mementum.lab.errors import LabError
+from mementum.lab.planning.contender import Contender
+from mementum.lab.running import modifiers
+from mementum.lab.running.closure import NothingTrainedError
+from mementum.lab.running.loop import stepped
+from mementum.lab.running.own_optimizer import OwnStepper
+from mementum.lab.running.run_state import Progress, RunState
+from mementum.lab.running.snapshot import restore, resumable, state
+from mementum.lab.tasks.own.batches import take_in
+from mementum.lab.tasks.task import Fed, Task
+
+_STEPS = 2
+_ALIKE = 1e-4
+"""How far values that are to be equal may be apart: a device sums in any order, and
+other parameters or other batches change a loss by more."""
+
+
+@runtime_checkable
+class _Placed(Protocol):
+    """A problem of a file."""
+
+    def place(self, name: str) -> str:
+        """Return where the user defines a function."""
+        ...
+
+
+@runtime_checkable
+class _Open(Protocol):
+    """A problem that can be looked through."""
+
+    def hidden(self) -> str:
+        """Return the digest of what training may change beside its tensors."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What came of a few steps."""
+
+    parameters: str
+    """The digest of the parameters at the start."""
+    start: tuple[float, float]
+    batches: str
+    losses: list[float]
+    seconds: float
+    """What a whole run would take."""
+
+
+def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
+    """Return the task with its measured cost, and whether its runs can be resumed.
+
+    Two steps and two evaluations are made with SGD and with one of the family, as far
+    as they take part.
+
+    Errors: `LabError` for what would be wrong in every run.
+    """
+    shapes = _shapes(contenders)
+    first = _tried(task, shapes[0])
+    _compare(first, _tried(task, shapes[0]), steps=_STEPS)
+    for other in shapes[1:]:
+        _compare(first, _tried(task, other), steps=1)
+    return replace(
+        task,
+        seconds=max(0.01, float(f"{first.seconds:.2g}")),
+        resumable=_resumes(task, shapes[-1]),
+    )
+
+
+def _shapes(contenders: Iterable[Contender]) -> list[Contender]:
+    """Return one of each shape: without second moments, and with them."""
+    known = [each for each in contenders if not each.identity] or [*contenders]
+    shapes = {each.optimizer_name == "SGD": each for each in reversed(known)}
+    return [shapes[key] for key in (True, False) if key in shapes]
+
+
+def _tried(task: Task, contender: Contender) -> _Trial:
+    """Evaluate, take two steps, and evaluate again."""
+    began = time.perf_counter()
+    with task.session(0), _explained(task, made := _Made(task, contender)):
+        run, problem = Progress(), made.begin().problem
+        digest = hashlib.sha256()
+        take_in(digest, [*problem.parameters()])
+        begun = time.perf_counter()
+        run.evaluate(0, made.state)
+        evaluated = time.perf_counter()
+        start = _finite(run)
+        losses = [*made.steps(_STEPS)]
+        made.check_moving(losses)
+        trained = time.perf_counter()
+        run.evaluate(task.steps, made.state)
+        batches = problem.first_batches() if isinstance(problem, Fed) else ""
+    step = (trained - evaluated) / max(1, len(losses))
+    whole = (task.evaluations + 1) * (evaluated - begun) + task.steps * step
+    return _Trial(digest.hexdigest(), start, batches, losses, begun - began + whole)
+
+
+def _finite(run: Progress) -> tuple[float, float]:
+    """Return loss and metric before training, which are to be finite."""
+    loss, score = run.train[0], run.validation[0]
+    if not (math.isfinite(loss) and math.isfinite(score)):
+        raise LabError(
+            f"before training the loss is {loss:g} and the metric {score:g}; both are "
+            "to be finite."
+        )
+    return loss, score
+
+
+class _Made:
+    """A run of a rehearsal, as far as it has come."""
+
+    def __init__(self, task: Task, contender: Contender) -> None:
+        self.task, self.contender = task, contender
+        self.step = 0
+
+    def begin(self) -> RunState:
+        """Begin the run."""
+        options = self.contender.options_over(self.task.steps)
+        build = self.contender.builder(self.contender.lr, options)
+        self.state = modifiers.begin(self.task, 0, build, home=self.contender.home)
+        return self.state
+
+    def steps(self, count: int) -> Generator[float, None, None]:
+        """Take steps, and yield the loss before each."""
+        end = min(self.step + count, self.task.steps)
+        going = True
+        while going and self.step < end:
+            going = stepped(Progress(), self.state, self.step)
+            self.step += 1
+            yield self.state.closure.values[0]
+
+    def check_moving(self, losses: Sequence[float]) -> None:
+        """Raise where no gradient was other than 0."""
+        if losses and not self.state.closure.moving:
+            raise NothingTrainedError(
+                f"all gradients are 0 in the first {len(losses)} steps, so nothing "
+                "would be trained; let the loss depend on the parameters."
+            )
+
+
+@contextmanager
+def _explained(task: Task, made: _Made) -> Generator[None, None, None]:
+    """Say of errors what in the user's code they come of, and where that is."""
+
+    def place(name: str) -> str:
+        problem = getattr(getattr(made, "state", None), "problem", None)
+        return f"{problem.place(name)}: " if isinstance(problem, _Placed) else ""
+
+    try:
+        yield
+    except NothingTrainedError as error:
+        raise NothingTrainedError(f"{place('loss')}{error}") from error
+    except RuntimeError as error:
+        words = str(error)
+        if "backward through the graph a second time" in words:
+            raise LabError(
+                f"{place('loss')}the loss of step {made.step} goes back through the "
+                "graph of the step before, as something is kept from step to step; "
+                "detach what is kept, such as a hidden state."
+            ) from error
+        if (name := _sparse(made)) is not None:
+            raise LabError(
+                f"{place('model')}the gradient of {name} is sparse, and "
+                f"{made.contender.name} takes dense ones; give its layer sparse=False, "
+                "or leave such contenders out."
+            ) from error
+        raise
+
+
+def _sparse(made: _Made) -> str | None:
+    """Return the name of a parameter whose gradient is sparse; None without one."""
+    problem = made.state.problem
+    model = getattr(problem, "model", None)
+    names = model.named_parameters() if isinstance(model, torch.nn.Module) else ()
+    found = [
+        name for name, each in names if each.grad is not None and each.grad.is_sparse
+    ]
+    return found[0] if found else None
+
+
+def _compare(one: _Trial, two: _Trial, *, steps: int) -> None:
+    """Raise where two runs of one seed do not begin alike."""
+    close = functools.partial(math.isclose, rel_tol=_ALIKE, abs_tol=1e-12)
+    same = {
+        "model begins with other parameters": one.parameters == two.parameters,
+        "batches are others": one.batches == two.batches,
+        "score before training is another": all(map(close, one.start, two.start)),
+        "loss of the same batch is another": all(
+            map(close, one.losses[:steps], two.losses[:steps])
+        ),
+    }
+    for words, equal in same.items():
+        if not equal:
+            raise LabError(
+                f"of two runs with one seed, the {words}, so contenders could not be "
+                "compared in pairs. Draw from the global states of Python, NumPy or "
+                "torch, or from a generator made with a seed, and keep nothing from "
+                "one run to the next."
+            )
+
+
+def _resumes(task: Task, contender: Contender) -> bool:
+    """Return whether a run that goes on from a snapshot goes on as it would have.
+
+    Nothing but its tensors may have changed, and the next losses are to be equal.
+    """
+    whole, half = _Made(task, contender), _Made(task, contender)
+    with task.session(0):
+        problem = whole.begin().problem
+        if not resumable(whole.state) or task.steps <= _STEPS:
+            return False
+        before = problem.hidden() if isinstance(problem, _Open) else ""
+        losses = [*whole.steps(_STEPS)]
+        if isinstance(problem, _Open) and problem.hidden() != before:
+            return False
+        kept = io.BytesIO()
+        torch.save(state(whole.state, whole.step), kept)
+        losses = [*whole.steps(1)]
+    with task.session(0):
+        half.begin()
+        kept.seek(0)
+        half.step = restore(half.state, torch.load(kept, weights_only=True))
+        return losses == [*half.steps(1)]
+
+
+def rehearse_contender(task: Task, contender: Contender) -> None:
+    """Take two steps with an optimizer of the user's own, and evaluate.
+
+    Errors: `LabError` for what would be wrong in every run.
+    """
+    with contender.home(), task.session(0):
+        made = _Made(task, contender)
+        run = made.begin()
+        if any("lr" not in group for group in run.optimizer.param_groups):
+            raise LabError(
+                f"{contender.name}: its param_groups have no lr, which schedules set; "
+                "give lr to the constructor of torch.optim.Optimizer."
+            )
+        if run.stepper is run.optimizer:
+            run.stepper = OwnStepper.of(run.optimizer, home=contender.home)
+        for _ in made.steps(_STEPS):
+            pass
+        Progress().evaluate(task.steps, run)
