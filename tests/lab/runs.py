@@ -3,9 +3,11 @@
 The functions that stand in for training are found by their names in worker processes.
 """
 
+import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
@@ -54,6 +56,17 @@ def record(
 
 def instant(spec: RunSpec) -> RunRecord:
     return record(spec, score=spec.seed + spec.lr)
+
+
+def of_process(spec: RunSpec) -> RunRecord:
+    """Say by which process, whose words are in which order, and what it can begin."""
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=os.getpid)
+    child.start()
+    child.join()
+    words = " ".join({"one", "two", "three", "four", "five"})
+    told = {"process": str(os.getpid()), "words": words}
+    return replace(instant(spec), environment=told)
 
 
 def killed_on_odd_seeds(spec: RunSpec) -> RunRecord:

@@ -49,8 +49,8 @@ from mementum.lab.running.executors import Executor
 from mementum.lab.running.executors.choice import choose, number
 from mementum.lab.running.executors.in_process import InProcessExecutor
 from mementum.lab.running.optimizer_controls import controls
-from mementum.lab.running.rehearsal import rehearse, rehearse_contender
-from mementum.lab.running.rehearsal_process import rehearsed
+from mementum.lab.running.rehearsal.process import rehearsed
+from mementum.lab.running.rehearsal.trial import rehearse, rehearse_contender
 from mementum.lab.running.versions import versions
 from mementum.lab.statistics import Analysis, analyse
 from mementum.lab.tasks.own import user_file

@@ -20,6 +20,7 @@ from tests.lab.runs import (
     killed_on_odd_seeds,
     killed_once,
     noted,
+    of_process,
     spec,
     unprepared,
 )
@@ -28,6 +29,7 @@ from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.local import ATTEMPTS, LocalExecutor
 from mementum.lab.running.loop import execute
+from mementum.lab.tasks.own import user_file
 
 pytestmark = pytest.mark.process
 
@@ -57,6 +59,22 @@ def test_a_worker_gives_bit_for_bit_what_this_process_gives() -> None:
     (there,) = LocalExecutor(1).results([run])
     assert there.status is Status.FINISHED
     assert timeless(there) == timeless(execute(run))
+
+
+@pytest.mark.parametrize("files", [(), ("one",), ("one", "two")])
+def test_no_process_serves_a_file_and_another_task(
+    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(user_file.VARIABLE, "")
+    user_file.announce({Path(f"{name}.py"): True for name in files})
+    tasks = ["one", "one", "two", "lab", "lab", "more"]
+    specs = [spec(task=task, seed=seed) for seed, task in enumerate(tasks)]
+    found = carry_out(specs, of_process, workers=1)
+    assert [*found] == [*range(6)]
+    groups = {(each.spec.task in files) and each.spec.task for each in found.values()}
+    processes = {each.environment["process"] for each in found.values()}
+    assert len(processes) == len(groups)
+    assert len({each.environment["words"] for each in found.values()}) == 1
 
 
 def test_a_run_whose_worker_is_killed_is_begun_anew(tmp_path: Path) -> None:

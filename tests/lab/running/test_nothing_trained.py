@@ -11,10 +11,10 @@ from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import find
 from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.running import loop
-from mementum.lab.running.closure import check_trainable
 from mementum.lab.running.driver import missing
-from mementum.lab.running.rehearsal import rehearse
+from mementum.lab.running.rehearsal.trial import rehearse
 from mementum.lab.running.run_state import Progress
+from mementum.lab.running.stepping.closure import check_trainable
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Problem

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+
+from rich.markup import escape
 
 from mementum.lab import arguments, experiment
 from mementum.lab.claims.ledger import json_form
@@ -63,20 +66,29 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _planned(options: argparse.Namespace) -> Plan:
     """Return the plan that the options ask for."""
-    return experiment.plan(
-        _words(options.tasks),
-        _contenders(options),
-        lr=_rates(options.lr),
-        files=options.task,
-        tier=options.tier,
-        seeds=options.seeds,
-        lrs=options.lrs,
-        reference=options.reference,
-        trials=options.trials,
-        widen=options.widen,
-        schedules=_words(options.schedule),
-        weight_decay=options.weight_decay,
-    )
+    with _rehearsing(options.task or ()):
+        return experiment.plan(
+            _words(options.tasks),
+            _contenders(options),
+            lr=_rates(options.lr),
+            files=options.task,
+            tier=options.tier,
+            seeds=options.seeds,
+            lrs=options.lrs,
+            reference=options.reference,
+            trials=options.trials,
+            widen=options.widen,
+            schedules=_words(options.schedule),
+            weight_decay=options.weight_decay,
+        )
+
+
+def _rehearsing(files: Sequence[str]) -> AbstractContextManager[object]:
+    """Say on a terminal what is waited for, as the files' own data may take a while."""
+    if not files:
+        return nullcontext()
+    names = ", ".join(Path(each).name for each in files)
+    return PatientConsole(stderr=True).status(f"Rehearsing {escape(names)}")
 
 
 def _words(text: str | None) -> list[str] | None:

@@ -12,9 +12,9 @@ from mementum.lab.errors import LabError
 from mementum.lab.planning.own import registry as contenders
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
-from mementum.lab.running.closure import Closure
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
+from mementum.lab.running.stepping.closure import Closure
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.task import Fed, Task
 

@@ -11,10 +11,15 @@ from torch.optim import Optimizer
 
 from mementum.lab.planning.schedule import FACTORS, Factor
 from mementum.lab.records.run import CONSTANT
-from mementum.lab.running.closure import Closure, check_trainable
-from mementum.lab.running.own_optimizer import Build, Home, stepper, to_training
 from mementum.lab.running.probes import PROBES
 from mementum.lab.running.run_state import RunState, Stepper
+from mementum.lab.running.stepping.closure import Closure, check_trainable
+from mementum.lab.running.stepping.own_optimizer import (
+    Build,
+    Home,
+    stepper,
+    to_training,
+)
 from mementum.lab.tasks.task import Task
 
 

@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 from mementum.lab.records.scale import on_scale
-from mementum.lab.running.closure import Closure
-from mementum.lab.running.own_optimizer import evaluating
+from mementum.lab.running.stepping.closure import Closure
+from mementum.lab.running.stepping.own_optimizer import evaluating
 from mementum.lab.running.versions import environment
 from mementum.lab.tasks.task import Problem, Task
 

@@ -63,7 +63,7 @@ class UserModule:
         linecache.checkcache(str(path))
         importlib.invalidate_caches()
         self.path = path
-        self.folders = [path.parent]
+        self.folders = [path.resolve().parent]
         self.module = importlib.util.module_from_spec(spec)
         self._modules = {name: self.module}
         before = Settings()
@@ -166,7 +166,8 @@ def _lies_in(folders: Iterable[Path], name: str, module: object) -> bool:
     if top in _KEPT:
         return False
     file = getattr(module, "__file__", None)
-    places = map(Path, [file] if file else getattr(module, "__path__", ()))
+    found = [file] if file else [*getattr(module, "__path__", ())]
+    places = [Path(each).resolve() for each in found]
     return any(
         place == folder / f"{top}.py" or place.is_relative_to(folder / top)
         for place in places

@@ -6,7 +6,7 @@ It is entered once for a run, and costs nothing where it is entered again inside
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 
 from mementum.lab.user_code.chance import Chance
 from mementum.lab.user_code.module import UserModule
@@ -17,7 +17,8 @@ class Session:
 
     def __init__(self, chance: Chance, file: UserModule | None = None) -> None:
         self.chance = chance
-        self._file = file
+        self._home = nullcontext if file is None else file.at_home
+        self._imports = nullcontext if file is None else file.imports
         self._within = False
 
     @contextmanager
@@ -26,12 +27,13 @@ class Session:
 
         Inside another one of its own it does neither.
         """
-        with ExitStack() as stack:
-            if self._file is not None:
-                home = self._file.imports if self._within else self._file.at_home
-                stack.enter_context(home())
-            if not self._within:
-                stack.enter_context(self.chance.lent(base))
-                stack.callback(setattr, self, "_within", False)
-                self._within = True
-            yield
+        if self._within:
+            with self._imports():
+                yield
+            return
+        self._within = True
+        try:
+            with self._home(), self.chance.lent(base):
+                yield
+        finally:
+            self._within = False

@@ -101,7 +101,7 @@ class _Pool:
         resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        given = there, self.execute, self.prepare
+        given = there, self.execute, self.prepare, _start_method()
         process = context.Process(target=_work, args=given, daemon=True)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -216,8 +216,17 @@ def _one_order() -> Generator[None, None, None]:
 _ORDER = "PYTHONHASHSEED"
 
 
-def _work(pipe: Connection, execute: Execute, prepare: _Prepare) -> None:
+def _start_method() -> str:
+    """Return how processes are started here: a worker would start them as it was."""
+    usual, *_ = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_start_method(allow_none=True) or usual
+
+
+def _work(
+    pipe: Connection, execute: Execute, prepare: _Prepare, start_method: str
+) -> None:
     """Carry out the runs that come through the pipe, as long as the driver lives."""
+    multiprocessing.set_start_method(start_method, force=True)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     # Loaders may have workers, which a daemon may not.
     multiprocessing.current_process().daemon = False

@@ -21,13 +21,13 @@ import torch
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
 from mementum.lab.running import modifiers
-from mementum.lab.running.closure import NothingTrainedError
 from mementum.lab.running.loop import stepped
-from mementum.lab.running.own_optimizer import OwnStepper
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import restore, resumable, state
+from mementum.lab.running.stepping.closure import NothingTrainedError
+from mementum.lab.running.stepping.own_optimizer import OwnStepper
 from mementum.lab.tasks.own.batches import take_in
-from mementum.lab.tasks.task import Fed, Task
+from mementum.lab.tasks.task import Fed, Problem, Task
 
 _STEPS = 2
 _ALIKE = 1e-4
@@ -228,9 +228,8 @@ def _resumes(task: Task, contender: Contender) -> bool:
         problem = whole.begin().problem
         if not resumable(whole.state) or task.steps <= _STEPS:
             return False
-        before = problem.hidden() if isinstance(problem, _Open) else ""
-        losses = [*whole.steps(_STEPS)]
-        if isinstance(problem, _Open) and problem.hidden() != before:
+        states = [_hidden(problem) for _ in whole.steps(_STEPS)]
+        if states[0] != states[-1]:
             return False
         kept = io.BytesIO()
         torch.save(state(whole.state, whole.step), kept)
@@ -240,6 +239,10 @@ def _resumes(task: Task, contender: Contender) -> bool:
         kept.seek(0)
         half.step = restore(half.state, torch.load(kept, weights_only=True))
         return losses == [*half.steps(1)]
+
+
+def _hidden(problem: Problem) -> str:
+    return problem.hidden() if isinstance(problem, _Open) else ""
 
 
 def rehearse_contender(task: Task, contender: Contender) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch.optim import Optimizer
 
 from mementum.lab.errors import UserCodeError, blamed
-from mementum.lab.running.closure import Closure
+from mementum.lab.running.stepping.closure import Closure
 from mementum.lab.tasks.task import Problem
 
 Build = Callable[[Problem], Optimizer]

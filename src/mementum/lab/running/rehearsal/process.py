@@ -21,7 +21,7 @@ from mementum.lab.planning.contender import Contender, find
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Task
 
-_CODE = "from mementum.lab.running.rehearsal_process import main; main()"
+_CODE = "from mementum.lab.running.rehearsal.process import main; main()"
 _TOLD = (
     "name",
     "version",
@@ -120,7 +120,7 @@ def main() -> None:
 
 def _answer(path: Path, contenders: Any) -> dict[str, Any]:
     """Return what is to be told of a file: its task, or what is wrong with it."""
-    from mementum.lab.running.rehearsal import rehearse
+    from mementum.lab.running.rehearsal.trial import rehearse
 
     try:
         with blamed(path):
