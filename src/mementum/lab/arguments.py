@@ -97,7 +97,8 @@ _SHOWN = 80
 def whole(name: str, value: Whole, *, least: int = 1, most: int = MOST) -> int:
     """Return a whole number from `least` to `most`; neither 2.0 nor True is one."""
     try:
-        number = int(value) if isinstance(value, str) else operator.index(value)
+        text = isinstance(value, str) and "_" not in value
+        number = int(value) if text else operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = least - 1
     if number < least or isinstance(value, bool):

@@ -30,8 +30,9 @@ def blamed(path: Path) -> Generator[None, None, None]:
 def _told(path: Path, error: BaseException) -> str:
     """Return where in the file an error arose, and what it says."""
     kind = f"{type(error).__name__}: {error}".rstrip(": ")
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}, line {error.lineno}"
+        return f"{place}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if frame.filename == str(path)]
     if not inside:

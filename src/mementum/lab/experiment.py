@@ -386,7 +386,16 @@ def _kept(plan: Plan, task: Task, out: Path | None) -> Comparison:
                     f" is {folder}, which holds runs of another model, loss, metric "
                     "or data, or scored otherwise; name another folder.",
                 )
-        found = _carried_out(plan, store, InProcessExecutor(task), telling(None))
+        executor = InProcessExecutor(task)
+        found = _carried_out(plan, store, executor, telling(None))
+        if not executor.repeats():
+            store.set_aside()
+            raise LabError(
+                "the first run, made again after the others, came to other losses, so "
+                "something that model, loss, metric or data keep goes on from run to "
+                "run, and contenders could not be compared. Let each run begin anew: "
+                "make in model() what changes in a run."
+            )
     if out is not None:
         found.report(folder / PAGE)
     return found

@@ -143,7 +143,7 @@ def test_a_loss_above_the_tasks_limit_ends_the_run() -> None:
     [
         ({"contender": "Lion"}, "Lion"),
         ({"task": "imagenet"}, "imagenet"),
-        ({"data": "ff"}, "data ff"),
+        ({"data": "ff"}, "data of mlp-digits are others"),
         ({"steps": 7}, "7 steps"),
         ({"task_version": 0}, "version 0"),
         ({"options": {"speed": 9}}, "speed"),

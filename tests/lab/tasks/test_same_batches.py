@@ -4,6 +4,7 @@ import itertools
 import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch.utils.data import (
 
 from mementum import lab
 from mementum.lab.errors import LabError
+from mementum.lab.records.journal import Store
 
 ROWS = torch.linspace(-1, 1, 24)[:, None]
 PLAIN = TensorDataset(ROWS, ROWS.square())
@@ -156,7 +158,8 @@ def test_all_contenders_of_a_seed_see_the_same_batches(name: str) -> None:
     found, seen = compared(LOADERS[name](), contenders=contenders)
     count = len(found.records)
     assert count == 6
-    runs = [seen[-7 * count :][7 * place :][:7] for place in range(count)]
+    # The first run is made again in the end.
+    runs = [seen[-7 * (count + 1) :][7 * place :][:7] for place in range(count)]
     by_seed: dict[int, list[Any]] = {}
     for spec, batches in zip(found.plan.specs(), runs, strict=True):
         by_seed.setdefault(spec.seed, []).append(batches)
@@ -223,6 +226,33 @@ def test_what_can_be_gone_through_only_once_is_refused(where: str, name: str) ->
     given[where] = ONCE[name]()
     with pytest.raises(LabError, match=f"^{where} is .* only once"):
         lab.compare_model(lambda: torch.nn.Linear(1, 1), lambda m, b: m, **given)
+
+
+class Late:
+    """Grows once it was called often, which no first step shows."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.calls, self.rows = kind, 0, [1.0]
+
+    def __call__(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
+        loss = (model(batch[0]) - batch[1]).square().mean()
+        if model.training:
+            self.calls += 1
+            self.rows.append(float(self.calls > 20))
+        late = self.calls > 20 if self.kind == "counter" else self.rows[-1]
+        return loss * (3.0 if model.training and late else 1.0)
+
+
+@pytest.mark.parametrize("kind", ["counter", "list"])
+def test_what_goes_on_from_run_to_run_is_found_out_in_the_end(
+    tmp_path: Path, kind: str
+) -> None:
+    given = {"loss": Late(kind), "contenders": ["SGD"], "out": tmp_path}
+    with pytest.raises(LabError, match="the first run, made again"):
+        compared([(ROWS, ROWS.square())], **given)
+    assert not Store(tmp_path).records()
+    given["loss"] = lambda m, b: (m(b[0]) - b[1]).square().mean()
+    assert len(compared([(ROWS, ROWS.square())], **given | {"out": None})[0].records)
 
 
 class Sly:

@@ -126,9 +126,9 @@ def test_the_documented_call_on_a_model_at_hand_runs_as_documented(
         ("import torch\n", 'import torch\nscale = "lin"\n', ["scale is 'lin'", "linear"]),
         ("(inputs[1::2], targets[1::2])", "inputs", ["data() returned", "held-out"]),
         ("targets[::2])", "targets[::3])", ["equally many rows"]),
-        ("    return nn.functional", "    return 3 or nn.functional", ["loss() returned int"]),
+        ("    return nn.functional", "    return 3 or nn.functional", ["in loss returned a int; return a tensor of one number"]),
         ("    return nn.functional", "    return torch.nan * nn.functional", ["loss is nan"]),
-        ("    return nn.Sequential", "    return 3 or nn.Sequential", ["model() returned int"]),
+        ("    return nn.Sequential", "    return 3 or nn.Sequential", ["in model returned 3, no module"]),
     ],
 )  # fmt: skip
 def test_an_error_in_the_file_is_one_line_that_names_its_place(

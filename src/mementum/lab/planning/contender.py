@@ -56,6 +56,8 @@ class Contender:
     """What an optimizer of the user's own adds to the versions of its runs."""
     home: Callable[[], AbstractContextManager[None]] = nullcontext
     """What its code runs in, where it has a file of its own."""
+    renewed: Callable[[], Contender | None] = lambda: None
+    """Return it as it is before any run, if a run has left anything in its file."""
     takes_model: bool = False
     """Whether the factory takes the model, for names and shapes."""
     decays: bool = True

@@ -22,6 +22,7 @@ from mementum.lab.records.run import FormatError, RunRecord, Status, compact
 JOURNAL = "journal.jsonl"
 PLAN = "plan.json"
 SEGMENTS = "segments"
+ASIDE = "not-to-be-trusted"
 _LIMIT = 4 << 20
 """Bytes of the journal at which its records move into a segment."""
 
@@ -128,6 +129,16 @@ class Store:
                 f"{self.segments} cannot be written ({str(error).splitlines()[0]}). "
                 "Every run recorded so far is kept."
             ) from error
+
+    def set_aside(self) -> None:
+        """Move the records where nobody looks for them: they are not to be trusted."""
+        aside = self.folder / ASIDE
+        with self:
+            aside.mkdir(exist_ok=True)
+            number = len([*aside.iterdir()])
+            for path in (self.journal, self.segments):
+                if path.exists():
+                    path.rename(aside / f"{number}-{path.name}")
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan beside the records, in place of the one kept before."""

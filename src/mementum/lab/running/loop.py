@@ -45,11 +45,18 @@ def _checked(spec: RunSpec) -> Task:
     """Return the spec's task, after comparing version, steps and data."""
     task = registry.find_any(spec.task, spec.steps)
     asked = spec.task_version, spec.steps, spec.data
-    if asked != (task.version, task.steps, task.data()):
-        raise ValueError(
+    if asked[:2] != (task.version, task.steps):
+        raise LabError(
             f"the run was planned for version {spec.task_version} of {spec.task} with "
-            f"{spec.steps} steps and data {spec.data[:12]}; here are version "
-            f"{task.version}, {task.steps} steps and data {task.data()[:12]}"
+            f"{spec.steps} steps, and here are version {task.version} and "
+            f"{task.steps} steps; plan the comparison again."
+        )
+    if spec.data != task.data():
+        raise LabError(
+            f"the data of {spec.task} are others here than where the runs were "
+            f"planned ({task.data()[:12]} and {spec.data[:12]}). If they follow the "
+            "order of a set of texts, sort it, or let worker processes run it; else "
+            "plan the comparison again."
         )
     return task
 
@@ -60,7 +67,7 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
     A run of which there are snapshots goes on from the last. What anybody's code draws
     is the same whenever the run is made.
     """
-    contender = contenders.of(spec)
+    contender, task = contenders.of(spec), task.fresh()
     with contender.home(), task.session(spec.seed):
         made = modifiers.begin(
             task,

@@ -117,6 +117,8 @@ class Task:
     session: Callable[[int], AbstractContextManager[None]] = _seeded
     """Return what a run with a seed is carried out in: whatever its code draws is a
     function of the seed there, and what it sets stays there."""
+    renew: Callable[[Task], Task] | None = None
+    """Return the task as it is before any run, where its runs may leave anything."""
     resumable: bool = True
     """Whether a run that was killed can go on: its tensors are all of its state."""
     tier: Tier = Tier.QUICK
@@ -143,6 +145,10 @@ class Task:
             tier=tier,
             sizes={},
         )
+
+    def fresh(self) -> Task:
+        """Return the task as it is before any run."""
+        return self if self.renew is None else self.renew(self)
 
     def grid(self) -> tuple[int, ...]:
         """Return the steps at which the run is evaluated, 0 and the last included."""

@@ -6,6 +6,7 @@ A run lends them all, begins them anew, and gives them back as they were.
 from __future__ import annotations
 
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -23,7 +24,11 @@ import numpy as np
 import torch
 
 Own: TypeAlias = (
-    torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+    torch.Generator
+    | np.random.Generator
+    | np.random.BitGenerator
+    | np.random.RandomState
+    | random.Random
 )
 """A generator that somebody made for himself."""
 
@@ -33,7 +38,7 @@ _OBJECTS = 100_000
 """How many are looked at for generators; the nearest come first."""
 _ITEMS = 1000
 """How many of one container are looked at: more are data."""
-_LEAVES = str | bytes | int | float | torch.Tensor | np.ndarray | ModuleType | None
+_LEAVES = str | bytes | int | float | torch.Tensor | np.ndarray | None
 _LIBRARIES = ("torch", "numpy", "builtins", "random")
 
 
@@ -92,9 +97,10 @@ def _begin(own: Own, word: int) -> None:
     """Let a generator begin anew."""
     if isinstance(own, torch.Generator):
         own.manual_seed(word)
-    elif isinstance(own, np.random.Generator):
-        kind: Any = type(own.bit_generator)
-        own.bit_generator.state = kind(word).state
+    elif isinstance(own, np.random.Generator | np.random.BitGenerator):
+        bits: Any = getattr(own, "bit_generator", own)
+        kind: Any = type(bits)
+        bits.state = kind(word).state
     elif isinstance(own, np.random.RandomState):
         own.seed(word >> 32)
     else:
@@ -105,8 +111,9 @@ def _putting_back(own: Own) -> Callable[[], object]:
     """Return what gives a generator the state that it has now."""
     if isinstance(own, torch.Generator):
         return partial(own.set_state, own.get_state())
-    if isinstance(own, np.random.Generator):
-        return partial(setattr, own.bit_generator, "state", own.bit_generator.state)
+    if isinstance(own, np.random.Generator | np.random.BitGenerator):
+        bits: Any = getattr(own, "bit_generator", own)
+        return partial(setattr, bits, "state", bits.state)
     if isinstance(own, np.random.RandomState):
         return partial(own.set_state, own.get_state())
     return partial(own.setstate, own.getstate())
@@ -118,8 +125,12 @@ def generators_of(*roots: object) -> tuple[Own, ...]:
     Functions are followed into their closures, defaults and the globals that they name,
     instances into their attributes and classes, loaders into samplers and data.
     """
-    own = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
-    return tuple(each for each in within(*roots) if isinstance(each, own))
+    return tuple(
+        each
+        for each in within(*roots)
+        # What draws from the system has no state, and the rehearsal finds it out.
+        if isinstance(each, Own) and not isinstance(each, random.SystemRandom)
+    )
 
 
 def within(*roots: object) -> Iterator[object]:
@@ -143,6 +154,8 @@ def _parts(each: Any) -> Iterable[object]:
         return [*each][:_ITEMS]
     if isinstance(each, FunctionType):
         return _of_function(each)
+    if isinstance(each, ModuleType):
+        return vars(each).values() if _is_users(each) else ()
     if isinstance(each, MethodType):
         return each.__self__, each.__func__
     if isinstance(each, BuiltinMethodType):
@@ -150,6 +163,14 @@ def _parts(each: Any) -> Iterable[object]:
     if isinstance(each, partial):
         return each.func, each.args, each.keywords
     return _of_instance(each)
+
+
+def _is_users(module: ModuleType) -> bool:
+    """Return whether a module is neither Python's, nor the lab's, nor installed."""
+    file = getattr(module, "__file__", None) or ""
+    top = module.__name__.partition(".")[0]
+    known = top in ("mementum", *sys.stdlib_module_names)
+    return bool(file) and not known and "-packages" not in file
 
 
 def _of_function(each: FunctionType) -> list[object]:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import blamed
+from mementum.lab.user_code.hidden_state import HiddenState
 from mementum.lab.user_code.settings import Settings, put, put_environment
 
 _inside: list[UserModule] = []
@@ -63,6 +64,7 @@ class UserModule:
         linecache.checkcache(str(path))
         importlib.invalidate_caches()
         self.path = path
+        self._given = path, prefix, asked
         self.folders = [path.resolve().parent]
         self.module = importlib.util.module_from_spec(spec)
         self._modules = {name: self.module}
@@ -78,6 +80,28 @@ class UserModule:
             before.restore()
         self.code = _digest(path, self.module, self._modules)
         """The sha256, in hex, of the file and of what it imported from beside it."""
+        self.settle()
+
+    def again(self) -> UserModule:
+        """Return the file executed anew, with modules of its own again."""
+        return UserModule(*self._given)
+
+    def settle(self) -> None:
+        """Take what its modules keep by now for what a run begins with."""
+        self._settled = {*self._modules}, self._hidden()
+
+    def changed(self) -> bool:
+        """Return whether its modules keep anything else since they were settled.
+
+        What was imported since is forgotten: the next run imports it anew.
+        """
+        names, hidden = self._settled
+        for name in self._modules.keys() - names:
+            del self._modules[name]
+        return self._hidden() != hidden
+
+    def _hidden(self) -> str:
+        return HiddenState().of(*map(vars, self.modules))
 
     @contextmanager
     def at_home(self) -> Generator[None, None, None]:

@@ -5,6 +5,7 @@ A file has `optimizer(params, lr, **options)`, and may have `name`, `lr` and `sp
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import re
@@ -83,9 +84,18 @@ def read(
         space=_space(place, said.get("space", {}), None if open_ended else [*taken]),
         identity={f"contender {named}": source.identity},
         home=source.home,
+        renewed=functools.partial(_renewed, source, rates, name),
         takes_model=first == "model",
         decays=open_ended or "weight_decay" in taken,
     )
+
+
+def _renewed(
+    source: Source, rates: Mapping[str, Real], name: str | None
+) -> Contender | None:
+    """Return the contender of a file executed anew, if it is to be."""
+    found = source.renewed()
+    return None if found is None else read(found, rates, name)
 
 
 def centred(contender: Contender, rates: Mapping[str, Real]) -> Contender:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NamedTuple
@@ -149,7 +150,11 @@ def of(spec: RunSpec) -> Contender:
                 f"{source.identity}; plan the comparison again."
             )
         _remember(form.read(source, {name.lower(): spec.lr}, name))
-    return _registered[name, identity]
+    known = _registered[name, identity]
+    if (again := known.renewed()) is not None:
+        known = replace(again, lr=known.lr)
+        _remember(known)
+    return known
 
 
 def _identity(spec: RunSpec) -> str | None:

@@ -44,6 +44,8 @@ class Source:
     by which any process finds the source again, or with "file"."""
     home: Callable[[], AbstractContextManager[None]] = nullcontext
     """What lets the code of a file import what lies beside it."""
+    renewed: Callable[[], Source | None] = lambda: None
+    """Return a file executed anew, if anything that its modules keep has changed."""
 
 
 def locate(asked: object) -> Source:
@@ -67,8 +69,21 @@ def from_file(path: Path) -> Source:
     """Return the source that a Python file is, after executing it."""
     content = path.read_bytes() if path.is_file() else b""
     file = _executed(path, hashlib.sha256(content).hexdigest())
+    return _of_file(file)
+
+
+def _of_file(file: UserModule) -> Source:
+    """Return the source that an executed file is."""
+    path = file.path
+
+    def renewed() -> Source | None:
+        if not file.changed():
+            return None
+        with seeded():
+            return _of_file(file.again())
+
     identity = f"file {file.code[:12]}"
-    return Source(file.module, path, path.name, identity, file.imports)
+    return Source(file.module, path, path.name, identity, file.imports, renewed)
 
 
 @functools.cache

@@ -22,6 +22,8 @@ class InProcessExecutor:
 
     def __init__(self, task: Task | None = None) -> None:
         self.task = task
+        self.first: RunRecord | None = None
+        """Of the runs on a task of its own, the first that was carried out."""
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs in order."""
@@ -29,7 +31,22 @@ class InProcessExecutor:
             if self.task is None:
                 yield loop.execute(spec)
             else:
-                yield _trained(spec, self.task)
+                record = _trained(spec, self.task)
+                self.first = self.first or record
+                yield record
+
+    def repeats(self) -> bool:
+        """Return whether the first run, made again after the others, is the same.
+
+        Nothing is said of a device, which sums in any order.
+        """
+        if self.task is None or self.first is None:
+            return True
+        places = self.task.start(0).parameters()
+        if any(each.device.type != "cpu" for each in places):
+            return True
+        again = _trained(self.first.spec, self.task)
+        return repr(again.curve) == repr(self.first.curve)
 
 
 def _trained(spec: RunSpec, task: Task) -> RunRecord:

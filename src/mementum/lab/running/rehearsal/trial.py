@@ -20,6 +20,7 @@ import torch
 
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
+from mementum.lab.records.scale import ScaleError
 from mementum.lab.running import modifiers
 from mementum.lab.running.loop import stepped
 from mementum.lab.running.run_state import Progress, RunState
@@ -31,8 +32,9 @@ from mementum.lab.tasks.task import Fed, Problem, Task
 
 _STEPS = 2
 _ALIKE = 1e-4
-"""How far values that are to be equal may be apart: a device sums in any order, and
-other parameters or other batches change a loss by more."""
+"""How far values that are to be equal may be apart on a device, which sums in any
+order: other parameters or other batches change a loss by more. On a CPU they are equal.
+"""
 
 
 @runtime_checkable
@@ -64,6 +66,8 @@ class _Trial:
     losses: list[float]
     seconds: float
     """What a whole run would take."""
+    tolerance: float
+    """How far its numbers may be from those of another run."""
 
 
 def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
@@ -96,14 +100,15 @@ def _shapes(contenders: Iterable[Contender]) -> list[Contender]:
 def _tried(task: Task, contender: Contender) -> _Trial:
     """Evaluate, take two steps, and evaluate again."""
     began = time.perf_counter()
-    with task.session(0), _explained(task, made := _Made(task, contender)):
+    made = _Made(task, contender)
+    with made.task.session(0), _explained(made):
         run, problem = Progress(), made.begin().problem
         digest = hashlib.sha256()
         take_in(digest, [*problem.parameters()])
         begun = time.perf_counter()
         run.evaluate(0, made.state)
         evaluated = time.perf_counter()
-        start = _finite(run)
+        start = _finite(run, made)
         losses = [*made.steps(_STEPS)]
         made.check_moving(losses)
         trained = time.perf_counter()
@@ -111,16 +116,29 @@ def _tried(task: Task, contender: Contender) -> _Trial:
         batches = problem.first_batches() if isinstance(problem, Fed) else ""
     step = (trained - evaluated) / max(1, len(losses))
     whole = (task.evaluations + 1) * (evaluated - begun) + task.steps * step
-    return _Trial(digest.hexdigest(), start, batches, losses, begun - began + whole)
+    return _Trial(
+        digest.hexdigest(),
+        start,
+        batches,
+        losses,
+        begun - began + whole,
+        _tolerance(problem.parameters()),
+    )
 
 
-def _finite(run: Progress) -> tuple[float, float]:
+def _tolerance(parameters: Iterable[torch.Tensor]) -> float:
+    """Return how far runs that are alike may be apart, as a share."""
+    return _ALIKE if {each.device.type for each in parameters} != {"cpu"} else 0.0
+
+
+def _finite(run: Progress, made: _Made) -> tuple[float, float]:
     """Return loss and metric before training, which are to be finite."""
     loss, score = run.train[0], run.validation[0]
     if not (math.isfinite(loss) and math.isfinite(score)):
+        place = made.place("metric" if math.isfinite(loss) else "loss")
         raise LabError(
-            f"before training the loss is {loss:g} and the metric {score:g}; both are "
-            "to be finite."
+            f"{place}before training the loss is {loss:g} and the metric {score:g}; "
+            "both are to be finite."
         )
     return loss, score
 
@@ -129,7 +147,8 @@ class _Made:
     """A run of a rehearsal, as far as it has come."""
 
     def __init__(self, task: Task, contender: Contender) -> None:
-        self.task, self.contender = task, contender
+        self.task = task.fresh()
+        self.contender = contender.renewed() or contender
         self.step = 0
 
     def begin(self) -> RunState:
@@ -148,6 +167,11 @@ class _Made:
             self.step += 1
             yield self.state.closure.values[0]
 
+    def place(self, name: str) -> str:
+        """Return where the user defines a function, to begin a sentence with."""
+        problem = getattr(getattr(self, "state", None), "problem", None)
+        return f"{problem.place(name)}: " if isinstance(problem, _Placed) else ""
+
     def check_moving(self, losses: Sequence[float]) -> None:
         """Raise where no gradient was other than 0."""
         if losses and not self.state.closure.moving:
@@ -158,17 +182,14 @@ class _Made:
 
 
 @contextmanager
-def _explained(task: Task, made: _Made) -> Generator[None, None, None]:
+def _explained(made: _Made) -> Generator[None, None, None]:
     """Say of errors what in the user's code they come of, and where that is."""
-
-    def place(name: str) -> str:
-        problem = getattr(getattr(made, "state", None), "problem", None)
-        return f"{problem.place(name)}: " if isinstance(problem, _Placed) else ""
-
+    place = made.place
     try:
         yield
-    except NothingTrainedError as error:
-        raise NothingTrainedError(f"{place('loss')}{error}") from error
+    except (NothingTrainedError, ScaleError) as error:
+        guilty = "metric" if isinstance(error, ScaleError) else "loss"
+        raise type(error)(f"{place(guilty)}{error}") from error
     except RuntimeError as error:
         words = str(error)
         if "backward through the graph a second time" in words:
@@ -197,9 +218,15 @@ def _sparse(made: _Made) -> str | None:
     return found[0] if found else None
 
 
+def _close(one: float, two: float, *, tolerance: float) -> bool:
+    """Return whether numbers are equal, to the bit unless they may be apart."""
+    alike = math.isclose(one, two, rel_tol=tolerance)
+    return alike or (math.isnan(one) and math.isnan(two))
+
+
 def _compare(one: _Trial, two: _Trial, *, steps: int) -> None:
     """Raise where two runs of one seed do not begin alike."""
-    close = functools.partial(math.isclose, rel_tol=_ALIKE, abs_tol=1e-12)
+    close = functools.partial(_close, tolerance=one.tolerance)
     same = {
         "model begins with other parameters": one.parameters == two.parameters,
         "batches are others": one.batches == two.batches,
@@ -223,8 +250,8 @@ def _resumes(task: Task, contender: Contender) -> bool:
 
     Nothing but its tensors may have changed, and the next losses are to be equal.
     """
-    whole, half = _Made(task, contender), _Made(task, contender)
-    with task.session(0):
+    whole = _Made(task, contender)
+    with whole.task.session(0):
         problem = whole.begin().problem
         if not resumable(whole.state) or task.steps <= _STEPS:
             return False
@@ -234,7 +261,8 @@ def _resumes(task: Task, contender: Contender) -> bool:
         kept = io.BytesIO()
         torch.save(state(whole.state, whole.step), kept)
         losses = [*whole.steps(1)]
-    with task.session(0):
+    half = _Made(task, contender)
+    with half.task.session(0):
         half.begin()
         kept.seek(0)
         half.step = restore(half.state, torch.load(kept, weights_only=True))
@@ -246,13 +274,25 @@ def _hidden(problem: Problem) -> str:
 
 
 def rehearse_contender(task: Task, contender: Contender) -> None:
-    """Take two steps with an optimizer of the user's own, and evaluate.
+    """Take two steps with an optimizer of the user's own, evaluate, and do so again.
 
     Errors: `LabError` for what would be wrong in every run.
     """
-    with contender.home(), task.session(0):
-        made = _Made(task, contender)
-        run = made.begin()
+    one, two = (_of_own(task, contender) for _ in range(2))
+    close = functools.partial(_close, tolerance=one[1])
+    if not all(map(close, one[0], two[0])):
+        raise LabError(
+            f"{contender.name}: two runs with one seed differ, so its scores would be "
+            "no function of the seed. Let it draw from the global states of Python, "
+            "NumPy or torch, and keep nothing from one run to the next."
+        )
+
+
+def _of_own(task: Task, contender: Contender) -> tuple[list[float], float]:
+    """Return losses and the score after two steps, and how exact they are."""
+    made = _Made(task, contender)
+    with made.contender.home(), made.task.session(0):
+        run, curve = made.begin(), Progress()
         if any("lr" not in group for group in run.optimizer.param_groups):
             raise LabError(
                 f"{contender.name}: its param_groups have no lr, which schedules set; "
@@ -260,6 +300,7 @@ def rehearse_contender(task: Task, contender: Contender) -> None:
             )
         if run.stepper is run.optimizer:
             run.stepper = OwnStepper.of(run.optimizer, home=contender.home)
-        for _ in made.steps(_STEPS):
-            pass
-        Progress().evaluate(task.steps, run)
+        losses = [*made.steps(_STEPS)]
+        curve.evaluate(task.steps, run)
+        found = [*losses, *curve.validation]
+        return found, _tolerance(run.problem.parameters())

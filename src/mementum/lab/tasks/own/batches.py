@@ -4,41 +4,62 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import pickle
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mementum.lab.user_code.chance import within
+from mementum.lab.user_code import hidden_state
+from mementum.lab.user_code.chance import Own, within
 
 Batch = Any
 FIRST = 3
 """How many batches at the start of a run are compared among contenders."""
-_SHARED = (torch.Tensor, np.ndarray, torch.Generator, torch.nn.Module, Dataset)
+_MANY = 20_000
+"""Objects of batches from which on only the nearest are copied."""
+_SHARED = (torch.Tensor, np.ndarray, torch.nn.Module, *get_args(Own))
 """What a copy has in common with its original: data, and sources of chance."""
 
 
 def anew(batches: Iterable[Batch]) -> Iterable[Batch]:
     """Return the batches as they are before anybody goes through them.
 
-    What samplers and iterables keep from one round to the next, such as a counter of
-    epochs, is a copy's own; the data are not copied.
+    What samplers, data sets and iterables keep from one round to the next, such as a
+    counter of epochs, is a copy's own; arrays and tensors are not copied. Of what has
+    many parts, or cannot be copied, only the attributes are.
     """
     if isinstance(batches, list | tuple | torch.Tensor):
         return batches
-    memo = {id(each): each for each in within(batches) if isinstance(each, _SHARED)}
-    with suppress(Exception):  # open files and the like cannot be copied
-        if not isinstance(batches, DataLoader):
-            return copy.deepcopy(batches, memo)
-        loader = copy.copy(batches)
-        own = {name: vars(loader)[name] for name in ("sampler", "batch_sampler")}
-        vars(loader).update(copy.deepcopy(own, memo), _iterator=None)
-        return loader
+    parts = [*itertools.islice(within(batches), _MANY)]
+    memo = {id(each): each for each in parts if isinstance(each, _SHARED)}
+    if len(parts) < _MANY:
+        with suppress(Exception):  # open files, locks and the like
+            return _copied(batches, memo)
+    for each in parts:
+        if isinstance(each, Dataset):
+            with suppress(Exception):
+                memo[id(each)] = copy.copy(each)
+    with suppress(Exception):
+        return _copied(batches, memo)
+    with suppress(Exception):
+        return copy.copy(batches)
     return batches
+
+
+def _copied(batches: Iterable[Batch], memo: dict[int, Any]) -> Iterable[Batch]:
+    """Return a copy of batches, but of what the memo has."""
+    if not isinstance(batches, DataLoader):
+        return copy.deepcopy(batches, memo)
+    loader = copy.copy(batches)
+    names = "dataset", "sampler", "batch_sampler", "collate_fn"
+    own = {name: vars(loader)[name] for name in names}
+    vars(loader).update(copy.deepcopy(own, memo), _iterator=None)
+    return loader
 
 
 class FirstBatches:
@@ -61,14 +82,11 @@ class FirstBatches:
 
 def take_in(digest: Any, value: object) -> None:
     """Take a batch into a digest, part by part."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) or (
+        isinstance(value, np.ndarray) and not value.dtype.hasobject
+    ):
         digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        dense = value.detach().cpu().to_dense().contiguous()
-        # NumPy has no bfloat16: the bytes are read as what they are.
-        digest.update(dense.reshape(-1).view(torch.uint8).numpy().data)
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        digest.update(f"{value.dtype} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+        hidden_state.take_in(digest, value)
     elif isinstance(value, Mapping):
         for key, part in value.items():
             digest.update(f"{key}:".encode())

@@ -1,15 +1,15 @@
-"""A model of the user's own: made ready, and looked through for what it hides."""
+"""What functions of the user's own return: a model, a loss, a metric."""
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Callable
 
 import torch
 from torch.nn.parameter import is_lazy
 
-from mementum.lab.tasks.own.batches import take_in
-from mementum.lab.user_code.chance import within
+from mementum.lab.arguments import shown
+from mementum.lab.errors import UserCodeError
 
 
 def initialise(model: torch.nn.Module, forward: Callable[[], object]) -> None:
@@ -20,17 +20,32 @@ def initialise(model: torch.nn.Module, forward: Callable[[], object]) -> None:
             forward()
 
 
-def hidden_state(model: torch.nn.Module, *others: object) -> str:
-    """Return the digest of what changes in training, and is in no state dict.
+def made(found: object, place: str) -> torch.nn.Module:
+    """Return what a user's function made, if it is a module that can be trained.
 
-    That is: numbers and words in attributes of modules and in what these refer to,
-    and tensors there that are neither parameters nor buffers.
+    Errors: `UserCodeError`, which begins with the place.
     """
-    digest = hashlib.sha256()
-    known = {id(each) for each in (*model.parameters(), *model.buffers())}
-    for each in within(model, *others):
-        if isinstance(each, bool | int | float | str | bytes):
-            digest.update(repr(each).encode())
-        elif isinstance(each, torch.Tensor) and id(each) not in known:
-            take_in(digest, each)
-    return digest.hexdigest()
+    if not isinstance(found, torch.nn.Module):
+        raise UserCodeError(
+            f"{place} returned {shown(found)}, no module; return a torch.nn.Module."
+        )
+    if any(each.is_meta and not is_lazy(each) for each in found.parameters()):
+        raise UserCodeError(
+            f"{place} returned a module on the meta device, which has no values; "
+            "return one with values."
+        )
+    return found
+
+
+def number(value: object, place: str, kind: str) -> float:
+    """Return the number that a loss or a metric is.
+
+    Errors: `UserCodeError`, which begins with the place.
+    """
+    shape = tuple(getattr(value, "shape", ()))
+    if hasattr(value, "__float__") and math.prod(shape) == 1:
+        return float(value)
+    shown_shape = f" of shape {shape}" if shape else ""
+    raise UserCodeError(
+        f"{place} returned a {type(value).__name__}{shown_shape}; return {kind}."
+    )

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -20,10 +20,11 @@ from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.records import codec
 from mementum.lab.records.scale import turned
 from mementum.lab.tasks.own.batches import FIRST, FirstBatches, take_in
-from mementum.lab.tasks.own.model import hidden_state, initialise
+from mementum.lab.tasks.own.model import initialise, made, number
 from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Task, stream
 from mementum.lab.user_code.chance import Chance, generators_of
+from mementum.lab.user_code.hidden_state import HiddenState
 from mementum.lab.user_code.module import UserModule
 from mementum.lab.user_code.session import Session
 
@@ -104,6 +105,12 @@ class _OwnFile:
     settings: dict[str, Any]
     session: Session
 
+    @classmethod
+    def of(cls, code: UserModule) -> _OwnFile:
+        """Return a file that was executed, after checking what it defines."""
+        chance = Chance(generators_of(*map(vars, code.modules)))
+        return cls(code, _settled(code.path, code.module), Session(chance, code))
+
     @property
     def path(self) -> Path:
         """Where it is."""
@@ -120,6 +127,7 @@ class _OwnFile:
         with self.session.entered(), blamed(self.path):
             self.session.chance.begin(0)
             given = self.module.data()
+        self.code.settle()
         try:
             kept, held = (_tensors(part) for part in given)
             lengths = [{len(tensor) for tensor in part} for part in (kept, held)]
@@ -145,8 +153,9 @@ class _OwnFile:
 
     def score(self, model: torch.nn.Module, part: _Tensors) -> float:
         """Return the metric on a part of the data, the loss where there is none."""
-        metric = getattr(self.module, "metric", self.module.loss)
-        value = float(metric(model, *part))
+        name = "metric" if hasattr(self.module, "metric") else "loss"
+        value = getattr(self.module, name)(model, *part)
+        value = number(value, self.place(name), "one number")
         scale = self.settings["scale"]
         return turned(value, scale) if self.settings["goal"] == "max" else value
 
@@ -188,10 +197,7 @@ class Own:
             for name in ("own/init", "own/step", "own/evaluate")
         }
         with self._drawing("own/init"):
-            self.model = file.module.model()
-            if not isinstance(self.model, torch.nn.Module):
-                kind = type(self.model).__name__
-                raise UserCodeError(f"{file.path}: model() returned {kind}, no module.")
+            self.model = made(file.module.model(), file.place("model"))
             initialise(self.model, lambda: self._value(0))
 
     @contextmanager
@@ -220,7 +226,7 @@ class Own:
     def hidden(self) -> str:
         """Return the digest of what training may change beside the tensors."""
         modules = map(vars, self.file.code.modules)
-        return hidden_state(self.model, *(each.values() for each in modules))
+        return HiddenState(self.tensors()).of(self.model, *modules)
 
     def place(self, name: str) -> str:
         """Return where the user defines the model, or the loss."""
@@ -232,10 +238,11 @@ class Own:
         with self._drawing("own/step", step):
             loss = self._value(step)
             if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-                kind = type(loss).__name__
+                shape = getattr(loss, "shape", None)
+                words = "" if shape is None else f" of shape {tuple(shape)}"
                 raise UserCodeError(
-                    f"{self.file.path}: loss() returned {kind}; return a tensor of one "
-                    "number."
+                    f"{self.place('loss')} returned a {type(loss).__name__}{words}; "
+                    "return a tensor of one number."
                 )
             return loss.reshape(())
 
@@ -247,8 +254,9 @@ class Own:
         """Return the loss on the training part, and the metric on the held-out part."""
         self.model.eval()
         with self._drawing("own/evaluate"):
-            train = float(self.file.module.loss(self.model, *self.kept))
-            return train, self.file.score(self.model, self.held)
+            train = self.file.module.loss(self.model, *self.kept)
+            objective = number(train, self.place("loss"), "a tensor of one number")
+            return objective, self.file.score(self.model, self.held)
 
 
 def load(path: Path) -> Task:
@@ -259,12 +267,10 @@ def load(path: Path) -> Task:
 
 @functools.cache
 def _loaded(path: Path, content: str) -> Task:
-    session = Session(Chance())
-    with session.entered():
+    with Session(Chance()).entered():
         code = UserModule(path, "mementum_task_", Argument("files"))
-    settings = _settled(path, code.module)
-    chance = Chance(generators_of(*(vars(each) for each in code.modules)))
-    file = _OwnFile(code, settings, Session(chance, code))
+    file = _OwnFile.of(code)
+    settings = file.settings
     return Task(
         name=path.stem,
         version=1,
@@ -279,8 +285,26 @@ def _loaded(path: Path, content: str) -> Task:
         start=functools.partial(Own, file=file),
         data=functools.cache(file.fingerprint),
         session=file.session.entered,
+        renew=_Renewal(file),
         resumable=_listed().get(path.stem, {}).get("resumable", True),
     )
+
+
+class _Renewal:
+    """Executes a file anew where a run has left anything in its modules."""
+
+    def __init__(self, file: _OwnFile) -> None:
+        self._file = file
+
+    def __call__(self, task: Task) -> Task:
+        """Return the task with the file as it is before any run."""
+        _ = self._file.parts  # data() may keep what the other functions need
+        if self._file.code.changed():
+            with Session(Chance()).entered():
+                code = self._file.code.again()
+            self._file = _OwnFile.of(code)
+        start = functools.partial(Own, file=self._file)
+        return replace(task, start=start, session=self._file.session.entered)
 
 
 def named(texts: Sequence[str], taken: Callable[[str], bool]) -> list[Path]:
