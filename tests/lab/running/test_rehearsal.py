@@ -183,7 +183,7 @@ def loss(model, x, y):
             "loss": "def loss(m, x, y):\n    z = m(x).exp()\n    z.mul_(2)\n"
             "    return z.mean()\n"
         },
-        r"mine.py: RuntimeError: .*inplace",
+        r"mine.py, line \d+, in loss: RuntimeError: .*inplace",
     ),
     "shapes": (
         {"model": "def model():\n    return nn.Linear(3, 1)\n"},

@@ -196,6 +196,34 @@ def test_what_a_file_raises_is_told_with_its_line(tmp_path: Path, kind: str) -> 
     assert "mine" not in {*sys.modules} - before[2]
 
 
+HARMLESS = {
+    "logger": "import logging\nlog = logging.getLogger('mine')\nlog.warning('a')\n",
+    "lock": "import threading\nlock = threading.Lock()\nlock.acquire()\n",
+    "pattern": "import re\np = re.compile('a')\n",
+    "path": "from pathlib import Path\np = Path('a')\n",
+    "cache": "import functools\n@functools.cache\ndef f():\n    return 1\nf()\n",
+    "class": "class A:\n    n = 1\na = A()\na.me = a\n",
+    "torch": "import torch\nfrom torch import nn\nnet = nn.Linear(2, 2)\n",
+    "drawing": "import torch\ng = torch.Generator()\ntorch.rand(1, generator=g)\n",
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_what_no_result_depends_on_is_no_change(tmp_path: Path, kind: str) -> None:
+    text = HARMLESS[kind]
+    *_, last = text.splitlines()
+    late = f"def later():\n    {last}\n"
+    file = executed(tmp_path / "mine.py", text + late)
+    assert not file.changed()
+    with file.at_home():
+        if kind != "lock":
+            file.module.later()
+    assert not file.changed()
+    file.module.left = 1
+    assert file.changed()
+    assert not file.again().changed()
+
+
 def test_the_digest_is_of_the_file_and_of_what_it_imports_beside_it(
     tmp_path: Path,
 ) -> None:

@@ -18,9 +18,11 @@ _PLAIN = bool | int | float | complex | str | bytes | None
 _SEEDED = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
 """They begin anew with every step of a run."""
 _NAMED = ModuleType | BuiltinFunctionType | torch.dtype | torch.device
-_MOST = 1_000_000
+_MOST = 200_000
 """Parts that are looked at; what has more is taken for changed."""
 _LIBRARIES = ("torch", "numpy", "builtins")
+_TOOLS = ("logging", "threading", "_thread", "re", "typing", "io", "_io", "pathlib")
+"""Modules whose objects change, if at all, in what no result depends on."""
 _UNKNOWN = itertools.count()
 
 
@@ -57,7 +59,7 @@ class HiddenState:
             self._say(each)
         elif isinstance(each, torch.Tensor | np.ndarray):
             self._array(each)
-        elif isinstance(each, _SEEDED | _NAMED):
+        elif isinstance(each, _SEEDED | _NAMED) or type(each).__module__ in _TOOLS:
             self._say(type(each).__name__, getattr(each, "__name__", ""))
         elif id(each) in self._seen:
             self._say("again", self._seen[id(each)][0])

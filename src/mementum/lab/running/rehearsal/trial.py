@@ -32,9 +32,8 @@ from mementum.lab.tasks.task import Fed, Problem, Task
 
 _STEPS = 2
 _ALIKE = 1e-4
-"""How far values that are to be equal may be apart on a device, which sums in any
-order: other parameters or other batches change a loss by more. On a CPU they are equal.
-"""
+"""How far values that are to be equal may be apart where threads or a device sum in any
+order: other parameters or other batches change a loss by more. One thread is exact."""
 
 
 @runtime_checkable
@@ -128,7 +127,8 @@ def _tried(task: Task, contender: Contender) -> _Trial:
 
 def _tolerance(parameters: Iterable[torch.Tensor]) -> float:
     """Return how far runs that are alike may be apart, as a share."""
-    return _ALIKE if {each.device.type for each in parameters} != {"cpu"} else 0.0
+    here = {each.device.type for each in parameters} == {"cpu"}
+    return 0.0 if here and torch.get_num_threads() == 1 else _ALIKE
 
 
 def _finite(run: Progress, made: _Made) -> tuple[float, float]:
@@ -150,12 +150,18 @@ class _Made:
         self.task = task.fresh()
         self.contender = contender.renewed() or contender
         self.step = 0
+        self.model: object = None
+        """What is trained, once it is made."""
+        self._placed: _Placed | None = None
 
     def begin(self) -> RunState:
         """Begin the run."""
         options = self.contender.options_over(self.task.steps)
         build = self.contender.builder(self.contender.lr, options)
         self.state = modifiers.begin(self.task, 0, build, home=self.contender.home)
+        problem = self.state.problem
+        self.model = getattr(problem, "model", None)
+        self._placed = problem if isinstance(problem, _Placed) else None
         return self.state
 
     def steps(self, count: int) -> Generator[float, None, None]:
@@ -169,8 +175,7 @@ class _Made:
 
     def place(self, name: str) -> str:
         """Return where the user defines a function, to begin a sentence with."""
-        problem = getattr(getattr(self, "state", None), "problem", None)
-        return f"{problem.place(name)}: " if isinstance(problem, _Placed) else ""
+        return f"{self._placed.place(name)}: " if self._placed else ""
 
     def check_moving(self, losses: Sequence[float]) -> None:
         """Raise where no gradient was other than 0."""
@@ -198,19 +203,20 @@ def _explained(made: _Made) -> Generator[None, None, None]:
                 "graph of the step before, as something is kept from step to step; "
                 "detach what is kept, such as a hidden state."
             ) from error
-        if (name := _sparse(made)) is not None:
+        if (name := _sparse(made.model)) is not None:
             raise LabError(
                 f"{place('model')}the gradient of {name} is sparse, and "
                 f"{made.contender.name} takes dense ones; give its layer sparse=False, "
                 "or leave such contenders out."
             ) from error
+        if place("loss"):
+            first = words.splitlines()[0]
+            raise LabError(f"{place('loss')}{type(error).__name__}: {first}") from error
         raise
 
 
-def _sparse(made: _Made) -> str | None:
+def _sparse(model: object) -> str | None:
     """Return the name of a parameter whose gradient is sparse; None without one."""
-    problem = made.state.problem
-    model = getattr(problem, "model", None)
     names = model.named_parameters() if isinstance(model, torch.nn.Module) else ()
     found = [
         name for name, each in names if each.grad is not None and each.grad.is_sparse
