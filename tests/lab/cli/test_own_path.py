@@ -11,6 +11,7 @@ import pytest
 from tests.lab.planning import test_own
 from tests.lab.tasks import test_user_file
 
+from mementum import lab
 from mementum.cli import main
 from mementum.lab.planning.own import registry
 from mementum.lab.records.journal import JOURNAL, Store
@@ -59,9 +60,12 @@ def test_ones_own_task_and_optimizer_killed_twice_merged_and_reported(
         begun_and_killed(folder, "killed", least)
     assert 6 <= lines(folder / "killed" / JOURNAL) < 18
     monkeypatch.chdir(folder)
-    for out in ("killed", "whole"):
-        assert main(words(out, workers=0)) == 0
-        assert "Signed" in capsys.readouterr().out
+    assert main(words("killed", workers=0)) == 0
+    assert "Signed" in capsys.readouterr().out
+    plan = lab.plan(
+        None, ["SGD", "my_optimizer.py"], files=["my wine.py"], seeds=2, lrs=3
+    )
+    lab.compare(plan, "whole", workers=0)
     killed, whole = (Store(folder / out).records() for out in ("killed", "whole"))
     assert len(killed) >= 18
     assert [r.curve for r in killed] == [r.curve for r in whole]
