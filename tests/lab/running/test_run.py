@@ -189,7 +189,7 @@ DECIDE_NOTHING = (
     "cli.py",
     "doctor/command.py",
     "bench/clock.py",
-    "lab/experiment.py",
+    "lab/experiment/named.py",
     "lab/running/loop.py",
     "torch/checkpoint/state_dict.py",
     "torch/convert/adoption.py",

@@ -279,6 +279,13 @@ def _hidden(problem: Problem) -> str:
     return problem.hidden() if isinstance(problem, _Open) else ""
 
 
+def rehearse_own(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
+    """Try each optimizer of the user's own on the task that costs least."""
+    for each in contenders:
+        if each.identity:
+            rehearse_contender(min(tasks, key=lambda task: task.seconds), each)
+
+
 def rehearse_contender(task: Task, contender: Contender) -> None:
     """Take two steps with an optimizer of the user's own, evaluate, and do so again.
 

@@ -1,0 +1,92 @@
+"""A comparison and its results, and how one is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mementum.lab import arguments
+from mementum.lab.claims.ledger import json_form
+from mementum.lab.errors import LabError
+from mementum.lab.records.journal import Store, StoreError, spare
+from mementum.lab.records.plan import Plan
+from mementum.lab.records.run import RunRecord
+from mementum.lab.report.export.data_frames import Frame, frames
+from mementum.lab.report.export.json_form import to_dict
+from mementum.lab.running.driver import (
+    Observer,
+    of_plan,
+    pursue,
+)
+from mementum.lab.running.executors import Executor
+from mementum.lab.running.optimizer_controls import controls
+from mementum.lab.statistics import Analysis, analyse
+
+if TYPE_CHECKING:
+    from mementum.lab.report.terminal import Summary
+
+
+__all__ = ["PAGE", "PAGE_BEGINS", "Comparison", "carried_out"]
+
+PAGE = "report.html"
+"""The page of a comparison, in its folder."""
+PAGE_BEGINS = b"<!DOCTYPE html>"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison and its results."""
+
+    plan: Plan
+    records: Sequence[RunRecord]
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """Verdicts with all that they rest on, and the controls of the optimizers."""
+        return replace(analyse(self.records, self.plan), checks=controls())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the analysis as JSON-ready data: as `compare --json` prints it."""
+        return to_dict(self.analysis)
+
+    def frames(self) -> dict[str, Frame]:
+        """Return tidy tables: columns by name, as any data frame library takes them."""
+        return frames(self.analysis, self.records)
+
+    def table(self) -> Summary:
+        """Return the verdicts as a table that rich prints."""
+        from mementum.lab.report import terminal
+
+        return terminal.table(self.analysis)
+
+    def report(self, path: str | Path, ledger: str | Path | None = None) -> None:
+        """Write the page here, and figures and tables in a folder beside it.
+
+        The page shows the verdicts of the ledger of claims in a folder, if it is given.
+        """
+        from mementum.lab.report import page
+        from mementum.lab.report.export import files
+
+        spare(arguments.folder("path", path), "path", like=PAGE_BEGINS)
+        claims = None if ledger is None else json_form.read(Path(ledger))
+        page.write(self.analysis, self.records, Path(path), claims)
+        files.write(self.analysis, self.records, Path(path))
+
+
+def carried_out(
+    plan: Plan, store: Store, executor: Executor, observer: Observer
+) -> Comparison:
+    """Carry out what is missing of a plan in a store, and return what was found."""
+    with store:
+        with suppress(StoreError):
+            if not store.read_plan().reference:
+                raise LabError(
+                    f"{store.folder} holds claims; choose another folder for the "
+                    "comparison."
+                )
+        finished = pursue(plan, store, executor, observer)
+    return Comparison(finished, of_plan(finished, store.records()))
