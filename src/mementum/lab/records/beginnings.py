@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from mementum.lab.errors import LabError
 from mementum.lab.records.run import RunRecord, Status
 
-_ALIKE = 1e-4
+ALIKE = 1e-4
 """How far scores before training may be apart, as a share: a device sums in any order,
 and other parameters change a score by more."""
 
@@ -63,4 +63,4 @@ class Beginnings:
 def _close(one: float | None, two: float | None) -> bool:
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
         return True
-    return math.isclose(one, two, rel_tol=_ALIKE, abs_tol=1e-12)
+    return math.isclose(one, two, rel_tol=ALIKE, abs_tol=1e-12)

@@ -63,7 +63,7 @@ class Chance:
             _begin(own, (word + place * _ODD) % 2**64)
 
     @contextmanager
-    def lent(self, base: int) -> Generator[None, None, None]:
+    def lent(self, base: int, step: int = 0) -> Generator[None, None, None]:
         """Let all of them begin anew, and give each back as it was."""
         with ExitStack() as stack:
             stack.callback(random.setstate, random.getstate())
@@ -73,7 +73,7 @@ class Chance:
             for own in self.own:
                 stack.callback(_putting_back(own))
             torch.manual_seed(base)  # a device that begins later follows it
-            self.begin(base)
+            self.begin(base, step)
             yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import pickle
-import random
 from collections import deque
 from collections.abc import Collection, Iterable
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mementum.lab.user_code.chance import Own
+
 _PLAIN = bool | int | float | complex | str | bytes | None
-_SEEDED = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
-"""They begin anew with every step of a run."""
 _NAMED = ModuleType | BuiltinFunctionType | torch.dtype | torch.device
 _MOST = 200_000
 """Parts that are looked at; what has more is taken for changed."""
@@ -59,7 +58,7 @@ class HiddenState:
             self._say(each)
         elif isinstance(each, torch.Tensor | np.ndarray):
             self._array(each)
-        elif isinstance(each, _SEEDED | _NAMED) or type(each).__module__ in _TOOLS:
+        elif isinstance(each, Own | _NAMED) or type(each).__module__ in _TOOLS:
             self._say(type(each).__name__, getattr(each, "__name__", ""))
         elif id(each) in self._seen:
             self._say("again", self._seen[id(each)][0])
@@ -75,7 +74,7 @@ class HiddenState:
             self._several("array", each.ravel().tolist())
         else:
             self._say(each.dtype, tuple(each.shape))
-            take_in(self._digest, each)
+            take_in_array(self._digest, each)
 
     def _inside(self, each: Any) -> None:
         """Take in what an object holds."""
@@ -139,7 +138,7 @@ def _of_python(name: object) -> bool:
     return isinstance(name, str) and name.startswith("__") and name.endswith("__")
 
 
-def take_in(digest: Any, value: torch.Tensor | np.ndarray) -> None:
+def take_in_array(digest: Any, value: torch.Tensor | np.ndarray) -> None:
     """Take the content of a tensor or array into a digest."""
     if isinstance(value, torch.Tensor):
         # NumPy has no bfloat16: the bytes are read as what they are.

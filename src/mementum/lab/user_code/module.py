@@ -17,6 +17,7 @@ from typing import TextIO
 
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import blamed
+from mementum.lab.user_code.chance import seeded
 from mementum.lab.user_code.hidden_state import HiddenState
 from mementum.lab.user_code.settings import Settings, put, put_environment
 
@@ -70,7 +71,7 @@ class UserModule:
         self._modules = {name: self.module}
         before = Settings()
         try:
-            with self.imports(), blamed(path):
+            with seeded(), self.imports(), blamed(path):
                 # What it prints is none of the lab's answers.
                 sys.stdout, sys.argv[:] = _output or sys.stderr, [str(path)]
                 spec.loader.exec_module(self.module)

@@ -1,6 +1,6 @@
 """What a user's code runs in: its own modules and settings, and states that are seeded.
 
-It is entered once for a run, and costs nothing where it is entered again inside.
+It is entered once for a run, and again inside for whatever draws.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ class Session:
     """Where code of a file runs, or, without a file, code that is at hand."""
 
     def __init__(self, chance: Chance, file: UserModule | None = None) -> None:
-        self.chance = chance
+        self._chance = chance
         self._home = nullcontext if file is None else file.at_home
         self._imports = nullcontext if file is None else file.imports
         self._within = False
 
     @contextmanager
-    def entered(self, base: int = 0) -> Generator[None, None, None]:
-        """Begin all chance anew, as a function of a number, and end with it as it was.
+    def entered(self, base: int = 0, step: int = 0) -> Generator[None, None, None]:
+        """Begin all chance anew, as a function of two numbers.
 
-        Inside another one of its own it does neither.
+        The outermost one ends with it as it was; inside it costs little.
         """
         if self._within:
             with self._imports():
+                self._chance.begin(base, step)
                 yield
             return
         self._within = True
         try:
-            with self._home(), self.chance.lent(base):
+            with self._home(), self._chance.lent(base, step):
                 yield
         finally:
             self._within = False

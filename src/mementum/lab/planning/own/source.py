@@ -24,7 +24,6 @@ from torch.optim import Optimizer
 
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import blamed
-from mementum.lab.user_code.chance import seeded
 from mementum.lab.user_code.module import UserModule
 
 _ONE = Argument("contender")
@@ -77,10 +76,7 @@ def _of_file(file: UserModule) -> Source:
     path = file.path
 
     def renewed() -> Source | None:
-        if not file.changed():
-            return None
-        with seeded():
-            return _of_file(file.again())
+        return _of_file(file.again()) if file.changed() else None
 
     identity = f"file {file.code[:12]}"
     return Source(file.module, path, path.name, identity, file.imports, renewed)
@@ -89,8 +85,7 @@ def _of_file(file: UserModule) -> Source:
 @functools.cache
 def _executed(path: Path, content: str) -> UserModule:
     """Return a file, executed once for each content it has."""
-    with seeded():
-        return UserModule(path, "mementum_contender_", _ONE)
+    return UserModule(path, "mementum_contender_", _ONE)
 
 
 def from_dotted(text: str) -> Source:

@@ -20,6 +20,7 @@ import torch
 
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
+from mementum.lab.records.beginnings import ALIKE
 from mementum.lab.records.scale import ScaleError
 from mementum.lab.running import modifiers
 from mementum.lab.running.loop import stepped
@@ -31,9 +32,6 @@ from mementum.lab.tasks.own.batches import take_in
 from mementum.lab.tasks.task import Fed, Problem, Task
 
 _STEPS = 2
-_ALIKE = 1e-4
-"""How far values that are to be equal may be apart where threads or a device sum in any
-order: other parameters or other batches change a loss by more. One thread is exact."""
 
 
 @runtime_checkable
@@ -126,9 +124,12 @@ def _tried(task: Task, contender: Contender) -> _Trial:
 
 
 def _tolerance(parameters: Iterable[torch.Tensor]) -> float:
-    """Return how far runs that are alike may be apart, as a share."""
+    """Return how far runs that are alike may be apart, as a share.
+
+    Threads and devices sum in any order; one thread is exact.
+    """
     here = {each.device.type for each in parameters} == {"cpu"}
-    return 0.0 if here and torch.get_num_threads() == 1 else _ALIKE
+    return 0.0 if here and torch.get_num_threads() == 1 else ALIKE
 
 
 def _finite(run: Progress, made: _Made) -> tuple[float, float]:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mementum.lab.user_code import hidden_state
 from mementum.lab.user_code.chance import Own, within
+from mementum.lab.user_code.hidden_state import take_in_array
 
 Batch = Any
 FIRST = 3
@@ -86,7 +86,7 @@ def take_in(digest: Any, value: object) -> None:
         isinstance(value, np.ndarray) and not value.dtype.hasobject
     ):
         digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        hidden_state.take_in(digest, value)
+        take_in_array(digest, value)
     elif isinstance(value, Mapping):
         for key, part in value.items():
             digest.update(f"{key}:".encode())

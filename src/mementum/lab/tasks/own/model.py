@@ -42,10 +42,16 @@ def number(value: object, place: str, kind: str) -> float:
 
     Errors: `UserCodeError`, which begins with the place.
     """
-    shape = tuple(getattr(value, "shape", ()))
+    shape = getattr(value, "shape", ())
     if hasattr(value, "__float__") and math.prod(shape) == 1:
         return float(value)
-    shown_shape = f" of shape {shape}" if shape else ""
-    raise UserCodeError(
-        f"{place} returned a {type(value).__name__}{shown_shape}; return {kind}."
+    raise no_number(value, place, kind)
+
+
+def no_number(value: object, place: str, kind: str) -> UserCodeError:
+    """Return the error for a value in the place of a number of some kind."""
+    shape = tuple(getattr(value, "shape", ()))
+    words = f" of shape {shape}" if shape else ""
+    return UserCodeError(
+        f"{place} returned a {type(value).__name__}{words}; return {kind}."
     )

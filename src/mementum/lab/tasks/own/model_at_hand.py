@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,12 +105,9 @@ class _ModelAtHand:
         self._step, self._batch = -1, None
         self._first = FirstBatches()
 
-    @contextmanager
-    def _drawing(self, step: int) -> Generator[None, None, None]:
+    def _drawing(self, step: int) -> AbstractContextManager[None]:
         """Let what is drawn come from a stream of the seed."""
-        with self._session.entered(self._base):
-            self._session.chance.begin(self._base, step)
-            yield
+        return self._session.entered(self._base, step)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -213,9 +210,8 @@ def _digest(subject: AtHand, session: Session) -> str:
     and the source of loss and metric, but not of what any of them calls.
     """
     digest = hashlib.sha256()
+    model = _ModelAtHand(0, subject=subject, session=session).model
     with session.entered():
-        model = _ModelAtHand(0, subject=subject, session=session).model
-        session.chance.begin(0)
         tensors = dict([*model.named_parameters(), *model.named_buffers()])
         train = itertools.islice(anew(subject.train), _DIGESTED)
         for part in (tensors, *train, "held", *anew(subject.held)):

@@ -20,7 +20,7 @@ from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.records import codec
 from mementum.lab.records.scale import turned
 from mementum.lab.tasks.own.batches import FIRST, FirstBatches, take_in
-from mementum.lab.tasks.own.model import initialise, made, number
+from mementum.lab.tasks.own.model import initialise, made, no_number, number
 from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Task, stream
 from mementum.lab.user_code.chance import Chance, generators_of
@@ -39,6 +39,7 @@ _DEFAULTS: dict[str, Any] = {
     "scale": None,
     "margin": 0.01,
 }
+_LOSS = "a tensor of one number"
 _SHAPE = "((inputs, targets), (held-out inputs, held-out targets))"
 
 _Tensors = tuple[torch.Tensor, ...]
@@ -125,7 +126,6 @@ class _OwnFile:
     def parts(self) -> tuple[_Tensors, _Tensors]:
         """The training part and the held-out part of the data."""
         with self.session.entered(), blamed(self.path):
-            self.session.chance.begin(0)
             given = self.module.data()
         self.code.settle()
         try:
@@ -203,9 +203,8 @@ class Own:
     @contextmanager
     def _drawing(self, name: str, step: int = 0) -> Generator[None, None, None]:
         """Let the file's code run, and draw from a stream of the seed."""
-        base = self._base[name]
-        with self.file.session.entered(base), blamed(self.file.path):
-            self.file.session.chance.begin(base, step)
+        session = self.file.session.entered(self._base[name], step)
+        with session, blamed(self.file.path):
             yield
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -238,12 +237,7 @@ class Own:
         with self._drawing("own/step", step):
             loss = self._value(step)
             if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-                shape = getattr(loss, "shape", None)
-                words = "" if shape is None else f" of shape {tuple(shape)}"
-                raise UserCodeError(
-                    f"{self.place('loss')} returned a {type(loss).__name__}{words}; "
-                    "return a tensor of one number."
-                )
+                raise no_number(loss, self.place("loss"), _LOSS)
             return loss.reshape(())
 
     def _value(self, step: int) -> Any:
@@ -255,7 +249,7 @@ class Own:
         self.model.eval()
         with self._drawing("own/evaluate"):
             train = self.file.module.loss(self.model, *self.kept)
-            objective = number(train, self.place("loss"), "a tensor of one number")
+            objective = number(train, self.place("loss"), _LOSS)
             return objective, self.file.score(self.model, self.held)
 
 
@@ -267,8 +261,7 @@ def load(path: Path) -> Task:
 
 @functools.cache
 def _loaded(path: Path, content: str) -> Task:
-    with Session(Chance()).entered():
-        code = UserModule(path, "mementum_task_", Argument("files"))
+    code = UserModule(path, "mementum_task_", Argument("files"))
     file = _OwnFile.of(code)
     settings = file.settings
     return Task(
@@ -300,9 +293,7 @@ class _Renewal:
         """Return the task with the file as it is before any run."""
         _ = self._file.parts  # data() may keep what the other functions need
         if self._file.code.changed():
-            with Session(Chance()).entered():
-                code = self._file.code.again()
-            self._file = _OwnFile.of(code)
+            self._file = _OwnFile.of(self._file.code.again())
         start = functools.partial(Own, file=self._file)
         return replace(task, start=start, session=self._file.session.entered)
 
