@@ -36,6 +36,8 @@ OTHER = {
     "match_updates": True,
     "probe": "sharpness",
     "matched_memory": True,
+    "form": "stacked",
+    "device": "cuda",
 }
 
 
@@ -60,6 +62,23 @@ def test_every_field_of_a_spec_is_part_of_its_identity(field: str) -> None:
     assert set(OTHER) == {each.name for each in dataclasses.fields(RunSpec)}
     changed = replace(spec(), **{field: OTHER[field]})
     assert changed.run_id != spec().run_id
+
+
+def test_a_run_that_had_no_choice_of_form_and_device_keeps_its_name() -> None:
+    made = RunSpec(
+        task="t",
+        task_version=1,
+        data="00",
+        contender="AdamW",
+        options={"eps": 1e-8},
+        lr=1e-3,
+        seed=3,
+        steps=10,
+        versions={"torch": "2"},
+    )
+    assert made.run_id == (
+        "dff593e16349f2756dd9e233194e4f96c7c41d65f26ac21c8e37b4dcb964fc6e"
+    )
 
 
 def test_the_order_of_options_is_no_part_of_the_identity() -> None:

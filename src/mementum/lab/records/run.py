@@ -15,6 +15,10 @@ FORMAT = 2
 """Version of the records' JSON form. Version 1 is read too; any other is refused."""
 CONSTANT = "constant"
 """The schedule that leaves the learning rate alone."""
+SINGLE = "single"
+"""The form of a run that is trained by itself."""
+CPU = "cpu"
+"""The device of a run that is trained on no accelerator."""
 
 
 class Status(enum.StrEnum):
@@ -51,6 +55,10 @@ class RunSpec:
     """What is measured in the place of the task's metric."""
     matched_memory: bool = False
     """Whether the options are those of a memory matched to the length of the run."""
+    form: str = SINGLE
+    """How it is computed: by itself, or as a row of one batched model."""
+    device: str = CPU
+    """The kind of device that it is trained on."""
 
     @property
     def task_label(self) -> str:
@@ -69,8 +77,16 @@ class RunSpec:
 
     @property
     def run_id(self) -> str:
-        """The sha256, in hex, of the spec's canonical JSON."""
-        return hashlib.sha256(compact(asdict(self)).encode()).hexdigest()
+        """The sha256, in hex, of the spec's canonical JSON.
+
+        Form and device are in it where they are not the usual ones: runs that were
+        made before there was a choice keep their names.
+        """
+        plain = asdict(self)
+        for name, usual in {"form": SINGLE, "device": CPU}.items():
+            if plain[name] == usual:
+                del plain[name]
+        return hashlib.sha256(compact(plain).encode()).hexdigest()
 
 
 def label(
@@ -206,6 +222,8 @@ SPEC = {
     "match_updates": codec.FLAG,
     "probe": codec.TEXT_OR_NONE,
     "matched_memory": codec.FLAG,
+    "form": codec.TEXT,
+    "device": codec.TEXT,
 }
 _CURVE = {"steps": codec.WHOLES, "train": codec.NUMBERS, "validation": codec.NUMBERS}
 _RECORD = {
