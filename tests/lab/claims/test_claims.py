@@ -1,17 +1,19 @@
 """Laws of the claims: what decides them, and that the ledger shows what was found."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tests.lab.synthetic import record
 
 from mementum.family.memory import Memory
 from mementum.lab.claims.claim import Arm, Check, Claim, Relation
-from mementum.lab.claims.plan import Tier, planned, settle
+from mementum.lab.claims.plan import by_identity, planned
 from mementum.lab.claims.select import ledger, papers, select
+from mementum.lab.claims.settled import Tier, settle
 from mementum.lab.claims.verdict import Answer, Outcome, Verdict, judge
 from mementum.lab.planning import contender
 from mementum.lab.planning.search_spaces import KAPPA
@@ -23,7 +25,8 @@ NAMES = [
     for i in range(n)
 ]
 # Second editions stand beside the first.
-NAMES.insert(NAMES.index("R2") + 1, "R2-2")
+for first in ("R2", "R4", "R5", "X3", "X7", "M1", "M3", "N2"):
+    NAMES.insert(NAMES.index(first) + 1, f"{first}-2")
 every_claim = pytest.mark.parametrize("claim", ledger(), ids=lambda claim: claim.name)
 ARM = Arm(contender="Adam", lrs=(1e-3,))
 OTHER = Arm(contender="AMSGrad", lrs=(1e-3,))
@@ -323,3 +326,48 @@ def test_a_rise_is_the_largest_of_the_later_training_loss() -> None:
     lost = decided(claim, lambda s: None if s.contender == "Adam" else 1.0).findings[0]
     assert lost.arm.mean == 10
     assert lost.answer is FAILS
+
+
+PILOTED = Claim(
+    name="T1",
+    paper="Tests",
+    title="t",
+    source="s",
+    read="all",
+    sentence="s",
+    where="w",
+    arms={
+        "slow": Arm(contender="AdamW", lrs=(1e-3, 1e-2, 1e-1), pilot=2, seeds=3),
+        "plain": Arm(contender="SGD", lrs=(0.1,), pilot=2, seeds=3),
+    },
+    checks=(
+        Check(
+            says="s",
+            task="mlp-digits",
+            arm="slow",
+            against="plain",
+            relation=Relation.BELOW,
+        ),
+    ),
+)
+
+
+def _ended(specs: Iterable[RunSpec]) -> list[RunRecord]:
+    return [record(spec, 1.0 if spec.lr == 1e-2 else 2.0) for spec in specs]
+
+
+def test_a_pilot_chooses_and_fresh_seeds_judge() -> None:
+    first = planned([PILOTED], Tier.QUICK).runs
+    pilot = {(s.lr, s.seed) for s in first if s.contender == "AdamW"}
+    assert pilot == {(lr, seed) for lr in (1e-3, 1e-2, 1e-1) for seed in (0, 1)}
+    assert [s.seed for s in first if s.contender == "SGD"] == [2, 3, 4]
+    part = by_identity(_ended(first[1:]))
+    assert planned([PILOTED], Tier.QUICK, part).runs == first
+    assert judge([PILOTED], Tier.QUICK, _ended(first))[0].outcome is Outcome.MISSING
+
+    second = planned([PILOTED], Tier.QUICK, by_identity(_ended(first))).runs
+    fresh = [(s.lr, s.seed) for s in second if s not in first]
+    assert fresh == [(1e-2, seed) for seed in (2, 3, 4)]
+    (finding,) = judge([PILOTED], Tier.QUICK, _ended(second))[0].findings
+    assert finding.arm.rates == (1e-2,)
+    assert {*finding.arm.values} == {2, 3, 4}

@@ -23,8 +23,9 @@ from mementum.lab.claims.claim import Arm, ClaimError, Relation
 from mementum.lab.claims.ledger import figures as pictures
 from mementum.lab.claims.ledger import files, json_form, markdown, page
 from mementum.lab.claims.ledger.json_form import to_dict
-from mementum.lab.claims.plan import Tier, by_identity, planned
+from mementum.lab.claims.plan import by_identity, planned
 from mementum.lab.claims.select import ledger, select
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Verdict, judge
 from mementum.lab.records.journal import JOURNAL, Store
 from mementum.lab.records.plan import Plan

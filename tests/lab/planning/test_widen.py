@@ -37,7 +37,7 @@ def finished(of: Plan, score: Score, times: int = 2) -> Plan:
     before = None
     wider = of
     while wider != before:
-        before, wider = wider, grown(of, records(wider, score), times)
+        before, wider = wider, grown(replace(of, widen=times), records(wider, score))
     return wider
 
 
@@ -90,18 +90,19 @@ def test_widening_stops_where_the_choice_is_inside() -> None:
 
 def test_an_unfinished_plan_does_not_grow() -> None:
     of = plan()
-    assert grown(of, records(of, lower_is_better)[1:], 2) is of
+    of = replace(of, widen=2)
+    assert grown(of, records(of, lower_is_better)[1:]) is of
 
 
 def test_the_order_of_the_records_changes_nothing() -> None:
-    of = plan()
+    of = replace(plan(), widen=2)
     found = records(of, lower_is_better)
-    assert grown(of, found, 2) == grown(of, found[::-1], 2)
+    assert grown(of, found) == grown(of, found[::-1])
 
 
 def test_a_grid_of_one_rate_has_no_end() -> None:
-    of = plan(points=1)
-    assert grown(of, records(of, lower_is_better), 2) is of
+    of = replace(plan(points=1), widen=2)
+    assert grown(of, records(of, lower_is_better)) is of
 
 
 def test_the_published_rate_stays_the_centre_of_a_widened_grid() -> None:

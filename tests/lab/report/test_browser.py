@@ -10,8 +10,9 @@ from tests.lab.report.browser import Tab, browser, chromium
 from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, record, run
 
 from mementum.lab.claims.ledger import files
-from mementum.lab.claims.plan import Tier, planned
+from mementum.lab.claims.plan import planned
 from mementum.lab.claims.select import select
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import judge
 from mementum.lab.records.run import Curve, RunRecord, RunSpec
 from mementum.lab.report import page

@@ -16,7 +16,7 @@ from tests.lab.runs import instant, killed_on_odd_seeds, spec
 from mementum.cli import main
 from mementum.lab.claims.claim_file import read
 from mementum.lab.claims.ledger.json_form import to_dict
-from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import judge
 from mementum.lab.records.journal import Store
 from mementum.lab.records.run import RunRecord, Status

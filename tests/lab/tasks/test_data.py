@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from mementum.lab.tasks.data import cifar, download, mnist, wikitext
+from mementum.lab.tasks.data import idx as idx_files
 from mementum.lab.tasks.data.download import DataError, Source, file
 from mementum.lab.tasks.registry import of_tier
 from mementum.lab.tasks.task import Task, Tier
@@ -211,7 +212,7 @@ def test_what_is_no_idx_file_is_refused_by_its_name(
     path = tmp_path / "odd.gz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"odd\.gz"):
-        mnist.read(path)
+        idx_files.read(path)
 
 
 @pytest.mark.parametrize(

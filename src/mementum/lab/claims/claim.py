@@ -45,6 +45,11 @@ class Arm:
     """In place of the contender's own."""
     kappa: float | None = None
     """The memory horizon, from which the second beta follows for the run's length."""
+    pilot: int = 0
+    """How many seeds choose one of several rates, and judge nothing. Without them each
+    seed is judged at the rate that the others chose."""
+    seeds: int | None = None
+    """How many seeds judge; as many as the tier says unless told."""
 
 
 @dataclass(frozen=True, kw_only=True)

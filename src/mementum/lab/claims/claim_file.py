@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ CLAIM = {
     "where": _WORDS,
     "note": codec.TEXT,
     "untestable": codec.TEXT,
+    "pilot": _COUNT,
+    "seeds": _COUNT,
     "arms": _NAMED,
     "check": _TABLES,
 }
@@ -167,8 +170,9 @@ def _claim(place: str, plain: Mapping[str, Any], paper: Mapping[str, str]) -> Cl
     """Return the claim that a table of the file describes."""
     _wanted(place, plain, CLAIM, ("name", "sentence", "where"))
     rest = dict(plain)
+    seeds = {name: rest.pop(name) for name in ("pilot", "seeds") if name in rest}
     arms = {
-        name: _arm(f"{place}, arm {name}", each)
+        name: replace(_arm(f"{place}, arm {name}", each), **seeds)
         for name, each in rest.pop("arms", {}).items()
     }
     checks = tuple(

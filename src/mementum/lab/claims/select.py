@@ -9,8 +9,8 @@ from pathlib import Path
 from mementum.family.limits import resolve
 from mementum.lab.claims.claim import Arm, Check, Claim, ClaimError
 from mementum.lab.claims.claim_file import read
-from mementum.lab.claims.plan import Tier, settle
 from mementum.lab.claims.setting import SEPARATOR, Setting, parse
+from mementum.lab.claims.settled import Tier, settle
 from mementum.lab.planning.own.registry import every
 from mementum.lab.running import modifiers
 from mementum.lab.tasks import registry

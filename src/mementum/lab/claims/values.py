@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
 from mementum.lab.claims.claim import Check
-from mementum.lab.claims.plan import Settled
-from mementum.lab.records.run import RunRecord, Status
+from mementum.lab.claims.settled import Settled
+from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.records.scale import on_scale
 from mementum.lab.statistics import Grid, choose
 
@@ -59,26 +59,19 @@ def _largest_rise(losses: Sequence[float]) -> float:
 
 def read(check: Check, settled: Settled, found: Mapping[str, RunRecord]) -> Reading:
     """Return what the check reads of an arm in the records, given by run."""
-    records = {
-        (spec.lr, spec.seed): found[spec.run_id]
-        for spec in settled.specs()
-        if spec.run_id in found and found[spec.run_id].status is not Status.FAILED
-    }
-
-    def values(read_one: Callable[[RunRecord], float]) -> _Values:
-        return {key: read_one(record) for key, record in records.items()}
-
-    own = values(lambda r: _of_run(r, check.value, check.at, check.scale))
+    records = _ended(settled.specs(), found)
+    own = _values(records, check)
     by_rate = {
         lr: tuple(v for (rate, _), v in own.items() if rate == lr and v < math.inf)
         for lr in settled.arm.lrs
     }
     if check.rates == "mean":
         return Reading(_means(settled, own), settled.arm.lrs, by_rate, edge=False)
+    if settled.pilot:
+        return _piloted(check, settled, found, by_rate)
     judged = own
     if check.chosen is not None:
-        chosen = check.chosen
-        judged = values(lambda r: _of_run(r, chosen, 1.0, check.scale))
+        judged = _values(records, check, chosen=check.chosen)
     choice = choose(settled.setting.label, Grid(settled.arm.lrs, settled.seeds, judged))
     kept = {
         scored.seed: own[scored.lr, scored.seed]
@@ -86,6 +79,66 @@ def read(check: Check, settled: Settled, found: Mapping[str, RunRecord]) -> Read
         if scored.lr is not None and (scored.lr, scored.seed) in own
     }
     return Reading(kept, choice.lrs, by_rate, choice.edge)
+
+
+def runs(
+    check: Check, settled: Settled, found: Mapping[str, RunRecord]
+) -> Iterator[RunSpec]:
+    """Return the runs that an arm needs, as far as those that are over tell it."""
+    yield from settled.specs()
+    if settled.pilot and (lr := _chosen(check, settled, found)) is not None:
+        yield from settled.at((lr,), settled.seeds)
+
+
+def _chosen(
+    check: Check, settled: Settled, found: Mapping[str, RunRecord]
+) -> float | None:
+    """Return the rate that the pilot chose; None until all of its runs are over."""
+    records = _ended(settled.specs(), found)
+    if len(records) < len(settled.arm.lrs) * len(settled.pilot):
+        return None
+    values = _values(records, check, chosen=check.chosen or "validation")
+    return Grid(settled.arm.lrs, settled.pilot, values).best(settled.pilot)
+
+
+def _piloted(
+    check: Check,
+    settled: Settled,
+    found: Mapping[str, RunRecord],
+    by_rate: Mapping[float, tuple[float, ...]],
+) -> Reading:
+    """Return what fresh seeds say at the rate that the pilot chose."""
+    lr = _chosen(check, settled, found)
+    if lr is None:
+        return Reading({}, (), by_rate, edge=False)
+    own = _values(_ended(settled.at((lr,), settled.seeds), found), check)
+    lrs = settled.arm.lrs
+    kept = {seed: value for (_, seed), value in own.items()}
+    return Reading(kept, (lr,), by_rate, edge=lr in (lrs[0], lrs[-1]))
+
+
+def _ended(
+    specs: Iterable[RunSpec], found: Mapping[str, RunRecord]
+) -> dict[tuple[float, int], RunRecord]:
+    """Return the records of the runs that are over, by rate and seed."""
+    return {
+        (spec.lr, spec.seed): found[spec.run_id]
+        for spec in specs
+        if spec.run_id in found and found[spec.run_id].status is not Status.FAILED
+    }
+
+
+def _values(
+    records: Mapping[tuple[float, int], RunRecord],
+    check: Check,
+    *,
+    chosen: str | None = None,
+) -> _Values:
+    """Return what the check reads of these runs, or what a rate is chosen for."""
+    value, at = (check.value, check.at) if chosen is None else (chosen, 1.0)
+    return {
+        key: _of_run(record, value, at, check.scale) for key, record in records.items()
+    }
 
 
 def _means(

@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from scipy import stats
 
 from mementum.lab.claims.claim import Check, Claim
-from mementum.lab.claims.plan import Tier, by_identity, settle
+from mementum.lab.claims.plan import by_identity
+from mementum.lab.claims.settled import Tier, settle
 from mementum.lab.claims.values import Reading, read
 from mementum.lab.records.run import RunRecord
 from mementum.lab.records.scale import on_scale

@@ -45,7 +45,7 @@ def _compare(options: argparse.Namespace) -> int:
     plan = _planned(options)
     if options.dry_run:
         records = Store(folder).records()
-        plan = grown(plan, records, plan.widen)
+        plan = grown(plan, records)
         return foretell(plan, of_plan(plan, records), workers, as_json=options.json)
     console = PatientConsole(stderr=True, highlight=False)
     if not (

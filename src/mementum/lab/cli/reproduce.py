@@ -15,14 +15,16 @@ from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.claims.claim import Claim
 from mementum.lab.claims.ledger import files, json_form, words
 from mementum.lab.claims.ledger.json_form import text
-from mementum.lab.claims.plan import Tier, planned
+from mementum.lab.claims.plan import by_identity, planned
 from mementum.lab.claims.select import own, select
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Outcome, Verdict, judge
 from mementum.lab.cli import session
 from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.errors import LabError
 from mementum.lab.planning.own.registry import register
 from mementum.lab.records.journal import Store, StoreError
+from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord
 from mementum.lab.running.driver import of_plan, pursue
 from mementum.lab.running.executors.choice import choose, number
@@ -36,8 +38,12 @@ def _reproduce(options: argparse.Namespace) -> int:
     workers = number(options.workers)
     arguments.cluster(options.dask, options.workers, ())
     store = Store(arguments.folder("folder", options.out))
-    plan = planned(claims, tier)
     _spare_comparison(store)
+
+    def grow(_: Plan, records: Sequence[RunRecord]) -> Plan:
+        return planned(claims, tier, by_identity(records))
+
+    plan = grow(planned(claims, tier), store.records())
     if options.dry_run:
         records = of_plan(plan, store.records())
         return session.foretell(plan, records, workers, as_json=options.json)
@@ -45,7 +51,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     console = PatientConsole(stderr=True, highlight=False)
     with store:
         if plan.runs:
-            pursue(plan, store, executor, session.shown_on(console))
+            plan = pursue(plan, store, executor, session.shown_on(console), grow)
         else:
             store.write_plan(plan)
         records = of_plan(plan, store.records())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mementum.lab import arguments
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
+from mementum.lab.planning.widen import grown
 from mementum.lab.records.journal import Store, StoreError, spare
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord
@@ -88,5 +89,5 @@ def carried_out(
                     f"{store.folder} holds claims; choose another folder for the "
                     "comparison."
                 )
-        finished = pursue(plan, store, executor, observer)
+        finished = pursue(plan, store, executor, observer, grown)
     return Comparison(finished, of_plan(finished, store.records()))

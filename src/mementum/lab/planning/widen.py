@@ -28,14 +28,14 @@ def widened(plan: Plan, records: Iterable[RunRecord]) -> Plan:
     return wider
 
 
-def grown(plan: Plan, records: Iterable[RunRecord], times: int) -> Plan:
-    """Return the plan as wide as the records make it, after so many steps at most.
+def grown(plan: Plan, records: Iterable[RunRecord]) -> Plan:
+    """Return the plan as wide as the records make it, in as many steps as it says.
 
     A plan grows once all its runs have a record.
     """
     found = list(records)
     ids = {record.spec.run_id for record in found}
-    for _ in range(times):
+    for _ in range(plan.widen):
         if any(spec.run_id not in ids for spec in plan.runs):
             break
         wider = widened(plan, found)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import NamedTuple, TypeAlias
 
-from mementum.lab.planning.widen import grown
 from mementum.lab.records.beginnings import Beginnings
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
@@ -30,17 +29,22 @@ class Round(NamedTuple):
     workers: int
 
 
+Growth: TypeAlias = Callable[[Plan, Sequence[RunRecord]], Plan]
+"""Returns a plan with what the records at hand add to it: the same records, the same
+plan, so that what was interrupted goes on as it would have."""
 Observer: TypeAlias = Callable[[Round], AbstractContextManager[Listener]]
 """Accompanies a round: it is entered before the first run and left after the last, or
 by what interrupts it."""
 
 
-def pursue(plan: Plan, store: Store, executor: Executor, observer: Observer) -> Plan:
+def pursue(
+    plan: Plan, store: Store, executor: Executor, observer: Observer, grow: Growth
+) -> Plan:
     """Carry out what is missing of a plan, and of what it grows to; return that.
 
     The plan is kept in the store before its runs begin.
     """
-    wider = grown(plan, store.records(), plan.widen)
+    wider = grow(plan, store.records())
     while True:
         store.write_plan(wider)
         records = of_plan(wider, store.records())
@@ -48,7 +52,7 @@ def pursue(plan: Plan, store: Store, executor: Executor, observer: Observer) -> 
         around = observer(Round(wider, store, records, left, executor.workers))
         with around as listener:
             complete(left, store, executor, listener, records)
-        before, wider = wider, grown(plan, store.records(), plan.widen)
+        before, wider = wider, grow(plan, store.records())
         if wider == before:
             return wider
 

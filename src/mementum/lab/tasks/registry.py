@@ -13,6 +13,8 @@ from mementum.lab.tasks.linear.logreg_cancer import LOGREG
 from mementum.lab.tasks.linear.mf import FACTORS
 from mementum.lab.tasks.linear.zipf_linear import ZIPF
 from mementum.lab.tasks.networks.cnn_mnist1d import SIGNALS
+from mementum.lab.tasks.networks.fashion_conv import FASHION_CONV
+from mementum.lab.tasks.networks.fashion_mlp import FASHION_MLP
 from mementum.lab.tasks.networks.gan_ring import RING
 from mementum.lab.tasks.networks.lm_bytes import BYTES
 from mementum.lab.tasks.networks.lm_lstm import CHAIN
@@ -21,6 +23,7 @@ from mementum.lab.tasks.networks.paper_tier import PAPER
 from mementum.lab.tasks.networks.pinn_poisson import POISSON
 from mementum.lab.tasks.networks.resnet_digits import RESIDUAL
 from mementum.lab.tasks.networks.tabular import DIABETES, TABULAR
+from mementum.lab.tasks.networks.text_kjv import KJV
 from mementum.lab.tasks.own.user_file import registered
 from mementum.lab.tasks.task import Task, Tier
 
@@ -30,6 +33,9 @@ TASKS: tuple[Task, ...] = (
     BISTABLE,
     QUAD,
     QUAD_TURNED,
+    FASHION_MLP,
+    FASHION_CONV,
+    KJV,
     LOGREG,
     DIGITS,
     SIGNALS,

@@ -60,7 +60,8 @@ FAMILIES = {
     "counterexamples": ("reddi-periodic", "reddi-stochastic"),
     "quadratics": ("quad", "quad-turned"),
     "digits": ("mlp-digits", "resnet-digits"),
-    "languages": ("lm-bytes", "lm-lstm"),
+    "fashion": ("fashion-mlp", "fashion-conv"),
+    "languages": ("lm-bytes", "lm-lstm", "text-kjv"),
     "tables": ("tabular", "tabular-diabetes"),
     "mnist": ("mnist-mlp", "mnist-cnn"),
 }

@@ -132,17 +132,19 @@ class Task:
             return self
         if tier not in self.sizes:
             return None
-        steps, evaluations, seconds = self.sizes[tier]
+        return replace(self.over(self.sizes[tier]), tier=tier)
+
+    def over(self, size: Size) -> Task:
+        """Return the task in another size, where it has no other and no goal."""
         return replace(
             self,
-            steps=steps,
-            evaluations=evaluations,
-            seconds=seconds,
-            start=functools.partial(self.start, steps=steps),
+            steps=size.steps,
+            evaluations=size.evaluations,
+            seconds=size.seconds,
+            start=functools.partial(self.start, steps=size.steps),
             target=None,
             untrained=None,
             best=None,
-            tier=tier,
             sizes={},
         )
 

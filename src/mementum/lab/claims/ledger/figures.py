@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from mementum.lab.claims.ledger import words
-from mementum.lab.claims.plan import Tier, settle
-from mementum.lab.claims.values import Reading
+from mementum.lab.claims.settled import Tier, settle
+from mementum.lab.claims.values import Reading, runs
 from mementum.lab.claims.verdict import Answer, Finding, Verdict
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.report.figures import axes
@@ -107,9 +107,10 @@ def _arms_bands(
     quantity: Quantity = "train" if check.value == "train" else "validation"
     bands = []
     for name in names:
-        specs = settle(check, verdict.claim.arms[name], tier).specs()
-        runs = [found[spec.run_id] for spec in specs if spec.run_id in found]
-        finished = [run for run in runs if run.status is Status.FINISHED]
+        settled = settle(check, verdict.claim.arms[name], tier)
+        specs = runs(check, settled, found)
+        ended = [found[spec.run_id] for spec in specs if spec.run_id in found]
+        finished = [run for run in ended if run.status is Status.FINISHED]
         if finished:
             bands.append(band(name, finished, quantity))
     return bands

@@ -15,7 +15,8 @@ from pathlib import Path
 from mementum.lab.claims.ledger import figures as pictures
 from mementum.lab.claims.ledger import markdown, page
 from mementum.lab.claims.ledger.json_form import PAGE, PLAIN, text
-from mementum.lab.claims.plan import Tier, by_identity
+from mementum.lab.claims.plan import by_identity
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Verdict
 from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord

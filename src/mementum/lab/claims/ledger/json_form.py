@@ -21,7 +21,7 @@ from typing import Any
 
 from mementum.lab.claims.claim import ClaimError
 from mementum.lab.claims.ledger import words
-from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Finding, Outcome, Verdict
 from mementum.lab.records.run import strict
 from mementum.lab.report.ledger_rows import LedgerRow, LedgerRows

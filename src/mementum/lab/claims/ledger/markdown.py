@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mementum.lab.claims.ledger import methods, words
 from mementum.lab.claims.ledger.figures import ClaimFigures
-from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Outcome, Verdict
 
 CHECKS = "ledger-files/checks"

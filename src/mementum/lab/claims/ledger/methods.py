@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mementum.lab.claims.plan import Tier
+from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import ALPHA, Verdict
 from mementum.lab.report import number_words
 

