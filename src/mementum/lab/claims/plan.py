@@ -13,7 +13,7 @@ from mementum.lab.planning.factorial import outline
 from mementum.lab.planning.own.registry import find
 from mementum.lab.planning.search_spaces import adamnx_beta
 from mementum.lab.records.plan import Outline, Plan
-from mementum.lab.records.run import Option, RunRecord, RunSpec
+from mementum.lab.records.run import CPU, Option, RunRecord, RunSpec
 from mementum.lab.running.versions import versions
 
 _EDITION = 1
@@ -109,7 +109,7 @@ def _memory(
     return {"betas": [betas[0], math.expm1(log_ratio)]}
 
 
-def planned(claims: Sequence[Claim], tier: Tier) -> Plan:
+def planned(claims: Sequence[Claim], tier: Tier, device: str = CPU) -> Plan:
     """Return the plan of these claims; a run that several need is in it once."""
     runs: dict[str, RunSpec] = {}
     outlines: dict[str, Outline] = {}
@@ -120,10 +120,14 @@ def planned(claims: Sequence[Claim], tier: Tier) -> Plan:
                 label = settled.setting.label
                 about = outline(settled.setting.task)
                 outlines[label] = replace(about, name=label)
-                runs |= {spec.run_id: spec for spec in settled.specs()}
+                specs = (replace(spec, device=device) for spec in settled.specs())
+                runs |= {spec.run_id: spec for spec in specs}
     return Plan(tasks=tuple(outlines.values()), reference="", runs=tuple(runs.values()))
 
 
 def by_identity(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
-    """Return the records by what identifies their runs."""
-    return {record.spec.run_id: record for record in records}
+    """Return the records by what identifies their runs.
+
+    Claims say nothing of devices: the records are of one kind, whichever it is.
+    """
+    return {replace(record.spec, device=CPU).run_id: record for record in records}

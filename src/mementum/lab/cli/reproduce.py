@@ -25,7 +25,8 @@ from mementum.lab.planning.own.registry import register
 from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.run import RunRecord
 from mementum.lab.running.driver import of_plan, pursue
-from mementum.lab.running.executors.choice import choose, number
+from mementum.lab.running.executors.choice import choose
+from mementum.lab.running.stepping.device import chosen as chosen_device
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -33,15 +34,16 @@ def _reproduce(options: argparse.Namespace) -> int:
     tier = Tier(arguments.known_name("tier", options.tier, [*Tier], "tier"))
     register(options.contender or ())
     claims = chosen(options.claims, options.claim or ())
-    workers = number(options.workers)
+    workers = session.workforce(options)
     arguments.cluster(options.dask, options.workers, ())
     store = Store(arguments.folder("folder", options.out))
-    plan = planned(claims, tier)
+    device = chosen_device(options.device)
+    plan = planned(claims, tier, device.kind)
     _spare_comparison(store)
     if options.dry_run:
         records = of_plan(plan, store.records())
         return session.foretell(plan, records, workers, as_json=options.json)
-    executor = choose(options.workers, options.dask)
+    executor = choose(options.workers, options.dask, device=device)
     console = PatientConsole(stderr=True, highlight=False)
     with store:
         if plan.runs:

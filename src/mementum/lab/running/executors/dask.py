@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from distributed import CancelledError, Client, Future, KilledWorker
 
-from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.records.run import CPU, RunRecord, RunSpec
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.worker import (
     Execute,
@@ -23,6 +23,8 @@ from mementum.lab.running.executors.worker import (
     train,
 )
 
+RESOURCES = {"GPU": 1}
+"""What a run on an accelerator asks of a worker, so that none gets two at a time."""
 ATTEMPTS = 3
 """How often a run is submitted when Dask gives it up for the workers that died."""
 _AHEAD = 2
@@ -123,6 +125,7 @@ class _Sweep:
                 spec,
                 key=f"{spec.task_label}-{spec.run_id}-{self.submitted[spec.run_id]}",
                 pure=False,
+                resources=RESOURCES if spec.device != CPU else None,
                 workers=welcome if self.refused else None,
                 allow_other_workers=bool(self.refused),
             )

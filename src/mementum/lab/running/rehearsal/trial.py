@@ -58,6 +58,8 @@ class _Trial:
 
     parameters: str
     """The digest of the parameters at the start."""
+    device: str
+    """The kind of device that they are on."""
     start: tuple[float, float]
     batches: str
     losses: list[float]
@@ -68,7 +70,7 @@ class _Trial:
 
 
 def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
-    """Return the task with its measured cost, and whether its runs can be resumed.
+    """Return the task with its cost, its device, and whether its runs can be resumed.
 
     Two steps and two evaluations are made with SGD and with one of the family, as far
     as they take part.
@@ -84,6 +86,7 @@ def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
         task,
         seconds=max(0.01, float(f"{first.seconds:.2g}")),
         resumable=_resumes(task, shapes[-1]),
+        device=first.device,
     )
 
 
@@ -115,6 +118,7 @@ def _tried(task: Task, contender: Contender) -> _Trial:
     whole = (task.evaluations + 1) * (evaluated - begun) + task.steps * step
     return _Trial(
         digest.hexdigest(),
+        problem.parameters()[0].device.type,
         start,
         batches,
         losses,
@@ -159,7 +163,9 @@ class _Made:
         """Begin the run."""
         options = self.contender.options_over(self.task.steps)
         build = self.contender.builder(self.contender.lr, options)
-        self.state = modifiers.begin(self.task, 0, build, home=self.contender.home)
+        self.state = modifiers.begin(
+            self.task, 0, build, home=self.contender.home, device=self.task.device
+        )
         problem = self.state.problem
         self.model = getattr(problem, "model", None)
         self._placed = problem if isinstance(problem, _Placed) else None
@@ -172,7 +178,7 @@ class _Made:
         while going and self.step < end:
             going = stepped(Progress(), self.state, self.step)
             self.step += 1
-            yield self.state.closure.values[0]
+            yield self.state.closure.values[0].item()
 
     def place(self, name: str) -> str:
         """Return where the user defines a function, to begin a sentence with."""
