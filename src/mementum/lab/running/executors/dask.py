@@ -70,6 +70,7 @@ class DaskExecutor:
         """
         with _connected(self.address) as client:
             sweep = _Sweep(client, self, specs)
+            sweep.look_for_cards()
             while sweep.unfinished():
                 try:
                     sweep.submit()
@@ -108,6 +109,16 @@ class _Sweep:
     def unfinished(self) -> bool:
         """Return whether a run waits or is at the cluster."""
         return bool(self.waiting or self.away)
+
+    def look_for_cards(self) -> None:
+        """Say so where runs will wait until a worker with a card comes."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        offered = any(RESOURCES.keys() & each["resources"].keys() for each in found)
+        if not offered and any(spec.device != CPU for spec in self.waiting):
+            _log.warning(
+                "mementum: no worker of the cluster offers a GPU, and runs wait for "
+                "one. Start workers with `dask worker --resources GPU=1`."
+            )
 
     def submit(self) -> None:
         """Submit as many runs as keep the cluster busy."""
