@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 
+from mementum import lab
+from mementum.lab.errors import LabError
+from mementum.lab.planning.contender import find
+from mementum.lab.running.rehearsal.trial import rehearse
 from mementum.lab.running.stepping.placement import place
 from mementum.lab.tasks.claimed import PROBLEMS
 from mementum.lab.tasks.networks.resnet_digits import ResidualDigits
+from mementum.lab.tasks.own import user_file
+from mementum.lab.tasks.own.model_at_hand import AtHand, at_hand
+from mementum.lab.tasks.own.user_file import Own
 from mementum.lab.tasks.registry import TASKS
 from mementum.lab.tasks.task import Task, Tier
 from mementum.lab.user_code.chance import within
@@ -142,3 +150,75 @@ def test_running_means_are_those_that_are_kept() -> None:
     place(problem, "meta")
     held = [each for each in within(problem) if isinstance(each, torch.Tensor)]
     assert all(any(each is one for one in held) for each in problem.net.tensors())
+
+
+OWN = """
+import torch
+steps, batch = 6, 4
+
+def data():
+    x = torch.linspace(-1, 1, 16)[:, None]
+    return (x, x.square()), (x, x.square())
+
+def model():
+    return torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.BatchNorm1d(4))
+
+def loss(model, x, y):
+    return (model(x) - y).square().mean()
+"""
+
+
+def test_a_file_is_placed_with_its_data_and_its_batches(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    task = user_file.load(path)
+    problem, beside = task.start(0), task.start(0)
+    assert isinstance(problem, Own)
+    batches = problem.first_batches()
+    place(problem, "meta")
+    held = [problem.batch, *problem.kept, *problem.held, *problem.tensors()]
+    assert {each.device.type for each in held} == {"meta"}
+    problem.loss(0).backward()
+    assert all(each.grad is not None for each in problem.parameters())
+    # The file's own data serve other runs.
+    assert isinstance(beside, Own)
+    assert beside.first_batches() == batches
+    assert {each.device.type for part in problem.file.parts for each in part} == {"cpu"}
+
+
+def subject(place: str, batches: object) -> AtHand:
+    """A model on a device, and batches that a loader made on the CPU."""
+    return AtHand(
+        model=torch.nn.Linear(1, 1, device=place),
+        loss=lambda model, batch: (model(batch["x"]) - batch["y"]).square().mean(),
+        train=batches,  # type: ignore[arg-type]
+        held=batches,  # type: ignore[arg-type]
+        metric=lambda model, batch: batch["x"].device.type == place,
+        maximize=False,
+        scale="linear",
+    )
+
+
+@pytest.mark.parametrize("where", ["cpu", "meta"])
+def test_batches_of_a_model_at_hand_come_to_its_device(where: str) -> None:
+    batches = [{"x": torch.ones(2, 1), "y": torch.ones(2, 1), "name": "one"}]
+    task = at_hand(
+        subject(where, batches), steps=5, evaluations=1, margin=0.0, kept=False
+    )
+    problem = task.start(0)
+    place(problem, where)
+    loss = problem.loss(0)
+    loss.backward()
+    assert loss.device.type == where
+    assert batches[0]["x"].device.type == "cpu"  # type: ignore[union-attr]
+    if where == "cpu":
+        assert problem._batch is batches[0]  # type: ignore[attr-defined]
+
+
+def test_a_rehearsed_task_is_where_its_model_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    task = rehearse(user_file.load(path), [find("SGD")])
+    assert task.device == "cpu"
+    with pytest.raises(LabError, match="sees 0 devices of cuda here"):
+        lab.plan(files=[path], device="cuda")

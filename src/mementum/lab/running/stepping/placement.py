@@ -16,10 +16,10 @@ from mementum.lab.tasks.task import Problem
 def place(problem: Problem, kind: str) -> None:
     """Move all that a problem holds to a kind of device: parameters, data, batches.
 
-    One whose parameters are there already stays: which of several devices it is on,
-    and where its data are, is its maker's choice.
+    One with a parameter there already stays as it is: which of several devices it is
+    on, and where its data are, is its maker's choice.
     """
-    if any(each.device.type != kind for each in problem.parameters()):
+    if all(each.device.type != kind for each in problem.parameters()):
         _Move(torch.device(kind), problem).inside(problem)
 
 
