@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.lab.claims.test_claim_files import GOOD
 from tests.lab.running.test_run import planned
-from tests.lab.runs import of_card, record, spec, unprepared
+from tests.lab.runs import broken_card, of_card, record, spec, unprepared
 
 from mementum import lab
 from mementum.cli import main
@@ -23,7 +23,7 @@ from mementum.lab.claims.plan import by_identity, settle
 from mementum.lab.claims.plan import planned as planned_claims
 from mementum.lab.errors import LabError
 from mementum.lab.records.merge import MergeError, union
-from mementum.lab.records.run import CPU
+from mementum.lab.records.run import CPU, Status
 from mementum.lab.running.executors.choice import choose, number
 from mementum.lab.running.executors.in_process import InProcessExecutor
 from mementum.lab.running.executors.local import LocalExecutor
@@ -150,11 +150,22 @@ def test_no_two_workers_see_one_card() -> None:
     executor = LocalExecutor(2, of_card, unprepared, places)
     found = [*executor.results([spec(seed=seed) for seed in range(6)])]
     assert dict(os.environ) == before
-    # A worker is killed on its first run: the one in its place has its card.
     by_process = {
         each.environment["process"]: each.environment["card"] for each in found
     }
     assert {*by_process.values()} == {"4", "7"}
+
+
+@pytest.mark.process
+def test_after_the_error_of_a_card_runs_are_in_another_process() -> None:
+    runs = [replace(spec(seed=seed), device="cuda") for seed in range(4)]
+    places = [{"CUDA_VISIBLE_DEVICES": "0"}]
+    executor = LocalExecutor(1, broken_card, unprepared, places)
+    found = {each.spec.seed: each for each in executor.results(runs)}
+    failed = {seed for seed, each in found.items() if each.status is Status.FAILED}
+    assert failed == {1, 3}
+    processes = [found[seed].environment["process"] for seed in range(4)]
+    assert processes[0] == processes[1] != processes[2] == processes[3]
 
 
 def test_a_run_of_this_process_is_on_the_card_that_is_asked_for(

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
-from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.records.run import CPU, RunRecord, RunSpec, Status
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.worker import Execute, lost, prepare, train
 from mementum.lab.tasks.own.user_file import paths
@@ -145,7 +145,10 @@ class _Pool:
             else:
                 worker.ready = True
                 self.stillborn = 0
-                self.feed(worker)
+                if record is not None and self.waiting and _may_be_stuck(record):
+                    self._replace(worker)
+                else:
+                    self.feed(worker)
             if record is not None:
                 yield record
 
@@ -169,7 +172,7 @@ class _Pool:
         }
 
     def _replace(self, worker: _Worker) -> None:
-        """Start another worker in the place of one that has no run."""
+        """Start another worker in the place of one that has no run any more."""
         self.workers.remove(worker)
         _end(worker)
         self.enlist()
@@ -205,6 +208,11 @@ class _Pool:
             worker.process.kill()
         for worker in self.workers:
             _end(worker)
+
+
+def _may_be_stuck(record: RunRecord) -> bool:
+    """Return whether a process may carry out no other run: its card gave an error."""
+    return record.status is Status.FAILED and record.spec.device != CPU
 
 
 def _end(worker: _Worker) -> None:
