@@ -193,7 +193,8 @@ def test_a_plan_has_the_kind_and_not_the_card(cards: Cards) -> None:
 
 
 def test_a_plan_for_a_cluster_needs_no_card_here() -> None:
-    plan = lab.plan(**SMALL, device="cuda")
+    own = {"contenders": [torch.optim.Adamax], "lr": {"Adamax": 0.01}}
+    plan = lab.plan(**(SMALL | own), device="cuda")
     assert {each.device for each in plan.specs()} == {"cuda"}
     with pytest.raises(LabError, match="sees 0 devices of cuda"):
         lab.compare(plan, "nowhere")

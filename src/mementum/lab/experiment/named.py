@@ -109,9 +109,6 @@ def plan(
             )
         ),
     )
-    if asked is not None and not asked.here():
-        # A cluster may have what is not here: optimizers are tried all the same.
-        subjects = [replace(each, device=None) for each in subjects]
     rehearse_own(who["contenders"], subjects)
     return found
 

@@ -21,12 +21,14 @@ import torch
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
 from mementum.lab.records.beginnings import ALIKE
+from mementum.lab.records.run import CPU
 from mementum.lab.records.scale import ScaleError
 from mementum.lab.running import modifiers
 from mementum.lab.running.loop import stepped
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import restore, resumable, state
 from mementum.lab.running.stepping.closure import NothingTrainedError
+from mementum.lab.running.stepping.device import Choice
 from mementum.lab.running.stepping.own_optimizer import OwnStepper
 from mementum.lab.tasks.own.batches import take_in
 from mementum.lab.tasks.task import Fed, Problem, Task
@@ -287,10 +289,16 @@ def _hidden(problem: Problem) -> str:
 
 
 def rehearse_own(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
-    """Try each optimizer of the user's own on the task that costs least."""
+    """Try each optimizer of the user's own on the task that costs least.
+
+    A device that is not here, as a cluster may have it, is done without.
+    """
     for each in contenders:
         if each.identity:
-            rehearse_contender(min(tasks, key=lambda task: task.seconds), each)
+            task = min(tasks, key=lambda task: task.seconds)
+            if not Choice(task.device or CPU).here():
+                task = replace(task, device=None)
+            rehearse_contender(task, each)
 
 
 def rehearse_contender(task: Task, contender: Contender) -> None:
