@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -70,9 +71,9 @@ class Cluster:
         self.scheduler = self.fork("scheduler")
         self.address = self.nursery.stdout.readline().strip()
 
-    def hire(self, *, threads: int = 1, software: str = "right") -> int:
+    def hire(self, *, threads: int = 1, software: str = "right", gpus: int = 0) -> int:
         """Start a worker; return its process id."""
-        self.workers.append(self.fork("worker", self.address, threads, software))
+        self.workers.append(self.fork("worker", self.address, threads, software, gpus))
         return self.workers[-1]
 
     def kill(self, worker: int) -> None:
@@ -129,6 +130,11 @@ def brief(spec: RunSpec) -> RunRecord:
     return instant(spec)
 
 
+def of_worker(spec: RunSpec) -> RunRecord:
+    """A run that says in which process it was."""
+    return replace(brief(spec), environment={"process": str(os.getpid())})
+
+
 def broken(run: RunSpec) -> RunRecord:
     """An error that no run may end with: ``execute`` makes a record of every other."""
     raise ValueError("this cannot be")
@@ -163,7 +169,7 @@ def schedule() -> None:
     asyncio.run(serve())
 
 
-def work(address: str, threads: int, has: str) -> None:
+def work(address: str, threads: int, has: str, gpus: int) -> None:
     """Be a worker of the cluster."""
     from distributed import Worker
 
@@ -174,6 +180,7 @@ def work(address: str, threads: int, has: str) -> None:
             address,
             host="127.0.0.1",
             nthreads=threads,
+            resources={"GPU": gpus} if gpus else None,
             dashboard_address="127.0.0.1:0",
         ) as worker:
             await worker.finished()

@@ -120,3 +120,22 @@ class Unloadable:
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (3,)
+
+
+def of_card(spec: RunSpec) -> RunRecord:
+    """Say by which process, and which card it sees."""
+    card = os.environ["CUDA_VISIBLE_DEVICES"]
+    time.sleep(0.1)
+    told = {"process": str(os.getpid()), "card": card}
+    return replace(instant(spec), environment=told)
+
+
+def broken_card(spec: RunSpec) -> RunRecord:
+    """Say by which process; a failure stays with it, as that of a card does."""
+    failed = spec.seed % 2 == 1 or "BROKEN" in os.environ
+    if failed:
+        os.environ["BROKEN"] = "yes"
+    status = Status.FAILED if failed else Status.FINISHED
+    error = "device-side assert" if failed else None
+    told = {"process": str(os.getpid())}
+    return replace(record(spec, status=status, error=error), environment=told)

@@ -43,6 +43,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("schedules", ["", ""], "schedules names nothing; choose from constant, cosine."),
     ("workers", "-1", "workers is -1; give a whole number, 0 or more."),
     ("workers", "two", "workers is two; give a whole number, 0 or more."),
+    ("device", "gpu", "device is gpu; give cpu, cuda, xpu, mps or auto, and a number"),
+    ("device", "cuda:x", "device is cuda:x; give cpu, cuda,"),
+    ("device", "cpu:0", "device is cpu:0; give cpu, cuda,"),
     ("dask", " ", "dask is empty; give the scheduler's address."),
     ("folder", " ", "folder is empty; name a folder, or . for this one."),
 ]  # fmt: skip

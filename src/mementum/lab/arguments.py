@@ -18,6 +18,7 @@ from mementum.family.recipes import RECIPES
 from mementum.lab.errors import LabError
 
 __all__ = [
+    "AUTO",
     "MOST",
     "RATES",
     "SEEDS",
@@ -29,6 +30,7 @@ __all__ = [
     "Whole",
     "allowed",
     "cluster",
+    "device",
     "folder",
     "function",
     "known_name",
@@ -80,6 +82,11 @@ SEEDS = 10_000
 RATES = 101
 """More would reach further than numbers do."""
 STEPS = 10**9
+AUTO = "auto"
+"""The device that is chosen where the lab runs."""
+_DEVICES = ("cpu", "cuda", "xpu", "mps", AUTO)
+_SINGLE = ("cpu", "mps", AUTO)
+"""Devices that have no numbers."""
 
 
 def shown(value: object) -> str:
@@ -146,6 +153,19 @@ def allowed(name: str, value: str, words: Sequence[str]) -> str:
         return value
     listed = " or ".join(f'"{word}"' for word in words)
     raise ArgumentError(Argument(name), f" is {value!r}; give {listed}.")
+
+
+def device(name: str, value: str) -> tuple[str, int | None]:
+    """Return a kind of device, and which one of it where the value has a number."""
+    kind, colon, index = shown(value).lower().partition(":")
+    numbered = index.isdecimal() and kind not in _SINGLE
+    if kind not in _DEVICES or (colon and not numbered):
+        raise ArgumentError(
+            Argument(name),
+            f" is {shown(value)}; give cpu, cuda, xpu, mps or auto, and a number for "
+            "one of several, as in cuda:1.",
+        )
+    return kind, int(index) if colon else None
 
 
 def function(name: str, value: object, way_out: str) -> None:

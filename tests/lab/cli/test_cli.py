@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +48,7 @@ ALONE = ["--workers", "1"]
 class Instantly:
     """Carries out runs in no time, in this process."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, places: Sequence[object]) -> None:
         self.workers = workers
         assert workers >= 1
 

@@ -5,11 +5,19 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.lab.claims.test_claim_files import GOOD
-from tests.lab.cluster import Cluster, brief, broken, software, specs
+from tests.lab.cluster import (
+    Cluster,
+    brief,
+    broken,
+    of_worker,
+    software,
+    specs,
+)
 from tests.lab.running.test_run import planned, timeless
 from tests.lab.runs import instant, killed_on_odd_seeds, spec
 
@@ -93,6 +101,27 @@ def test_workers_that_come_later_are_given_runs(idle: Cluster) -> None:
         idle.hire()
         idle.kill(first)
         assert len(list(results)) == len(SPECS) - 1
+
+
+def test_a_run_for_an_accelerator_waits_for_a_worker_that_has_one(
+    idle: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    idle.hire(threads=2)
+    runs = [replace(each, device="cuda") for each in SPECS[:3]]
+    results = DaskExecutor(idle.address, of_worker, software).results(
+        [*runs, *SPECS[:3]]
+    )
+    with closing(results):
+        first = [next(results) for _ in range(3)]
+        assert {each.spec.device for each in first} == {"cpu"}
+        assert "no worker of the cluster offers a GPU" in caplog.text
+        # Two threads and one card: one run at a time, and none on the other worker.
+        idle.hire(threads=2, gpus=1)
+        found = [*results]
+    assert {each.spec.run_id for each in found} == {each.run_id for each in runs}
+    processes = {each.environment["process"] for each in found}
+    assert len(processes) == 1
+    assert not processes & {each.environment["process"] for each in first}
 
 
 def test_a_run_that_kills_every_worker_fails_alone(

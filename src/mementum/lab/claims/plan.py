@@ -15,13 +15,16 @@ from mementum.lab.claims.settled import Tier, settle
 from mementum.lab.claims.values import runs
 from mementum.lab.planning.factorial import outline
 from mementum.lab.records.plan import Outline, Plan
-from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.records.run import CPU, RunRecord, RunSpec
 
 _NONE: Mapping[str, RunRecord] = MappingProxyType({})
 
 
 def planned(
-    claims: Sequence[Claim], tier: Tier, found: Mapping[str, RunRecord] = _NONE
+    claims: Sequence[Claim],
+    tier: Tier,
+    found: Mapping[str, RunRecord] = _NONE,
+    device: str = CPU,
 ) -> Plan:
     """Return the plan of these claims, as far as the runs that are over tell it.
 
@@ -36,12 +39,17 @@ def planned(
                 label = settled.setting.label
                 about = outline(settled.setting.task)
                 outlines[label] = replace(about, name=label)
-                specs |= {spec.run_id: spec for spec in runs(check, settled, found)}
+                needed = runs(check, settled, found)
+                placed = (replace(spec, device=device) for spec in needed)
+                specs |= {spec.run_id: spec for spec in placed}
     return Plan(
         tasks=tuple(outlines.values()), reference="", runs=tuple(specs.values())
     )
 
 
 def by_identity(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
-    """Return the records by what identifies their runs."""
-    return {record.spec.run_id: record for record in records}
+    """Return the records by what identifies their runs.
+
+    Claims say nothing of devices: the records are of one kind, whichever it is.
+    """
+    return {replace(record.spec, device=CPU).run_id: record for record in records}

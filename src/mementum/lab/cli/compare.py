@@ -14,7 +14,7 @@ from rich.markup import escape
 from mementum.lab import arguments, experiment
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.cli.progress import PatientConsole
-from mementum.lab.cli.session import foretell, say_failures, shown_on
+from mementum.lab.cli.session import foretell, say_failures, shown_on, workforce
 from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
 from mementum.lab.planning import contender
@@ -22,7 +22,6 @@ from mementum.lab.planning.widen import grown
 from mementum.lab.records.journal import Store, spare
 from mementum.lab.records.plan import Plan
 from mementum.lab.running.driver import of_plan
-from mementum.lab.running.executors.choice import number
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.data.download import OFFLINE
 from mementum.machine import cores
@@ -39,7 +38,7 @@ def _compare(options: argparse.Namespace) -> int:
         os.environ[OFFLINE] = "1"
     folder = arguments.folder("folder", options.out)
     page = _page(options.report, folder)
-    workers = number(options.workers)
+    workers = workforce(options)
     # Before the files are executed, which a cluster could not do.
     arguments.cluster(options.dask, options.workers, options.task or ())
     plan = _planned(options)
@@ -59,6 +58,7 @@ def _compare(options: argparse.Namespace) -> int:
         folder,
         workers=options.workers,
         dask=options.dask,
+        device=options.device,
         observer=shown_on(console, tracker),
     )
     return _show(found, folder, page, as_json=options.json)
@@ -80,6 +80,7 @@ def _planned(options: argparse.Namespace) -> Plan:
             widen=options.widen,
             schedules=_words(options.schedule),
             weight_decay=options.weight_decay,
+            device=options.device,
         )
 
 

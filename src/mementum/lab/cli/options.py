@@ -22,6 +22,7 @@ _SPELLING = {
     "contender": "--contender",
     "contenders": "--contenders",
     "dask": "--dask",
+    "device": "--device",
     "files": "--task",
     "folder": "--out",
     "ledger": "--ledger",
@@ -134,7 +135,13 @@ def _add_workforce(parser: argparse.ArgumentParser) -> None:
     add(
         "--workers",
         metavar="N",
-        help="processes at a time; 0: this one (default: one a core)",
+        help="processes at a time; 0: this one (default: one a core, or one a card)",
+    )
+    add(
+        "--device",
+        metavar="NAME",
+        help="where runs are trained: cpu, cuda, cuda:1 for one card of several, or "
+        "auto (default: cpu, and for a task of your own where its model is made)",
     )
     add(
         "--dask",

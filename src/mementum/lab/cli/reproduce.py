@@ -27,7 +27,8 @@ from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord
 from mementum.lab.running.driver import of_plan, pursue
-from mementum.lab.running.executors.choice import choose, number
+from mementum.lab.running.executors.choice import choose
+from mementum.lab.running.stepping.device import chosen as chosen_device
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -35,19 +36,20 @@ def _reproduce(options: argparse.Namespace) -> int:
     tier = Tier(arguments.known_name("tier", options.tier, [*Tier], "tier"))
     register(options.contender or ())
     claims = chosen(options.claims, options.claim or ())
-    workers = number(options.workers)
+    workers = session.workforce(options)
     arguments.cluster(options.dask, options.workers, ())
     store = Store(arguments.folder("folder", options.out))
+    device = chosen_device(options.device)
     _spare_comparison(store)
 
     def grow(_: Plan, records: Sequence[RunRecord]) -> Plan:
-        return planned(claims, tier, by_identity(records))
+        return planned(claims, tier, by_identity(records), device.kind)
 
-    plan = grow(planned(claims, tier), store.records())
+    plan = grow(planned(claims, tier, device=device.kind), store.records())
     if options.dry_run:
         records = of_plan(plan, store.records())
         return session.foretell(plan, records, workers, as_json=options.json)
-    executor = choose(options.workers, options.dask)
+    executor = choose(options.workers, options.dask, device=device)
     console = PatientConsole(stderr=True, highlight=False)
     with store:
         if plan.runs:

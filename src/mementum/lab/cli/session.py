@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,14 @@ from mementum.lab.planning.forecast import Forecast, clock
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.running.driver import Listener, Observer, Round, missing
+from mementum.lab.running.executors.choice import number
+from mementum.lab.running.stepping.device import chosen
+
+
+def workforce(options: argparse.Namespace) -> int:
+    """Return how many processes the options ask for; a cluster has its own cards."""
+    device = chosen(options.device)
+    return number(options.workers, device.cards() if options.dask is None else ())
 
 
 def foretell(

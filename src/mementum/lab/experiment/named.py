@@ -16,6 +16,7 @@ from mementum.lab.planning.selection import Named, chosen_tasks, rivals
 from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
+from mementum.lab.records.run import CPU
 from mementum.lab.running.driver import (
     Listener,
     Observer,
@@ -25,6 +26,7 @@ from mementum.lab.running.driver import (
 from mementum.lab.running.executors.choice import choose, number
 from mementum.lab.running.rehearsal.process import rehearsed
 from mementum.lab.running.rehearsal.trial import rehearse_own
+from mementum.lab.running.stepping.device import Choice, chosen
 from mementum.lab.running.versions import versions
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Tier
@@ -46,6 +48,7 @@ def plan(
     widen: Whole | None = None,
     schedules: Iterable[str] | None = None,
     weight_decay: Real | None = None,
+    device: str | None = None,
 ) -> Plan:
     """Return the plan of a comparison: every contender on every task, tuned alike.
 
@@ -67,6 +70,11 @@ def plan(
         widen: How often a grid may be widened whose end was chosen.
         schedules: Of the learning rate: "constant", "cosine", or both.
         weight_decay: Everyone's, decoupled but SGD's; as published if not given.
+        device: "cpu", "cuda", "xpu", "mps", or "auto" for the accelerator that torch
+            offers; if not given the CPU, and for a file's task where its model is made.
+            The kind is part of the plan and of each run, as sums have other last digits
+            on another kind of device. Which of several cards is no part of it:
+            `compare` is told, where the runs are carried out.
 
     Errors: `LabError`; `LookupError` as well for a name that is not known.
     """
@@ -77,6 +85,7 @@ def plan(
         factor=usual.factor,
     )
     who = rivals(contenders, reference, lr)
+    asked = None if device is None else chosen(device)
     found = factorial(
         **who,
         seeds=range(
@@ -95,7 +104,8 @@ def plan(
         tasks=(
             subjects := chosen_tasks(
                 *(tasks, files, size, schedules),
-                read=lambda paths: rehearsed(paths, who["contenders"]),
+                read=lambda paths: rehearsed(paths, who["contenders"], asked),
+                device=asked and asked.kind,
             )
         ),
     )
@@ -122,6 +132,7 @@ def compare(
     *,
     workers: Whole | None = None,
     dask: str | None = None,
+    device: str | None = None,
     widen: Whole | None = None,
     seen: Listener | None = None,
     observer: Observer | None = None,
@@ -134,9 +145,11 @@ def compare(
     Args:
         plan: What to run.
         folder: Where results are kept and found again.
-        workers: Processes at a time, one a core if not given; 0 runs everything in
-            this process.
+        workers: Processes at a time, one a core if not given, or one a card where the
+            plan is for an accelerator; 0 runs everything in this process.
         dask: The address of the Dask cluster to run on, in the place of this machine.
+        device: Which card, as "cuda:1", where the plan is for an accelerator; all of
+            its kind if not given. A result does not depend on it.
         widen: How often a grid may be widened whose end was chosen; as often as the
             plan says, by its tier, if not given.
         seen: Called with the record of each run as it ends.
@@ -156,8 +169,22 @@ def compare(
     files = [path for name, path in user_file.paths().items() if name in named]
     if dask is not None or number(workers):
         check_reach(plan.specs(), elsewhere=dask is not None)
-    executor = choose(workers, dask, files)
+    executor = choose(workers, dask, files, _of_plan(plan, device))
     return carried_out(plan, store, executor, observer or telling(seen))
+
+
+def _of_plan(plan: Plan, device: str | None) -> Choice:
+    """Return the device that the plan's runs are for, and which card is meant."""
+    kinds = {spec.device for spec in plan.specs()}
+    usual = Choice(next(iter(kinds - {CPU}), CPU))
+    asked = usual if device is None else chosen(device)
+    if asked.kind != usual.kind:
+        raise ArgumentError(
+            Argument("device"),
+            f" is {device}, and the plan is for {usual.kind}; give plan() the same "
+            "device.",
+        )
+    return asked
 
 
 def read(folder: str | Path) -> Comparison:

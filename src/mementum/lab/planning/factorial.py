@@ -10,7 +10,7 @@ from scipy.stats import qmc
 
 from mementum.lab.planning.search_spaces import BREADTH, SEED, short
 from mementum.lab.records.plan import HALF_DECADE, Outline, Plan, rate
-from mementum.lab.records.run import CONSTANT, RunSpec, label
+from mementum.lab.records.run import CONSTANT, CPU, RunSpec, label
 from mementum.lab.tasks.targets import family, goal
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class _Runs:
                     versions={**self.versions, **contender.identity},
                     schedule=self.task.schedule,
                     matched_memory=contender.matched is not None,
+                    device=self.task.device or CPU,
                 )
 
 

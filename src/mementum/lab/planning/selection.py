@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, TypedDict, cast
 
@@ -80,16 +81,19 @@ def chosen_tasks(
     tier: Tier,
     schedules: Iterable[str] | None,
     read: Callable[[Sequence[Path]], Sequence[Task]],
+    device: str | None = None,
 ) -> list[Task]:
     """Return the tasks in a tier's size, and those of files, under the schedules.
 
-    ``read`` returns the tasks of files; it comes last, as it runs their code.
+    ``read`` returns the tasks of files; it comes last, as it runs their code. They have
+    a device already.
     """
     chosen = SPENDING[tier].schedules
     if schedules is not None:
         known = tuple(SCHEDULES)
         chosen = arguments.known_names("schedules", schedules, known, "schedule")
-    listed = {task.name: task for task in registry.of_tier(tier)}
+    sized = [replace(task, device=device) for task in registry.of_tier(tier)]
+    listed = {task.name: task for task in sized}
     offered = {task.name.lower(): task for task in registry.offered()}
     paths = [] if files is None else arguments.several("files", files)
     tasks: list[Task] = [] if paths and names is None else [*listed.values()]

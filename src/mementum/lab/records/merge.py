@@ -131,6 +131,7 @@ def union(plans: Sequence[Plan]) -> Plan | None:
     first, *others = plans
     if all(other == first for other in others):
         return first
+    _one_device(plans)
     tasks: dict[str, Outline] = {task.name: task for task in first.tasks}
     centres = dict(first.centres)
     for other in others:
@@ -164,6 +165,18 @@ def union(plans: Sequence[Plan]) -> Plan | None:
         trials=_listed(plan.trials for plan in plans),
         centres=dict(sorted(centres.items())),
     )
+
+
+def _one_device(plans: Sequence[Plan]) -> None:
+    """Raise if runs of a task are for devices of two kinds: they are never pooled."""
+    kinds: dict[str, str] = {}
+    for spec in (spec for plan in plans for spec in plan.specs()):
+        kind = kinds.setdefault(spec.task_label, spec.device)
+        if kind != spec.device:
+            raise MergeError(
+                f"the plans train {spec.task_label} on {kind} and on {spec.device}, "
+                "which are not compared; keep the folders apart."
+            )
 
 
 def _listed(lists: Iterable[Iterable[RunSpec]]) -> tuple[RunSpec, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 
 import torch
@@ -14,7 +13,7 @@ from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
-from mementum.lab.running.stepping.closure import Closure
+from mementum.lab.running.stepping.device import exact
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.task import Fed, Task
 
@@ -31,7 +30,8 @@ def execute(spec: RunSpec) -> RunRecord:
     torch.set_num_threads(1)
     run = Progress()
     try:
-        train(run, spec, _checked(spec))
+        with exact():
+            train(run, spec, _checked(spec))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
         run.status = Status.FAILED
         told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
@@ -77,6 +77,7 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
             match_updates=spec.match_updates,
             probe=spec.probe,
             home=contender.home,
+            device=spec.device,
         )
         parameters = made.problem.parameters()
         run.parameters = sum(each.numel() for each in parameters)
@@ -92,35 +93,48 @@ def train(run: Progress, spec: RunSpec, task: Task) -> None:
 
 def _follow(run: Progress, made: RunState, snapshots: Snapshots) -> Status:
     """Take the steps that are left, and return how the run ended."""
-    task = made.task
-    grid = set(task.grid())
-    for step in range(snapshots.resume(run), task.steps):
-        snapshots.keep(step, run)
-        if step in grid and not run.evaluate(step, made):
-            return Status.DIVERGED
-        if not stepped(run, made, step):
-            return Status.DIVERGED
-    finished = run.evaluate(task.steps, made)
+    try:
+        finished = _finishes(run, made, snapshots)
+    except Exception:
+        # After a divergence that nobody has seen yet, an error says nothing.
+        if made.losses.bearable():
+            raise
+        finished = False
     return Status.FINISHED if finished else Status.DIVERGED
 
 
+def _finishes(run: Progress, made: RunState, snapshots: Snapshots) -> bool:
+    """Take the steps that are left; return whether none diverges.
+
+    All losses are read before what stays of a run: a point of its curve, a snapshot.
+    """
+    task, losses = made.task, made.losses
+    grid = set(task.grid())
+    for step in range(snapshots.resume(run), task.steps):
+        if step in grid and not losses.bearable():
+            return False
+        if not losses.unread:
+            snapshots.keep(step, run)
+        if step in grid and not run.evaluate(step, made):
+            return False
+        if not stepped(run, made, step):
+            return False
+    return losses.bearable() and run.evaluate(task.steps, made)
+
+
 def stepped(run: Progress, made: RunState, step: int) -> bool:
-    """Take a step; return whether the loss before it is one to go on from."""
+    """Take a step; return whether the losses that are read are to go on from."""
     closure = made.closure
     closure.begin(functools.partial(made.problem.loss, step))
     if not made.closed:
         closure()
-        if not _bearable(closure, made.task):
+        if not made.losses.take(closure.values[0], step):
             return False
     began, within = time.perf_counter(), closure.seconds
     made.stepper.step()
     within = closure.seconds - within
     run.optimizer_seconds += time.perf_counter() - began - within
-    return _bearable(closure, made.task)
-
-
-def _bearable(closure: Closure, task: Task) -> bool:
-    return math.isfinite(closure.values[0]) and closure.values[0] <= task.limit
+    return not made.closed or made.losses.take(closure.values[0], step)
 
 
 def warm_up() -> None:

@@ -13,13 +13,19 @@ from mementum.lab.planning.schedule import FACTORS, Factor
 from mementum.lab.records.run import CONSTANT
 from mementum.lab.running.probes import PROBES
 from mementum.lab.running.run_state import RunState, Stepper
-from mementum.lab.running.stepping.closure import Closure, check_trainable
+from mementum.lab.running.stepping.closure import (
+    Closure,
+    Losses,
+    block,
+    check_trainable,
+)
 from mementum.lab.running.stepping.own_optimizer import (
     Build,
     Home,
     stepper,
     to_training,
 )
+from mementum.lab.running.stepping.placement import place
 from mementum.lab.tasks.task import Task
 
 
@@ -91,14 +97,23 @@ def begin(
     match_updates: bool = False,
     probe: str | None = None,
     home: Home = nullcontext,
+    device: str | None = None,
 ) -> RunState:
-    """Return the run in the making; ``build`` makes the optimizer of a problem."""
+    """Return the run in the making; ``build`` makes the optimizer of a problem.
+
+    Without a device the problem stays where it is made.
+    """
     problem = task.start(seed)
     check_trainable(problem.parameters(), task.name, task.steps)
+    if device is not None:
+        place(problem, device)
     optimizer = build(problem)
     to_training(optimizer)
     closure = Closure(optimizer)
-    run_state = RunState(task, problem, optimizer, optimizer, closure, task.scale)
+    losses = Losses(task.limit, block(problem.parameters()))
+    run_state = RunState(
+        task, problem, optimizer, optimizer, closure, task.scale, losses
+    )
     if (own := stepper(build, optimizer, closure, home)) is not None:
         run_state.stepper = own
         run_state.closed = own.closure is not None

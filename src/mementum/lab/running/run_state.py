@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 from mementum.lab.records.scale import on_scale
-from mementum.lab.running.stepping.closure import Closure
+from mementum.lab.running.stepping.closure import Closure, Losses
 from mementum.lab.running.stepping.own_optimizer import evaluating
 from mementum.lab.running.versions import environment
 from mementum.lab.tasks.task import Problem, Task
@@ -44,6 +44,8 @@ class RunState:
     """What takes the gradient of a step."""
     scale: str
     """What its metric is compared on; what a probe measures, on that of its claim."""
+    losses: Losses
+    """What reads the losses before the steps."""
     closed: bool = False
     """Whether the optimizer calls the closure itself, inside its step."""
 
@@ -97,6 +99,6 @@ class Progress:
             optimizer_seconds=self.optimizer_seconds,
             parameters=self.parameters,
             error=self.error,
-            environment=environment(),
+            environment=environment(spec.device),
             batches=self.batches,
         )

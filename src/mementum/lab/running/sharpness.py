@@ -64,8 +64,8 @@ class Hessian:
 
         def times(vector: np.ndarray) -> np.ndarray:
             given = torch.from_numpy(np.ascontiguousarray(vector.ravel()))
-            product = self.times(given.to(self.slope.dtype))
-            return product.detach().double().numpy()
+            product = self.times(given.to(self.slope))
+            return product.detach().double().numpy(force=True)
 
         shape = (self.size, self.size)
         return LinearOperator(shape, matvec=times, dtype=np.float64)

@@ -78,7 +78,8 @@ class Snapshots:
         """Bring the run to where its last whole snapshot has it; return the step."""
         for path in reversed(self._paths()):
             try:
-                found = torch.load(path, weights_only=True)
+                # Another card than the one it was kept on may be at hand.
+                found = torch.load(path, map_location="cpu", weights_only=True)
                 return self._restored(found, run)
             except Exception:  # noqa: BLE001 - whatever a damaged file raises
                 with suppress(OSError):

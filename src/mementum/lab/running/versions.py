@@ -13,6 +13,8 @@ import torch
 
 import mementum
 from mementum.lab.errors import LabError
+from mementum.lab.records.run import CPU
+from mementum.lab.running.stepping.device import facts
 from mementum.machine import processor
 
 
@@ -64,9 +66,13 @@ def source_digest(folders: Iterable[Path], sources: Collection[str] = _SOURCES) 
     return digest.hexdigest()[:12]
 
 
+def environment(device: str = CPU) -> dict[str, str]:
+    """Return what identifies the machine and the software of a run on a device."""
+    return _machine() | facts(device)
+
+
 @functools.cache
-def environment() -> dict[str, str]:
-    """Return what identifies the machine and the software of a run."""
+def _machine() -> dict[str, str]:
     return {
         **versions(),
         "python": platform.python_version(),

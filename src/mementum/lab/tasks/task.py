@@ -105,6 +105,8 @@ class Task:
     have theirs in `mementum.lab.tasks.targets`; any other is a family of its own."""
     schedule: str = CONSTANT
     """How the learning rate goes over a run."""
+    device: str | None = None
+    """The kind of device that it is trained on; where it is made if none is asked."""
     limit: float = math.inf
     """A training loss above this ends the run as diverged."""
     seconds: float

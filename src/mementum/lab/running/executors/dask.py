@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from distributed import CancelledError, Client, Future, KilledWorker
 
-from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.records.run import CPU, RunRecord, RunSpec
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.worker import (
     Execute,
@@ -23,6 +23,8 @@ from mementum.lab.running.executors.worker import (
     train,
 )
 
+RESOURCES = {"GPU": 1}
+"""What a run on an accelerator asks of a worker, so that none gets two at a time."""
 ATTEMPTS = 3
 """How often a run is submitted when Dask gives it up for the workers that died."""
 _AHEAD = 2
@@ -68,6 +70,7 @@ class DaskExecutor:
         """
         with _connected(self.address) as client:
             sweep = _Sweep(client, self, specs)
+            sweep.look_for_cards()
             while sweep.unfinished():
                 try:
                     sweep.submit()
@@ -107,6 +110,16 @@ class _Sweep:
         """Return whether a run waits or is at the cluster."""
         return bool(self.waiting or self.away)
 
+    def look_for_cards(self) -> None:
+        """Say so where runs will wait until a worker with a card comes."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        offered = any(RESOURCES.keys() & each["resources"].keys() for each in found)
+        if not offered and any(spec.device != CPU for spec in self.waiting):
+            _log.warning(
+                "mementum: no worker of the cluster offers a GPU, and runs wait for "
+                "one. Start workers with `dask worker --resources GPU=1`."
+            )
+
     def submit(self) -> None:
         """Submit as many runs as keep the cluster busy."""
         workers = self.client.nthreads()
@@ -123,6 +136,7 @@ class _Sweep:
                 spec,
                 key=f"{spec.task_label}-{spec.run_id}-{self.submitted[spec.run_id]}",
                 pure=False,
+                resources=RESOURCES if spec.device != CPU else None,
                 workers=welcome if self.refused else None,
                 allow_other_workers=bool(self.refused),
             )

@@ -11,6 +11,7 @@ import torch
 from mementum.lab.records.run import RunRecord, RunSpec
 from mementum.lab.running import loop
 from mementum.lab.running.run_state import Progress
+from mementum.lab.running.stepping.device import PROCESSOR, Choice, current
 from mementum.lab.tasks.task import Task
 
 _ALIKE = 1e-2
@@ -26,8 +27,9 @@ class InProcessExecutor:
 
     workers = 1
 
-    def __init__(self, task: Task | None = None) -> None:
+    def __init__(self, task: Task | None = None, device: Choice = PROCESSOR) -> None:
         self.task = task
+        self.device = device
         self.first: RunRecord | None = None
         """Of the runs on a task of its own, the first that was carried out."""
 
@@ -35,7 +37,9 @@ class InProcessExecutor:
         """Carry out the runs in order."""
         for spec in specs:
             if self.task is None:
-                yield loop.execute(spec)
+                with current(self.device):
+                    record = loop.execute(spec)
+                yield record
             else:
                 record = _trained(spec, self.task)
                 self.first = self.first or record

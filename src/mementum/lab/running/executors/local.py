@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -15,10 +15,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
-from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.records.run import CPU, RunRecord, RunSpec, Status
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.worker import Execute, lost, prepare, train
 from mementum.lab.tasks.own.user_file import paths
+from mementum.lab.user_code.settings import put_environment
 
 ATTEMPTS = 3
 """How often a run is begun when the system kills its worker each time."""
@@ -34,13 +35,20 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, workers: int, execute: Execute = train, prepare: _Prepare = prepare
+        self,
+        workers: int,
+        execute: Execute = train,
+        prepare: _Prepare = prepare,
+        places: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """``execute`` does a run; ``prepare`` is called once in each worker before.
 
-        Both are looked up by their names in the workers, so they are no lambdas.
+        Both are looked up by their names in the workers, so they are no lambdas. Where
+        there are ``places``, as many as workers at least, each worker has the
+        environment of one that no other has: of its card.
         """
         self.workers = workers
+        self.places = places
         self.execute = execute
         self.prepare = prepare
 
@@ -50,7 +58,7 @@ class LocalExecutor:
         A run whose worker is killed is begun anew, three times in all; then its record
         is a failed one. Closing the iterator ends the runs under way.
         """
-        pool = _Pool(self.execute, self.prepare, specs)
+        pool = _Pool(self.execute, self.prepare, specs, self.places)
         try:
             for _ in range(min(self.workers, len(specs))):
                 pool.enlist()
@@ -66,6 +74,7 @@ class _Worker:
 
     process: BaseProcess
     pipe: Connection
+    place: Mapping[str, str]
     ready: bool = False
     spec: RunSpec | None = None
     task: str | None = None
@@ -76,10 +85,15 @@ class _Pool:
     """The workers at hand, the runs that wait, and how often each was begun."""
 
     def __init__(
-        self, execute: Execute, prepare: _Prepare, specs: Sequence[RunSpec]
+        self,
+        execute: Execute,
+        prepare: _Prepare,
+        specs: Sequence[RunSpec],
+        places: Sequence[Mapping[str, str]],
     ) -> None:
         self.execute = execute
         self.prepare = prepare
+        self.places = places
         self.waiting = deque(specs)
         self.begun: Counter[str] = Counter()
         self.stillborn = 0
@@ -103,11 +117,14 @@ class _Pool:
         here, there = context.Pipe()
         given = there, self.execute, self.prepare, _start_method()
         process = context.Process(target=_work, args=given, daemon=True)
+        taken = [worker.place for worker in self.workers]
+        place = next((each for each in self.places if each not in taken), {})
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with _one_order():
+            # Sets of words have one order in all processes.
+            with _environment({_ORDER: os.environ.get(_ORDER, "0"), **place}):
                 process.start()
-            self.workers.append(_Worker(process, here))
+            self.workers.append(_Worker(process, here, place))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         there.close()
@@ -128,7 +145,10 @@ class _Pool:
             else:
                 worker.ready = True
                 self.stillborn = 0
-                self.feed(worker)
+                if record is not None and self.waiting and _may_be_stuck(record):
+                    self._replace(worker)
+                else:
+                    self.feed(worker)
             if record is not None:
                 yield record
 
@@ -152,7 +172,7 @@ class _Pool:
         }
 
     def _replace(self, worker: _Worker) -> None:
-        """Start another worker in the place of one that has no run."""
+        """Start another worker in the place of one that has no run any more."""
         self.workers.remove(worker)
         _end(worker)
         self.enlist()
@@ -190,6 +210,11 @@ class _Pool:
             _end(worker)
 
 
+def _may_be_stuck(record: RunRecord) -> bool:
+    """Return whether a process may carry out no other run: its card gave an error."""
+    return record.status is Status.FAILED and record.spec.device != CPU
+
+
 def _end(worker: _Worker) -> None:
     """Kill a worker, whatever it is doing."""
     worker.process.kill()
@@ -202,15 +227,14 @@ def _gone(worker: _Worker) -> RunRecord:
 
 
 @contextmanager
-def _one_order() -> Generator[None, None, None]:
-    """Let sets of words have one order in all processes that are begun inside."""
-    before = os.environ.get(_ORDER)
-    os.environ.setdefault(_ORDER, "0")
+def _environment(values: Mapping[str, str]) -> Generator[None, None, None]:
+    """Let the processes that are begun inside have these variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_ORDER]
+        put_environment(before)
 
 
 _ORDER = "PYTHONHASHSEED"

@@ -13,11 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mementum.lab.errors import LabError, UserCodeError, blamed
 from mementum.lab.planning.contender import Contender, find
+from mementum.lab.running.stepping.device import Choice, alone
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Task
 
@@ -34,17 +36,24 @@ _TOLD = (
     "margin",
     "seconds",
     "resumable",
+    "device",
 )
 """What a rehearsal tells of a task."""
 
 
-def rehearsed(paths: Sequence[Path], contenders: Sequence[Contender]) -> list[Task]:
+def rehearsed(
+    paths: Sequence[Path],
+    contenders: Sequence[Contender],
+    device: Choice | None = None,
+) -> list[Task]:
     """Return the tasks of files after their rehearsals, and tell workers of the files.
+
+    Without a device each is where its file puts it.
 
     Errors: `LabError` for what would be wrong in every run.
     """
     known = [each.name for each in contenders if not each.identity] or ["AdamW"]
-    processes = [_Process(path, known) for path in paths]
+    processes = [_Process(path, known, device) for path in paths]
     try:
         tasks = [each.task() for each in processes]
     finally:
@@ -59,17 +68,27 @@ def rehearsed(paths: Sequence[Path], contenders: Sequence[Contender]) -> list[Ta
 class _Process:
     """The process that rehearses a file."""
 
-    def __init__(self, path: Path, contenders: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, contenders: Sequence[str], device: Choice | None
+    ) -> None:
         self.path = path
         read, write = os.pipe()
-        job = {"file": str(path), "contenders": contenders, "path": sys.path}
+        job = {
+            "file": str(path),
+            "contenders": contenders,
+            "path": sys.path,
+            "device": device and device.kind,
+        }
+        seen: dict[str, str] = {}
+        if device is not None and (cards := device.cards()):
+            seen = alone(device.kind, cards[0])
         with os.fdopen(write, "w"):
             self._process = subprocess.Popen(  # noqa: S603 - Python itself
                 [sys.executable, "-P", "-c", _CODE, json.dumps(job), str(write)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[write],
-                env={"PYTHONHASHSEED": "0", **os.environ},
+                env={"PYTHONHASHSEED": "0", **os.environ, **seen},
             )
         self._answer = os.fdopen(read, encoding="utf-8")
 
@@ -113,18 +132,20 @@ def main() -> None:
     sys.path[:] = job["path"]
     sys.argv[:] = [job["file"]]
     torch.set_num_threads(1)
-    answer = _answer(Path(job["file"]), map(find, job["contenders"]))
+    contenders = map(find, job["contenders"])
+    answer = _answer(Path(job["file"]), contenders, job["device"])
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(answer, file)
 
 
-def _answer(path: Path, contenders: Any) -> dict[str, Any]:
+def _answer(path: Path, contenders: Any, device: str | None = None) -> dict[str, Any]:
     """Return what is to be told of a file: its task, or what is wrong with it."""
     from mementum.lab.running.rehearsal.trial import rehearse
 
     try:
         with blamed(path):
-            task = rehearse(user_file.load(path), [*contenders])
+            task = replace(user_file.load(path), device=device)
+            task = rehearse(task, [*contenders])
             told = {name: getattr(task, name) for name in _TOLD}
             return {**told, "data": task.data()}
     except LabError as error:

@@ -21,12 +21,14 @@ import torch
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
 from mementum.lab.records.beginnings import ALIKE
+from mementum.lab.records.run import CPU
 from mementum.lab.records.scale import ScaleError
 from mementum.lab.running import modifiers
 from mementum.lab.running.loop import stepped
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import restore, resumable, state
 from mementum.lab.running.stepping.closure import NothingTrainedError
+from mementum.lab.running.stepping.device import Choice
 from mementum.lab.running.stepping.own_optimizer import OwnStepper
 from mementum.lab.tasks.own.batches import take_in
 from mementum.lab.tasks.task import Fed, Problem, Task
@@ -58,6 +60,8 @@ class _Trial:
 
     parameters: str
     """The digest of the parameters at the start."""
+    device: str
+    """The kind of device that they are on."""
     start: tuple[float, float]
     batches: str
     losses: list[float]
@@ -68,7 +72,7 @@ class _Trial:
 
 
 def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
-    """Return the task with its measured cost, and whether its runs can be resumed.
+    """Return the task with its cost, its device, and whether its runs can be resumed.
 
     Two steps and two evaluations are made with SGD and with one of the family, as far
     as they take part.
@@ -84,6 +88,7 @@ def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
         task,
         seconds=max(0.01, float(f"{first.seconds:.2g}")),
         resumable=_resumes(task, shapes[-1]),
+        device=first.device,
     )
 
 
@@ -115,6 +120,7 @@ def _tried(task: Task, contender: Contender) -> _Trial:
     whole = (task.evaluations + 1) * (evaluated - begun) + task.steps * step
     return _Trial(
         digest.hexdigest(),
+        problem.parameters()[0].device.type,
         start,
         batches,
         losses,
@@ -159,7 +165,9 @@ class _Made:
         """Begin the run."""
         options = self.contender.options_over(self.task.steps)
         build = self.contender.builder(self.contender.lr, options)
-        self.state = modifiers.begin(self.task, 0, build, home=self.contender.home)
+        self.state = modifiers.begin(
+            self.task, 0, build, home=self.contender.home, device=self.task.device
+        )
         problem = self.state.problem
         self.model = getattr(problem, "model", None)
         self._placed = problem if isinstance(problem, _Placed) else None
@@ -172,7 +180,7 @@ class _Made:
         while going and self.step < end:
             going = stepped(Progress(), self.state, self.step)
             self.step += 1
-            yield self.state.closure.values[0]
+            yield self.state.closure.values[0].item()
 
     def place(self, name: str) -> str:
         """Return where the user defines a function, to begin a sentence with."""
@@ -281,10 +289,16 @@ def _hidden(problem: Problem) -> str:
 
 
 def rehearse_own(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
-    """Try each optimizer of the user's own on the task that costs least."""
+    """Try each optimizer of the user's own on the task that costs least.
+
+    A device that is not here, as a cluster may have it, is done without.
+    """
     for each in contenders:
         if each.identity:
-            rehearse_contender(min(tasks, key=lambda task: task.seconds), each)
+            task = min(tasks, key=lambda task: task.seconds)
+            if not Choice(task.device or CPU).here():
+                task = replace(task, device=None)
+            rehearse_contender(task, each)
 
 
 def rehearse_contender(task: Task, contender: Contender) -> None:

@@ -1,3 +1,3 @@
-"""A step of a run: its gradient, and what an optimizer of the user's own asks for."""
+"""A step of a run: where it is taken, its gradient, and what an optimizer asks for."""
 
-__all__ = ["closure", "own_optimizer"]
+__all__ = ["closure", "device", "own_optimizer", "placement"]

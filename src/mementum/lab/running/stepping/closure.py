@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,53 @@ import torch
 from torch.optim import Optimizer
 
 from mementum.lab.errors import LabError
+from mementum.lab.records.run import CPU
+from mementum.lab.tasks.own.batches import FIRST
 
 
 class NothingTrainedError(LabError):
     """A run has nothing to train, or trained nothing: it has no result."""
+
+
+BLOCK = 50
+"""Losses that are read at a time from an accelerator: it waits for each reading."""
+
+
+def block(parameters: Sequence[torch.Tensor]) -> int:
+    """Return how many losses of these parameters are read at a time."""
+    return 1 if all(each.device.type == CPU for each in parameters) else BLOCK
+
+
+@dataclass
+class Losses:
+    """The losses of a run, read in blocks: is each one to go on from?
+
+    A run goes on to the end of its block, and ends where it would have ended had each
+    loss been read at once.
+    """
+
+    limit: float
+    block: int
+    unread: list[torch.Tensor] = field(default_factory=list)
+
+    def take(self, loss: torch.Tensor, step: int) -> bool:
+        """Take the loss of a step; return whether those that are read are bearable.
+
+        The first are read one by one, as a run that ends there has their batches in
+        its record.
+        """
+        self.unread.append(loss)
+        due = len(self.unread) >= self.block or step < FIRST
+        return self.bearable() if due else True
+
+    def bearable(self) -> bool:
+        """Read the losses that are unread; return whether a run goes on from them."""
+        unread, self.unread = self.unread, []
+        if len(unread) > 1:
+            values = torch.stack(unread).tolist()
+        else:
+            values = [loss.item() for loss in unread]
+        return all(math.isfinite(value) and value <= self.limit for value in values)
 
 
 @dataclass
@@ -22,7 +66,8 @@ class Closure:
 
     optimizer: Optimizer
     loss: Callable[[], torch.Tensor] | None = None
-    values: list[float] = field(default_factory=list)
+    values: list[torch.Tensor] = field(default_factory=list)
+    """The losses of this step, which nobody has read."""
     seconds: float = 0.0
     error: Exception | None = None
     """What it raised: the task's error, and not the optimizer's."""
@@ -46,7 +91,7 @@ class Closure:
         except Exception as error:
             self.error = error
             raise
-        self.values.append(loss.item())
+        self.values.append(loss.detach().reshape(()))
         self.seconds += time.perf_counter() - began
         return loss
 

@@ -39,7 +39,7 @@ class Quadratic:
     def __init__(self, seed: int, steps: int = _STEPS, *, turned: bool) -> None:
         start = stream(seed, "quad/init").standard_normal(_DIMENSIONS)
         noise = stream(seed, "quad/noise").standard_normal((steps, _DIMENSIONS))
-        self.turned = turned
+        self.turn = turn() if turned else None
         self.curvatures = curvatures()
         self.noise = torch.tensor(_NOISE * noise, dtype=torch.float32)
         begin = torch.tensor(start, dtype=torch.float32)
@@ -48,7 +48,7 @@ class Quadratic:
 
     def along(self) -> torch.Tensor:
         """Return the point along the axes of the curvatures."""
-        return turn().T @ self.point if self.turned else self.point
+        return self.point if self.turn is None else self.turn.T @ self.point
 
     def height(self, along: torch.Tensor) -> float:
         """Return the noiseless objective at a point given along the axes."""

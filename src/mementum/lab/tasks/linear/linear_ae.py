@@ -43,7 +43,8 @@ class Autoencoder:
             normal(init, after, before, scale=0.5 * before**-0.5)
             for before, after in itertools.pairwise(_WIDTHS)
         ]
-        self.spread = spread().float()
+        self.exact = spread()
+        self.spread = self.exact.float()
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -54,7 +55,7 @@ class Autoencoder:
         whole = self.maps[0].to(spread.dtype)
         for each in self.maps[1:]:
             whole = each.to(spread.dtype) @ whole
-        off = torch.eye(_WIDTHS[0], dtype=spread.dtype) - whole
+        off = torch.eye(_WIDTHS[0], dtype=spread.dtype, device=spread.device) - whole
         return ((off @ spread) * off).sum()
 
     def loss(self, step: int) -> torch.Tensor:
@@ -63,7 +64,7 @@ class Autoencoder:
 
     def evaluate(self) -> tuple[float, float]:
         """Return the error, and its excess over PCA's as a share of PCA's."""
-        value = float(self.error(spread()))
+        value = float(self.error(self.exact))
         gap = value / _optimum() - 1
         return value, max(gap, 1e-9) if gap == gap else gap
 

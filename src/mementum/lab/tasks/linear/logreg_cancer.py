@@ -64,7 +64,7 @@ class _Logistic:
     """The regression from zero weights, batches drawn by shuffling again and again."""
 
     def __init__(self, seed: int, steps: int = _STEPS) -> None:
-        features, labels = table()
+        self.table = features, labels = table()
         self.weight = torch.nn.Parameter(torch.zeros(features.shape[1]))
         self.bias = torch.nn.Parameter(torch.zeros(()))
         order = stream(seed, "logreg-cancer/order")
@@ -86,7 +86,8 @@ class _Logistic:
 
         Distances below the precision of the optimum count as that precision.
         """
-        value = float(objective(self.weight.double(), self.bias.double(), *table()))
+        point = self.weight.double(), self.bias.double()
+        value = float(objective(*point, *self.table))
         gap = value - optimum()
         return value, max(gap, _RESOLUTION) if gap == gap else gap
 

@@ -55,6 +55,7 @@ class Bigram:
         self.weight = normal(init, _CLASSES, _CLASSES, scale=0.1)
         self.bias = normal(init, _CLASSES, scale=0.1)
         self.law, self.language = law().float(), language().float()
+        self.exact = law(), language(), entropy()
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -70,16 +71,18 @@ class Bigram:
 
     def by_class(self) -> torch.Tensor:
         """Return the excess over the entropy after each class, common ones first."""
-        crossed = -(language() * self.guesses().double()).sum(dim=-1)
-        return crossed - entropy()
+        _, language, entropy = self.exact
+        crossed = -(language * self.guesses().double()).sum(dim=-1)
+        return crossed - entropy
 
     def evaluate(self) -> tuple[float, float]:
         """Return the expected cross-entropy, and its excess over the entropy.
 
         An excess below what float32 scores resolve counts as that resolution.
         """
-        excess = float(law().dot(self.by_class()))
-        value = excess + float(law().dot(entropy()))
+        law, _, entropy = self.exact
+        excess = float(law.dot(self.by_class()))
+        value = excess + float(law.dot(entropy))
         return value, max(excess, _RESOLUTION) if excess == excess else excess
 
 

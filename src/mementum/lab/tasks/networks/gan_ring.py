@@ -35,7 +35,7 @@ def missed(points: torch.Tensor) -> float:
 
     A point belongs to a bump within four deviations of its centre.
     """
-    angle = 2 * math.pi / _MODES * torch.arange(_MODES)
+    angle = 2 * math.pi / _MODES * torch.arange(_MODES, device=points.device)
     centres = _RADIUS * torch.stack([angle.cos(), angle.sin()], dim=-1)
     near = torch.cdist(points, centres) < 4 * _SPREAD
     return float((near.double().mean(dim=0) < 1 / (4 * _MODES)).double().mean())
@@ -45,7 +45,7 @@ def distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     """Return the exact Wasserstein-1 distance of two sets of equally many points."""
     from scipy.optimize import linear_sum_assignment
 
-    costs = torch.cdist(ours.double(), theirs.double()).numpy()
+    costs = torch.cdist(ours.double(), theirs.double()).numpy(force=True)
     return float(costs[linear_sum_assignment(costs)].mean())
 
 

@@ -67,6 +67,7 @@ class Chain:
     def __init__(self, seed: int, steps: int = _STEPS) -> None:
         self.text = text(stream(seed, "lm-lstm/text"), steps * _BATCH, _LENGTH + 1)
         self.held = text(stream(seed, "lm-lstm/held"), _HELD, _LENGTH + 1)
+        self.truth = language()[self.held[:, :-2], self.held[:, 1:-1]]
         init = stream(seed, "lm-lstm/init")
         self.letters = normal(init, _WORDS, _WIDTH, scale=1.0)
         with torch.random.fork_rng(devices=[]):
@@ -101,7 +102,7 @@ class Chain:
         the luck of which word came next. The first word of a passage has no pair
         before it and is left out.
         """
-        truth = language()[self.held[:, :-2], self.held[:, 1:-1]]
+        truth = self.truth
         guesses = self.guesses(self.held)[:, 1:].double()
         entropy = -(truth * truth.log()).sum(dim=-1).mean()
         crossed = -(truth * guesses).sum(dim=-1).mean()

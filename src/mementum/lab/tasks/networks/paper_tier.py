@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -52,26 +52,44 @@ def _fingerprint(data: Callable[[], _Examples]) -> str:
     return digest(*data())
 
 
-class _Net(NamedTuple):
+class _Net(Protocol):
     """What is trained, and the scores it gives to inputs, in training or not."""
 
-    parameters: list[nn.Parameter]
-    tensors: list[torch.Tensor]
-    """Every tensor that training changes."""
-    scores: Callable[[torch.Tensor, bool], torch.Tensor]
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the tensors to train."""
+        ...
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        ...
+
+    def __call__(self, inputs: torch.Tensor, /, *, training: bool) -> torch.Tensor:
+        """Return the scores of inputs."""
+        ...
 
 
-def _modular(make: Callable[[], nn.Module], seed: int, name: str) -> _Net:
-    """Return a module as a net; its start is drawn from the seed's own stream."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(seed, f"{name}/init").integers(2**62)))
-        module = make()
+class _Modular:
+    """A module as a net; its start is drawn from the seed's own stream."""
 
-    def scores(inputs: torch.Tensor, training: bool) -> torch.Tensor:
-        result: torch.Tensor = module.train(training)(inputs)
+    def __init__(self, make: Callable[[], nn.Module], seed: int, name: str) -> None:
+        with torch.random.fork_rng(devices=[]):
+            # torch.manual_seed would seed devices too, which nobody puts back.
+            start = int(stream(seed, f"{name}/init").integers(2**62))
+            torch.default_generator.manual_seed(start)
+            self.module = make()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the tensors to train."""
+        return list(self.module.parameters())
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes."""
+        return [*self.module.state_dict().values()]
+
+    def __call__(self, inputs: torch.Tensor, /, *, training: bool) -> torch.Tensor:
+        """Return the scores of inputs."""
+        result: torch.Tensor = self.module.train(training)(inputs)
         return result
-
-    return _Net(list(module.parameters()), [*module.state_dict().values()], scores)
 
 
 def _perceptron() -> nn.Module:
@@ -90,14 +108,9 @@ def _convolutional() -> nn.Module:
     )  # fmt: skip
 
 
-def _resnet(seed: int, name: str) -> _Net:
+def _resnet(seed: int, name: str) -> Residual:
     """Return ResNet-20 for pictures of 32 by 32."""
-    net = Residual(stream(seed, f"{name}/init"), channels=3, width=16, blocks=3)
-    return _Net(
-        net.parameters(),
-        net.tensors(),
-        lambda seen, training: net(seen, training=training),
-    )
+    return Residual(stream(seed, f"{name}/init"), channels=3, width=16, blocks=3)
 
 
 class _Reader(nn.Module):
@@ -147,11 +160,11 @@ class _Images:
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the tensors to train."""
-        return self.net.parameters
+        return self.net.parameters()
 
     def tensors(self) -> list[torch.Tensor]:
         """Return every tensor that training changes."""
-        return self.net.tensors
+        return self.net.tensors()
 
     def inputs(self, step: int) -> torch.Tensor:
         """Return the images of this step's batch."""
@@ -164,14 +177,14 @@ class _Images:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        scores = self.net.scores(self.inputs(step), True)
+        scores = self.net(self.inputs(step), training=True)
         return cross_entropy(scores, self.labels[self.batch[step]])
 
     def entropy(self, rows: torch.Tensor) -> float:
         """Return the mean cross-entropy of these images, in nats."""
         parts = [
             cross_entropy(
-                self.net.scores(self.images[some], False),
+                self.net(self.images[some], training=False),
                 self.labels[some],
                 reduction="sum",
             )
@@ -193,22 +206,28 @@ class _Text:
             0, len(self.kept) - CONTEXT, (steps, PASSAGES)
         )
         self.starts = torch.from_numpy(starts)
-        self.net = _modular(_Reader, seed, name)
+        self.spread = [
+            torch.linspace(0, len(text) - CONTEXT - 1, 256).long()
+            for text in (self.kept, self.held)
+        ]
+        self.net = _Modular(_Reader, seed, name)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the tensors to train."""
-        return self.net.parameters
+        return self.net.parameters()
 
     def tensors(self) -> list[torch.Tensor]:
         """Return every tensor that training changes."""
-        return self.net.tensors
+        return self.net.tensors()
 
     def entropy(
         self, text: torch.Tensor, starts: torch.Tensor, *, training: bool
     ) -> torch.Tensor:
         """Return the mean cross-entropy of these windows, in nats."""
-        windows = text[starts[:, None] + torch.arange(CONTEXT + 1)].long()
-        return cross_entropy(self.net.scores(windows[:, :-1], training), windows[:, 1:])
+        reach = torch.arange(CONTEXT + 1, device=starts.device)
+        windows = text[starts[:, None] + reach].long()
+        scores = self.net(windows[:, :-1], training=training)
+        return cross_entropy(scores, windows[:, 1:])
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the windows of this step."""
@@ -220,14 +239,8 @@ class _Text:
         Both are over 256 windows spread evenly.
         """
         train, held = (
-            float(
-                self.entropy(
-                    text,
-                    torch.linspace(0, len(text) - CONTEXT - 1, 256).long(),
-                    training=False,
-                )
-            )
-            for text in (self.kept, self.held)
+            float(self.entropy(text, starts, training=False))
+            for text, starts in zip((self.kept, self.held), self.spread, strict=True)
         )
         return train, held / math.log(2)
 
@@ -258,7 +271,7 @@ PAPER: tuple[Task, ...] = (
         "mnist-mlp",
         "Perceptron 784-100-10 on MNIST",
         functools.partial(
-            _Images, data=digits, net=functools.partial(_modular, _perceptron)
+            _Images, data=digits, net=functools.partial(_Modular, _perceptron)
         ),
         digits,
         Size(4300, 20, 15.0),
@@ -267,7 +280,7 @@ PAPER: tuple[Task, ...] = (
         "mnist-cnn",
         "Convolutional net on MNIST",
         functools.partial(
-            _Images, data=digits, net=functools.partial(_modular, _convolutional)
+            _Images, data=digits, net=functools.partial(_Modular, _convolutional)
         ),
         digits,
         Size(4300, 20, 900.0),

@@ -101,9 +101,9 @@ def shifted(
     A move of the reach itself is none. What comes in from outside is black.
     """
     framed = pad(pictures, (reach, reach, reach, reach))
-    down = moves[:, :1] + torch.arange(side)
-    right = moves[:, 1:] + torch.arange(side)
-    rows = torch.arange(len(pictures))[:, None, None]
+    places = torch.arange(side, device=moves.device)
+    down, right = moves[:, :1] + places, moves[:, 1:] + places
+    rows = torch.arange(len(pictures), device=moves.device)[:, None, None]
     return framed[rows, :, down[:, :, None], right[:, None, :]].movedim(-1, 1)
 
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from mementum.lab.user_code.chance import Own, within
@@ -60,6 +61,13 @@ def _copied(batches: Iterable[Batch], memo: dict[int, Any]) -> Iterable[Batch]:
     own = {name: vars(loader)[name] for name in names}
     vars(loader).update(copy.deepcopy(own, memo), _iterator=None)
     return loader
+
+
+def there(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch with its tensors on a device, and all else as it is."""
+    return tree_map(
+        lambda each: each.to(device) if hasattr(each, "to") else each, batch
+    )
 
 
 class FirstBatches:

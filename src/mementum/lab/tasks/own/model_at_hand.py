@@ -16,14 +16,22 @@ import torch
 
 from mementum.lab.arguments import Argument, ArgumentError, shown
 from mementum.lab.errors import LabError
+from mementum.lab.records.run import CPU
 from mementum.lab.records.scale import turned
-from mementum.lab.tasks.own.batches import Batch, FirstBatches, anew, take_in
+from mementum.lab.tasks.own.batches import (
+    Batch,
+    FirstBatches,
+    anew,
+    take_in,
+    there,
+)
 from mementum.lab.tasks.own.model import initialise
 from mementum.lab.tasks.task import Task, stream
 from mementum.lab.user_code.chance import Chance, generators_of
 from mementum.lab.user_code.session import Session
 
 _NAME = "model-at-hand"
+_CPU = torch.device(CPU)
 _DIGESTED = 1000
 """Batches of the training data that the digest reads at most."""
 
@@ -119,7 +127,7 @@ class _ModelAtHand:
 
     def _of_first(self) -> object:
         for batch in anew(self.subject.held):
-            return self.subject.loss(self.model, batch)
+            return self.subject.loss(self.model, self._there(batch))
         return None
 
     def _next(self) -> Batch:
@@ -130,6 +138,13 @@ class _ModelAtHand:
             self._batches = iter(self._train)
         raise LabError("train holds no batch; give an iterable that can be repeated.")
 
+    def _there(self, batch: Batch) -> Batch:
+        """Return a batch where the model is: most loaders make theirs on the CPU."""
+        places = {each.device for each in self.model.parameters()}
+        if places == {_CPU} or len(places) != 1:
+            return batch
+        return there(batch, *places)
+
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step; steps come in their order.
 
@@ -138,8 +153,9 @@ class _ModelAtHand:
         self.model.train()
         if step != self._step:
             with self._drawing(2 * step):
-                self._step, self._batch = step, self._next()
-            self._first.see(step, self._batch)
+                batch = self._next()
+            self._first.see(step, batch)
+            self._step, self._batch = step, self._there(batch)
         with self._drawing(2 * step + 1):
             return self.subject.loss(self.model, self._batch)
 
@@ -155,7 +171,7 @@ class _ModelAtHand:
                     float(self.subject.loss(self.model, batch)),
                     float(self.subject.metric(self.model, batch)),
                 )
-                for batch in self._held
+                for batch in map(self._there, self._held)
             ]
         if not values:
             raise LabError(
