@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -31,6 +33,7 @@ __all__ = [
     "allowed",
     "cluster",
     "device",
+    "duration",
     "folder",
     "function",
     "known_name",
@@ -120,6 +123,24 @@ def whole(name: str, value: Whole, *, least: int = 1, most: int = MOST) -> int:
             f"{most:,}.",
         )
     return number
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+
+def duration(name: str, value: str | Real) -> float:
+    """Return seconds above 0: of a number, or of "90s", "10m", "1.5h"."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([smh]?)\s*", f"{value}")
+    seconds = math.nan
+    if found is not None and not isinstance(value, bool):
+        with suppress(ValueError):
+            seconds = float(found[1]) * _UNITS[found[2]]
+    if not 0 < seconds < math.inf:
+        raise ArgumentError(
+            Argument(name),
+            f" is {shown(value)}; give a time above 0, as 90s, 10m or 1.5h.",
+        )
+    return seconds
 
 
 def odd(name: str, value: Whole) -> int:

@@ -17,8 +17,9 @@ from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.cli.session import foretell, say_failures, shown_on, workforce
 from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
+from mementum.lab.experiment.comparison import reaching
 from mementum.lab.planning import contender
-from mementum.lab.planning.widen import grown
+from mementum.lab.planning.stages import grown
 from mementum.lab.records.journal import Store, spare
 from mementum.lab.records.plan import Plan
 from mementum.lab.running.driver import of_plan
@@ -44,9 +45,13 @@ def _compare(options: argparse.Namespace) -> int:
     plan = _planned(options)
     if options.dry_run:
         records = Store(folder).records()
+        if options.until is not None:
+            plan = reaching(plan, options.until)
         plan = grown(plan, records)
         return foretell(plan, of_plan(plan, records), workers, as_json=options.json)
     console = PatientConsole(stderr=True, highlight=False)
+    for sentence in plan.left_out:
+        console.print(sentence, soft_wrap=True, markup=False)
     if not (
         any(spec.seed for spec in plan.runs)
         or all(task.deterministic for task in plan.tasks)
@@ -59,6 +64,8 @@ def _compare(options: argparse.Namespace) -> int:
         workers=options.workers,
         dask=options.dask,
         device=options.device,
+        until=options.until,
+        budget=options.budget,
         observer=shown_on(console, tracker),
     )
     return _show(found, folder, page, as_json=options.json)

@@ -19,6 +19,7 @@ from mementum.lab.errors import LabError
 FOLDER = "mementum-compare"
 _PAGE = "report.html"
 _SPELLING = {
+    "budget": "--budget",
     "contender": "--contender",
     "contenders": "--contenders",
     "dask": "--dask",
@@ -35,6 +36,7 @@ _SPELLING = {
     "tier": "--tier",
     "trials": "--trials",
     "weight_decay": "--weight-decay",
+    "until": "--until",
     "widen": "--widen",
     "workers": "--workers",
 }
@@ -242,7 +244,22 @@ def _add_spending(parser: argparse.ArgumentParser) -> None:
         help="how much to spend: smoke, quick, standard or paper, which fetches real "
         "data (default: quick)",
     )
-    add("--seeds", metavar="N", help="how many seeds (default: the tier's, quick 4)")
+    add(
+        "--seeds",
+        metavar="N",
+        help="judge on so many fresh seeds, looked at once (default: the tier's looks, "
+        "quick at 8 and, with --until decided, at 16, 32 and 64)",
+    )
+    add(
+        "--until",
+        metavar="decided",
+        help="go on until every contrast is decided, or the last look is taken",
+    )
+    add(
+        "--budget",
+        metavar="TIME",
+        help="stop after 90s, 10m or 1.5h; the same command goes on from there",
+    )
     add(
         "--lrs",
         metavar="N",

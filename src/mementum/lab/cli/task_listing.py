@@ -9,8 +9,9 @@ from rich.table import Table
 from mementum.lab.planning import contender
 from mementum.lab.planning.forecast import START, clock
 from mementum.lab.planning.own import registry
-from mementum.lab.planning.schedule import under
-from mementum.lab.planning.tiers import SPENDING
+from mementum.lab.planning.stages import pilot_runs
+from mementum.lab.planning.tiers import SPENDING, Spending
+from mementum.lab.records.plan import Design
 from mementum.lab.report.methods import option_words
 from mementum.lab.tasks.registry import of_tier, offered
 from mementum.lab.tasks.task import Task, Tier
@@ -48,23 +49,46 @@ def _size(task: Task | None) -> str:
 def tiers(workers: int) -> Table:
     """Return what each tier spends on all tasks and all contenders."""
     told = f"with {workers} worker" + "s" * (workers != 1)
-    columns = "tier", "tasks", "seeds", "learning rates", "trials", "runs", told
+    columns = "tier", "tasks", "rates", "pilot", "looks", "trials", "runs", told
     table = Table(*columns, box=None)
-    tuned = sum(each.matched is None for each in contender.CONTENDERS)
     for tier in Tier:
         spending = SPENDING[tier]
-        found = [
-            under(task, each) for task in of_tier(tier) for each in spending.schedules
-        ]
-        each = len(contender.CONTENDERS) * spending.rates + tuned * spending.trials
-        runs = {
-            t.name: each * (1 if t.deterministic else spending.seeds) for t in found
-        }
+        found = of_tier(tier)
+        runs = {task.name: _runs(task, spending) for task in found}
         seconds = START + sum(runs[t.name] * t.seconds for t in found) / workers
-        given = spending.seeds, spending.rates, spending.trials
-        counts = len(found), *given, sum(runs.values())
-        table.add_row(tier, *(f"{count:,}" for count in counts), clock(seconds))
+        design = spending.design(spending.rates, spending.trials, None)
+        table.add_row(
+            tier,
+            f"{len(found)}",
+            f"{spending.rates}",
+            " ".join(f"{keep or 'all'}x{seeds}" for keep, seeds in design.pilot),
+            _looks(design),
+            f"{spending.trials}",
+            f"{sum(runs.values()):,}",
+            clock(seconds),
+        )
     return table
+
+
+def _looks(design: Design) -> str:
+    """Return the looks, those in brackets that are taken only if told."""
+    taken = " ".join(map(str, design.looks[: design.reach]))
+    rest = " ".join(map(str, design.looks[design.reach :]))
+    return f"{taken} ({rest})" if rest else taken
+
+
+def _runs(task: Task, spending: Spending) -> int:
+    """Return how many runs a task has, with looks taken by everyone."""
+    tuned = sum(each.matched is None for each in contender.CONTENDERS)
+    everyone = len(contender.CONTENDERS)
+    if task.deterministic:
+        return everyone * spending.rates + tuned * spending.trials
+    design = spending.design(spending.rates, spending.trials, None)
+    judging = design.looks[spending.reach - 1]
+    runs = everyone * (pilot_runs(design, spending.rates) + judging)
+    if spending.trials:
+        runs += tuned * (pilot_runs(design, spending.trials) + design.looks[0])
+    return runs
 
 
 def contenders() -> Table:

@@ -11,13 +11,19 @@ from typing import Literal
 from mementum.lab import arguments
 from mementum.lab.arguments import Argument, ArgumentError, Real, Whole
 from mementum.lab.errors import LabError
-from mementum.lab.experiment.comparison import PAGE, Comparison, carried_out
+from mementum.lab.experiment.comparison import (
+    PAGE,
+    Comparison,
+    carried_out,
+    reaching,
+)
 from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.planning.schedule import SCHEDULES, under
 from mementum.lab.planning.selection import Named, rivals
+from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import COSINE
 from mementum.lab.running.driver import (
     telling,
 )
@@ -33,7 +39,7 @@ from mementum.lab.tasks.own.model_at_hand import (
     at_hand,
     untouched,
 )
-from mementum.lab.tasks.task import Task
+from mementum.lab.tasks.task import Task, Tier
 
 __all__ = ["compare_model"]
 
@@ -47,7 +53,7 @@ def compare_model(
     metric: Metric | None = None,
     steps: Whole = 500,
     evaluations: Whole = 10,
-    seeds: Whole = 4,
+    seeds: Whole | None = None,
     lrs: Whole = 5,
     contenders: Iterable[Named] | None = None,
     lr: Mapping[str, Real] | None = None,
@@ -55,7 +61,9 @@ def compare_model(
     scale: Literal["log", "linear"] | None = None,
     goal: Literal["min", "max"] = "min",
     margin: Real = 0.01,
-    schedule: str = CONSTANT,
+    schedule: str = COSINE,
+    until: str | None = None,
+    budget: str | Real | None = None,
     out: str | Path | None = None,
 ) -> Comparison:
     """Compare optimizers on a model at hand, and return what was found.
@@ -72,7 +80,8 @@ def compare_model(
         metric: ``metric(model, batch)`` scores a held-out batch; the loss if not given.
         steps: Of a run.
         evaluations: Points of the learning curve.
-        seeds: How many seeds every setting is trained with.
+        seeds: How many fresh seeds judge everyone, looked at once; if not given, 8 are
+            looked at, and more as `until` says.
         lrs: How many learning rates each grid has, an odd number.
         contenders: Names, or optimizers of your own, as for `plan`; all of the lab's
             if not given. The reference always takes part.
@@ -85,6 +94,8 @@ def compare_model(
         margin: Differences up to this are equivalent: a share of the score on the log
             scale, else units of the metric.
         schedule: Of the learning rate: "constant" or "cosine".
+        until: "decided" goes on to 16, 32 and 64 seeds for contrasts that are open.
+        budget: How long to go on at most, as "90s", "10m", or in seconds.
         out: A folder that keeps runs, plan and page; the same call goes on from there.
             It is refused where it holds runs of another model or data: others in their
             modules, settings or initial parameters, in the held-out or the first
@@ -129,8 +140,11 @@ def compare_model(
         kept=out is not None,
     )
     who = rivals(contenders, reference, lr)
-    count = arguments.whole("seeds", seeds, most=arguments.SEEDS)
+    count = (
+        None if seeds is None else arguments.whole("seeds", seeds, most=arguments.SEEDS)
+    )
     grid = Grid(points=arguments.odd("lrs", lrs))
+    limit = None if budget is None else arguments.duration("budget", budget)
     with untouched(model):
         task = rehearse(task, who["contenders"])
         rehearse_own(who["contenders"], [task])
@@ -138,14 +152,16 @@ def compare_model(
         plan = factorial(
             tasks=subjects,
             **who,
-            seeds=range(count),
+            design=SPENDING[Tier.QUICK].design(grid.points, 0, count),
             grid=grid,
             versions=versions(),
         )
-        return _kept(plan, task, out)
+        if until is not None:
+            plan = reaching(plan, until)
+        return _kept(plan, task, out, limit)
 
 
-def _kept(plan: Plan, task: Task, out: Path | None) -> Comparison:
+def _kept(plan: Plan, task: Task, out: Path | None, budget: float | None) -> Comparison:
     """Carry out the plan of a model at hand; without a folder nothing is left."""
     with ExitStack() as stack:
         if out is None:
@@ -161,7 +177,7 @@ def _kept(plan: Plan, task: Task, out: Path | None) -> Comparison:
                     "or data, or scored otherwise; name another folder.",
                 )
         executor = InProcessExecutor(task)
-        found = carried_out(plan, store, executor, telling(None))
+        found = carried_out(plan, store, executor, telling(None), budget)
         if not executor.repeats():
             store.set_aside()
             raise LabError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mementum.lab import arguments
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
-from mementum.lab.planning.widen import grown
+from mementum.lab.planning.stages import grown
 from mementum.lab.records.journal import Store, StoreError, spare
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord
@@ -78,10 +78,25 @@ class Comparison:
         files.write(self.analysis, self.records, Path(path))
 
 
+def reaching(plan: Plan, until: str) -> Plan:
+    """Return the plan with all of its looks to be taken, for "decided"."""
+    arguments.allowed("until", until, ("decided",))
+    if plan.design is None:
+        return plan
+    return replace(plan, design=replace(plan.design, reach=len(plan.design.looks)))
+
+
 def carried_out(
-    plan: Plan, store: Store, executor: Executor, observer: Observer
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    observer: Observer,
+    budget: float | None = None,
 ) -> Comparison:
-    """Carry out what is missing of a plan in a store, and return what was found."""
+    """Carry out what is missing of a plan in a store, and return what was found.
+
+    With a budget in seconds, it ends with what is over by then.
+    """
     with store:
         with suppress(StoreError):
             if not store.read_plan().reference:
@@ -89,5 +104,5 @@ def carried_out(
                     f"{store.folder} holds claims; choose another folder for the "
                     "comparison."
                 )
-        finished = pursue(plan, store, executor, observer, grown)
+        finished = pursue(plan, store, executor, observer, grown, budget)
     return Comparison(finished, of_plan(finished, store.records()))

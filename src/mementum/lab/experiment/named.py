@@ -9,7 +9,7 @@ from pathlib import Path
 from mementum.lab import arguments
 from mementum.lab.arguments import Argument, ArgumentError, Real, Whole
 from mementum.lab.errors import LabError
-from mementum.lab.experiment.comparison import Comparison, carried_out
+from mementum.lab.experiment.comparison import Comparison, carried_out, reaching
 from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.planning.own.registry import check_reach
 from mementum.lab.planning.selection import Named, chosen_tasks, rivals
@@ -63,7 +63,8 @@ def plan(
         lr: The centre of the grid of an optimizer of your own, by its name.
         files: Python files with tasks of your own; docs/tasks.md says how.
         tier: How much to spend: "smoke", "quick", "standard" or "paper".
-        seeds: How many seeds every setting is trained with.
+        seeds: How many fresh seeds judge everyone, looked at once; the tier's looks if
+            not given.
         lrs: How many learning rates each grid has, an odd number.
         reference: Whom to compare with.
         trials: Settings of all hyperparameters that full tuning tries besides.
@@ -86,31 +87,36 @@ def plan(
     )
     who = rivals(contenders, reference, lr)
     asked = None if device is None else chosen(device)
+    many = _number("trials", trials, usual.trials)
+    design = usual.design(
+        grid.points,
+        many,
+        None
+        if seeds is None
+        else arguments.whole("seeds", seeds, most=arguments.SEEDS),
+    )
+    wider = _number("widen", widen, usual.widen)
+    decay = (
+        None if weight_decay is None else arguments.real("weight_decay", weight_decay)
+    )
+    # Last, as it runs the code of the files.
+    subjects, left_out = chosen_tasks(
+        *(tasks, files, size, schedules),
+        read=lambda paths: rehearsed(paths, who["contenders"], asked),
+        device=asked and asked.kind,
+    )
     found = factorial(
         **who,
-        seeds=range(
-            _number("seeds", seeds, usual.seeds, least=1, most=arguments.SEEDS)
-        ),
+        tasks=subjects,
+        design=design,
         grid=grid,
         versions=versions(),
-        trials=_number("trials", trials, usual.trials),
-        widen=_number("widen", widen, usual.widen),
-        weight_decay=(
-            None
-            if weight_decay is None
-            else arguments.real("weight_decay", weight_decay)
-        ),
-        # Last, as it runs the code of the files.
-        tasks=(
-            subjects := chosen_tasks(
-                *(tasks, files, size, schedules),
-                read=lambda paths: rehearsed(paths, who["contenders"], asked),
-                device=asked and asked.kind,
-            )
-        ),
+        trials=many,
+        widen=wider,
+        weight_decay=decay,
     )
     rehearse_own(who["contenders"], subjects)
-    return found
+    return replace(found, left_out=left_out)
 
 
 def _number(
@@ -134,6 +140,8 @@ def compare(
     dask: str | None = None,
     device: str | None = None,
     widen: Whole | None = None,
+    until: str | None = None,
+    budget: str | Real | None = None,
     seen: Listener | None = None,
     observer: Observer | None = None,
 ) -> Comparison:
@@ -152,6 +160,10 @@ def compare(
             its kind if not given. A result does not depend on it.
         widen: How often a grid may be widened whose end was chosen; as often as the
             plan says, by its tier, if not given.
+        until: "decided" takes looks until every contrast is decided, or the last look
+            of the plan is taken; as many as the tier takes if not given.
+        budget: How long to go on at most, as "90s", "10m", "1.5h", or in seconds. What
+            is not over by then is left for the next call.
         seen: Called with the record of each run as it ends.
         observer: What accompanies the runs in the place of `seen`: the command line
             shows a display.
@@ -164,13 +176,16 @@ def compare(
         )
     if widen is not None:
         plan = replace(plan, widen=arguments.whole("widen", widen, least=0))
+    if until is not None:
+        plan = reaching(plan, until)
+    limit = None if budget is None else arguments.duration("budget", budget)
     store = Store(arguments.folder("folder", folder))
     named = {task.name for task in plan.tasks} if dask is not None else set()
     files = [path for name, path in user_file.paths().items() if name in named]
     if dask is not None or number(workers):
         check_reach(plan.specs(), elsewhere=dask is not None)
     executor = choose(workers, dask, files, _of_plan(plan, device))
-    return carried_out(plan, store, executor, observer or telling(seen))
+    return carried_out(plan, store, executor, observer or telling(seen), limit)
 
 
 def _of_plan(plan: Plan, device: str | None) -> Choice:

@@ -8,6 +8,6 @@ __all__ = [
     "schedule",
     "search_spaces",
     "selection",
+    "stages",
     "tiers",
-    "widen",
 ]

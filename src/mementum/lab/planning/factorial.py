@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from scipy.stats import qmc
 
 from mementum.lab.planning.search_spaces import BREADTH, SEED, short
-from mementum.lab.records.plan import HALF_DECADE, Outline, Plan, rate
+from mementum.lab.records.plan import HALF_DECADE, Design, Outline, Plan, rate
 from mementum.lab.records.run import CONSTANT, CPU, RunSpec, label
 from mementum.lab.tasks.targets import family, goal
 
@@ -42,20 +42,25 @@ def factorial(
     *,
     tasks: Sequence[Task],
     contenders: Sequence[Contender],
-    seeds: Sequence[int],
+    seeds: Sequence[int] = (),
     grid: Grid,
     reference: str,
     versions: Mapping[str, str],
     trials: int = 0,
     widen: int = 0,
     weight_decay: float | None = None,
+    design: Design | None = None,
 ) -> Plan:
     """Return the plan of every contender at every learning rate with every seed.
 
-    No run is spent on tuning alone, as the rate of a seed is chosen on other seeds. A
-    deterministic task has the first seed only. With `trials` everyone is tuned in full
-    as well; with `weight_decay` everyone has this one. A seed named twice is one.
+    With a design these are the first runs alone: those of the pilot's first rung, or of
+    the first look where there is one rate. A deterministic task has the first seed
+    only. With `trials` everyone is tuned in full as well; with `weight_decay` everyone
+    has this one. A seed named twice is one.
     """
+    if design is not None:
+        several = design.pilot and (grid.points > 1 or trials)
+        seeds = range(design.pilot[0][1]) if several else design.judging(1)
     seeds = [*dict.fromkeys(seeds)]
     if weight_decay is not None:
         contenders = [each.decaying(weight_decay) for each in contenders]
@@ -78,6 +83,7 @@ def factorial(
         factor=grid.factor,
         widen=widen,
         weight_decay=weight_decay,
+        design=design,
     )
 
 

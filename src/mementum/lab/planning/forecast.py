@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from mementum.lab.planning.stages import expected
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 
@@ -25,9 +26,10 @@ class Forecast:
         kept: Iterable[RunRecord] = (),
     ) -> None:
         self.planned = {task.name: task.seconds for task in plan.tasks}
-        self.total = Counter(spec.task_label for spec in plan.specs())
-        self.left = Counter(spec.task_label for spec in left)
-        self.workers = max(1, min(workers, len(left)))
+        known = Counter(spec.task_label for spec in plan.specs())
+        self.total = expected(plan)
+        self.left = self.total - known + Counter(spec.task_label for spec in left)
+        self.workers = max(1, min(workers, self.left.total()))
         self.clock = now
         self.began = self.moved = now()
         self.ended: Counter[str] = Counter()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import CONSTANT, COSINE
 from mementum.lab.tasks.task import Task
 
 Factor = Callable[[int, int], float]
@@ -15,7 +15,7 @@ Factor = Callable[[int, int], float]
 _WARM_UP = 0.05
 SCHEDULES = {
     CONSTANT: "constant learning rate",
-    "cosine": "linear warm-up over 5 % of the steps, then half a cosine to 0",
+    COSINE: "linear warm-up over 5 % of the steps, then half a cosine to 0",
 }
 """What a comparison may be made under. Those of papers belong to their claims."""
 
@@ -53,7 +53,7 @@ FACTORS: dict[str, Factor] = {
     "root": _root,
     "drops": _drops,
     "decline": _decline,
-    "cosine": cosine,
+    COSINE: cosine,
 }
 """Every schedule by its name, those of papers among them."""
 

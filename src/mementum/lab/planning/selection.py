@@ -16,8 +16,8 @@ from mementum.lab.planning.own.form import centred
 from mementum.lab.planning.own.registry import plugged, register
 from mementum.lab.planning.own.source import is_source
 from mementum.lab.planning.schedule import SCHEDULES, under
-from mementum.lab.planning.tiers import SPENDING
 from mementum.lab.tasks import registry
+from mementum.lab.tasks.data.download import DataError
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.task import Task, Tier
 
@@ -82,13 +82,15 @@ def chosen_tasks(
     schedules: Iterable[str] | None,
     read: Callable[[Sequence[Path]], Sequence[Task]],
     device: str | None = None,
-) -> list[Task]:
+) -> tuple[list[Task], tuple[str, ...]]:
     """Return the tasks in a tier's size, and those of files, under the schedules.
 
+    Where no task is named, those whose data cannot be had are left out, with a sentence
+    for each of them.
     ``read`` returns the tasks of files; it comes last, as it runs their code. They have
     a device already.
     """
-    chosen = SPENDING[tier].schedules
+    chosen: Sequence[str] | None = None
     if schedules is not None:
         known = tuple(SCHEDULES)
         chosen = arguments.known_names("schedules", schedules, known, "schedule")
@@ -106,8 +108,27 @@ def chosen_tasks(
         asked = arguments.known_names("tasks", names, tuple(listed), "task")
         tasks = [listed[name] for name in asked]
     taken = {task.name for task in offered.values()}
-    tasks += read(user_file.named([*map(str, paths)], taken.__contains__))
-    return [under(task, schedule) for task in tasks for schedule in chosen]
+    had, left_out = (tasks, ()) if names is not None else _had(tasks)
+    had += read(user_file.named([*map(str, paths)], taken.__contains__))
+    subjects = [
+        under(task, schedule)
+        for task in had
+        for schedule in (chosen or [task.usual_schedule])
+    ]
+    return subjects, left_out
+
+
+def _had(tasks: Iterable[Task]) -> tuple[list[Task], tuple[str, ...]]:
+    """Return the tasks whose data can be had, and a sentence for each of the others."""
+    had, left_out = list[Task](), list[str]()
+    for task in tasks:
+        try:
+            task.data()
+        except DataError as error:
+            left_out.append(f"{task.name} is left out: {error}")
+        else:
+            had.append(task)
+    return had, tuple(left_out)
 
 
 def _no_part(task: Task, tier: Tier) -> UnknownNameError:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mementum.lab.planning.schedule import SCHEDULES
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.plan import Design
 from mementum.lab.tasks.task import Tier
 
 
-class _Spending(NamedTuple):
+class Spending(NamedTuple):
     """What a tier spends unless told otherwise."""
 
-    seeds: int
     rates: int
     """How many learning rates."""
     factor: float
@@ -20,14 +18,29 @@ class _Spending(NamedTuple):
     trials: int
     """How many settings of all hyperparameters are tried besides."""
     widen: int
-    """How often a grid may be widened whose end was chosen."""
-    schedules: tuple[str, ...]
-    """Under which schedules of the learning rate."""
+    """How often a grid may be widened whose end was best."""
+    pilot: tuple[tuple[int, int], ...]
+    """Its rungs: how many rates, 0 for all, with how many seeds."""
+    looks: tuple[int, ...]
+    """After how many fresh seeds differences are looked at."""
+    reach: int
+    """How many of these looks are taken."""
+
+    def design(self, rates: int, trials: int, seeds: int | None) -> Design:
+        """Return the design with so many rates and trials; `seeds` make one look."""
+        return Design(
+            pilot=self.pilot if rates > 1 or trials else (),
+            looks=self.looks if seeds is None else (seeds,),
+            reach=self.reach if seeds is None else 1,
+        )
 
 
+_HALVING = ((0, 1), (3, 1), (2, 2))
+"""All rates with one seed, the best three with a second, the best two with two more."""
+_LOOKS = (8, 16, 32, 64)
 SPENDING = {
-    Tier.SMOKE: _Spending(2, 1, 10**0.5, 0, 0, (CONSTANT,)),
-    Tier.QUICK: _Spending(4, 5, 10**0.5, 0, 1, (CONSTANT,)),
-    Tier.STANDARD: _Spending(10, 9, 10**0.25, 24, 2, tuple(SCHEDULES)),
-    Tier.PAPER: _Spending(5, 5, 10**0.5, 24, 2, tuple(SCHEDULES)),
+    Tier.SMOKE: Spending(1, 10**0.5, 0, 0, ((0, 1),), (2,), 1),
+    Tier.QUICK: Spending(5, 10**0.5, 0, 1, _HALVING, _LOOKS, 1),
+    Tier.STANDARD: Spending(9, 10**0.25, 24, 2, _HALVING, _LOOKS, 2),
+    Tier.PAPER: Spending(5, 10**0.5, 24, 2, ((0, 1), (2, 1)), (5, 10), 1),
 }

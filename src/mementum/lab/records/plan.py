@@ -44,6 +44,32 @@ class Outline:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Design:
+    """How rates are chosen, and how often differences are looked at.
+
+    The pilot's seeds come first, and fresh ones judge: a rate is never scored on a seed
+    that chose it.
+    """
+
+    pilot: tuple[tuple[int, int], ...]
+    """The rungs: how many of the best rates go on, 0 for all, with how many seeds."""
+    looks: tuple[int, ...]
+    """After how many fresh seeds the differences are looked at."""
+    reach: int = 1
+    """How many of these looks are taken unless told otherwise."""
+
+    @property
+    def first(self) -> int:
+        """The first seed that judges."""
+        return sum(seeds for _, seeds in self.pilot)
+
+    def judging(self, look: int) -> range:
+        """Return the seeds of the first so many looks."""
+        count = self.looks[look - 1] if look else 0
+        return range(self.first, self.first + count)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A comparison as plain data: its tasks, its reference and all its runs.
 
@@ -66,23 +92,17 @@ class Plan:
     """How often a grid may be widened whose end was chosen, unless told otherwise."""
     weight_decay: float | None = None
     """The weight decay of every contender; None where each has the published one."""
+    design: Design | None = None
+    """None where every rate has every seed, and each seed is scored at the rate that
+    the others choose: older comparisons are so, and claims."""
+
+    left_out: tuple[str, ...] = ()
+    """A sentence for each task that was not chosen by name and whose data cannot be
+    had: how to get them."""
 
     def specs(self) -> tuple[RunSpec, ...]:
         """Return every run of the plan."""
         return self.runs + self.trials
-
-    def beyond(self, task: str, contender: str, *, low: bool, high: bool) -> Plan:
-        """Return the plan with two more learning rates beyond an end of a grid."""
-        own = [r for r in self.runs if r.labels == (task, contender)]
-        lrs = sorted({spec.lr for spec in own})
-        centre = self.centres.get(contender, lrs[len(lrs) // 2])
-        place = lrs.index(centre)
-        below = range(-place - 2, -place) if low else ()
-        above = range(len(lrs) - place, len(lrs) - place + 2) if high else ()
-        found = [rate(centre, self.factor, step) for step in (*below, *above)]
-        pattern = [spec for spec in own if spec.lr == centre]
-        fresh = tuple(replace(spec, lr=lr) for lr in found for spec in pattern)
-        return replace(self, runs=self.runs + fresh)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
@@ -110,6 +130,8 @@ class Plan:
                 factor=plain.get("factor", HALF_DECADE),
                 widen=plain.get("widen", 0),
                 weight_decay=plain.get("weight_decay"),
+                design=_read_design(plain.get("design")),
+                left_out=tuple(plain.get("left_out", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the plan is incomplete: {error}") from error
@@ -121,11 +143,31 @@ class Plan:
         return plan
 
 
+def _read_design(plain: Mapping[str, Any] | None) -> Design | None:
+    """Return the design of a plan; one that cannot be is a ValueError."""
+    if plain is None:
+        return None
+    design = Design(
+        pilot=tuple((rates, seeds) for rates, seeds in plain["pilot"]),
+        looks=tuple(plain["looks"]),
+        reach=plain["reach"],
+    )
+    numbers = [n for rung in design.pilot for n in rung]
+    codec.check(design, {"looks": codec.WHOLES, "reach": codec.WHOLE})
+    rising = list(design.looks) == sorted({*design.looks}) and design.looks
+    if not all(map(codec.is_whole, numbers)) or not rising or min(design.looks) < 1:
+        raise ValueError(f"no comparison has the design {plain}")
+    return design
+
+
 _PLAN = {
     "reference": codec.TEXT,
     "factor": codec.NUMBER,
     "widen": codec.WHOLE,
     "weight_decay": codec.NUMBER_OR_NONE,
+    "left_out": codec.Kind(
+        lambda value: codec.each(codec.is_text, value), "a list of texts"
+    ),
     "centres": codec.Kind(
         lambda value: codec.table(codec.is_number, value), "a table of numbers"
     ),

@@ -15,6 +15,8 @@ FORMAT = 2
 """Version of the records' JSON form. Version 1 is read too; any other is refused."""
 CONSTANT = "constant"
 """The schedule that leaves the learning rate alone."""
+COSINE = "cosine"
+"""The schedule that warms up and decays to nothing."""
 SINGLE = "single"
 """The form of a run that is trained by itself."""
 CPU = "cpu"

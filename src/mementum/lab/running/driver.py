@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import NamedTuple, TypeAlias
@@ -38,23 +40,33 @@ by what interrupts it."""
 
 
 def pursue(
-    plan: Plan, store: Store, executor: Executor, observer: Observer, grow: Growth
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    observer: Observer,
+    grow: Growth,
+    budget: float | None = None,
 ) -> Plan:
     """Carry out what is missing of a plan, and of what it grows to; return that.
 
-    The plan is kept in the store before its runs begin.
+    The plan is kept in the store before its runs begin. With a budget in seconds, runs
+    that are not over by then are ended, and left for another time.
     """
+    end = math.inf if budget is None else time.monotonic() + budget
     wider = grow(plan, store.records())
-    while True:
-        store.write_plan(wider)
-        records = of_plan(wider, store.records())
-        left = missing(wider, records)
-        around = observer(Round(wider, store, records, left, executor.workers))
-        with around as listener:
-            complete(left, store, executor, listener, records)
-        before, wider = wider, grow(plan, store.records())
-        if wider == before:
-            return wider
+    with executor.sitting():
+        while True:
+            store.write_plan(wider)
+            records = of_plan(wider, store.records())
+            left = missing(wider, records)
+            around = observer(Round(wider, store, records, left, executor.workers))
+            with around as listener:
+                complete(left, store, executor, listener, records, end)
+            if time.monotonic() >= end:
+                return wider
+            before, wider = wider, grow(plan, store.records())
+            if wider == before:
+                return wider
 
 
 def telling(listener: Listener | None) -> Observer:
@@ -94,8 +106,11 @@ def complete(
     executor: Executor,
     listener: Listener,
     earlier: Iterable[RunRecord] = (),
+    end: float = math.inf,
 ) -> None:
     """Carry out the runs; each record is on disk before the listener is told of it.
+
+    At the end, a time of the monotonic clock, those under way are ended.
 
     Long ones keep snapshots beside the store, and go on from there. One that began
     otherwise than the others of its seed, the earlier ones too, is an error.
@@ -113,3 +128,5 @@ def complete(
                 beginnings.check(record)
                 store.append(record)
                 listener(record)
+                if time.monotonic() >= end:
+                    return

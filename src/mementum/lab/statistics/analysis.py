@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from mementum.lab.records.beginnings import Beginnings
-from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.records.plan import Design, Outline, Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.statistics.across_tasks import Across, summarise
 from mementum.lab.statistics.alike import common_seed, question
@@ -23,11 +23,14 @@ from mementum.lab.statistics.choice import (
 )
 from mementum.lab.statistics.controls import Control, against_itself, heavy_tail
 from mementum.lab.statistics.grid import scale_margin
+from mementum.lab.statistics.sequential import looks, noise, pilot
 from mementum.lab.statistics.task_result import Arm, TaskResult, Trouble, of_contender
 from mementum.lab.statistics.verdicts import ALPHA, POWER, Contrast, compare
 
 _SCREENING = 10
 """Below this many seeds a verdict suggests; it does not establish."""
+_FEW = 8
+"""The same where fresh seeds judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ class Analysis:
     @cached_property
     def across(self) -> Across:
         """What holds over all tasks together on which rates could be chosen."""
-        tuned = [task for task in self.tasks if task.tuned]
+        tuned = [task for task in self.tasks if task.ranked]
         return summarise(tuned, self.contenders, self.alpha)
 
     @cached_property
@@ -81,7 +84,7 @@ class Analysis:
     def screening(self) -> bool:
         """Whether a task with chance in it has fewer than `_SCREENING` seeds."""
         return any(
-            len(task.seeds) < _SCREENING
+            len(task.seeds) < (_FEW if task.design else _SCREENING)
             for task in self.tasks
             if not task.deterministic
         )
@@ -109,7 +112,7 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
         contenders=tuple(dict.fromkeys(spec.contender_label for spec in specs)),
         tasks=_of_arm("lr", on_grid, found, plan),
         arms=tuple(
-            Arm(name=name, tasks=_of_arm(name, own, found, plan))
+            Arm(name=name, tasks=_of_arm(name, own, found, _one_look(plan)))
             for name, own in _arms(plan, on_grid).items()
             if own
         ),
@@ -132,7 +135,18 @@ def _arms(plan: Plan, on_grid: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
     published = [spec for spec in on_grid if spec.lr == _centre(plan, spec, on_grid)]
     tuned = {spec.labels for spec in plan.trials}
     among = [spec for spec in published if spec.labels in tuned]
-    return {"default": published, "full": [*among, *plan.trials]}
+    arms = {"default": published, "full": [*among, *plan.trials]}
+    if plan.design is not None and len(published) < len(on_grid):
+        # Published rates have the pilot's few seeds, unless it chose them.
+        del arms["default"]
+    return arms
+
+
+def _one_look(plan: Plan) -> Plan:
+    """The plan as the other ways of tuning go by it: with the first look alone."""
+    if plan.design is None:
+        return plan
+    return replace(plan, design=replace(plan.design, looks=plan.design.looks[:1]))
 
 
 def _centre(plan: Plan, spec: RunSpec, specs: Sequence[RunSpec]) -> float:
@@ -169,17 +183,11 @@ def _of_task(
 ) -> TaskResult:
     """Choose, compare and summarise on one task."""
     every = specs
-    if not task.deterministic and (seed := common_seed(specs, found)) is not None:
-        # Equal runs are no sample: their number says nothing of chance.
-        task = replace(task, deterministic=True)
-        specs = [spec for spec in specs if spec.seed == seed]
+    task, specs = _without_chance(task, specs, found)
     own = _by_contender(specs)
-    grids = {
-        name: grid(runs, found, task.scale, plan.centres.get(name))
-        for name, runs in own.items()
-    }
-    choices = [choose(name, each, gridded=gridded) for name, each in grids.items()]
-    contrasts = _against(plan.reference, choices, task)
+    design = None if task.deterministic else plan.design
+    choices = _choices(own, found, task, plan, gridded=gridded)
+    contrasts = _against(plan.reference, choices, task, design)
     return TaskResult(
         name=task.name,
         family=task.family or task.name,
@@ -191,10 +199,15 @@ def _of_task(
         steps=task.steps,
         data=specs[0].data if specs else "",
         parameters=parameters(specs, found),
-        seeds=tuple(sorted({spec.seed for spec in specs})),
+        seeds=_common([each.grid.seeds for each in choices]),
         results=tuple(
             of_contender(
-                own[each.contender], each, contrasts.get(each.contender), found, task
+                own[each.contender],
+                each,
+                contrasts.get(each.contender),
+                found,
+                task,
+                regret=_regret(each, design),
             )
             for each in choices
         ),
@@ -204,7 +217,75 @@ def _of_task(
         schedule=task.schedule,
         start=starts(specs, found, task.scale),
         question=question(every, found, task),
+        noise=None
+        if task.deterministic
+        else noise.card([*contrasts.values()], scale_margin(task.margin, task.scale)),
+        design=design,
     )
+
+
+def standing_contrasts(
+    plan: Plan, task: Outline, specs: Sequence[RunSpec], found: Records
+) -> tuple[Contrast, ...]:
+    """The contrasts of a task on the records at hand."""
+    task, specs = _without_chance(task, specs, found)
+    choices = _choices(_by_contender(specs), found, task, plan, gridded=True)
+    design = None if task.deterministic else plan.design
+    return tuple(_against(plan.reference, choices, task, design).values())
+
+
+def _without_chance(
+    task: Outline, specs: Sequence[RunSpec], found: Records
+) -> tuple[Outline, Sequence[RunSpec]]:
+    """The task and its runs; one seed's where all seeds gave the same.
+
+    Equal runs are no sample: their number says nothing of chance.
+    """
+    if task.deterministic or (seed := common_seed(specs, found)) is None:
+        return task, specs
+    one = [spec for spec in specs if spec.seed == seed]
+    return replace(task, deterministic=True), one
+
+
+def _choices(
+    own: Mapping[str, Sequence[RunSpec]],
+    found: Records,
+    task: Outline,
+    plan: Plan,
+    *,
+    gridded: bool,
+) -> list[Choice]:
+    """The choice of every contender: by a pilot, or by cross-fitting without one."""
+    if plan.design is None or task.deterministic:
+        return [
+            choose(
+                name,
+                grid(runs, found, task.scale, plan.centres.get(name)),
+                gridded=gridded,
+            )
+            for name, runs in own.items()
+        ]
+    return [
+        pilot.judged(
+            *(name, runs, found, task, plan.design),
+            default=plan.centres.get(name),
+            gridded=gridded,
+        )
+        for name, runs in own.items()
+    ]
+
+
+def _common(seeds: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The seeds that are in all of these."""
+    shared = set(seeds[0]).intersection(*seeds[1:]) if seeds else set()
+    return tuple(sorted(shared))
+
+
+def _regret(choice: Choice, design: Design | None) -> float | None:
+    """What the pilot's choice is expected to cost."""
+    if design is None or choice.pilot is None or len(choice.lrs) != 1:
+        return None
+    return pilot.regret(design, choice.pilot, choice.lrs[0])
 
 
 def _by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
@@ -216,17 +297,18 @@ def _by_contender(specs: Sequence[RunSpec]) -> dict[str, list[RunSpec]]:
 
 
 def _against(
-    reference: str, choices: Sequence[Choice], task: Outline
+    reference: str, choices: Sequence[Choice], task: Outline, design: Design | None
 ) -> dict[str, Contrast]:
     """Every other choice against the reference's, as one family of comparisons."""
     by_name = {choice.contender: choice for choice in choices}
-    contrasts = compare(
-        [choice for choice in choices if choice.contender != reference],
-        by_name.get(reference) or empty_choice(reference),
-        margin=scale_margin(task.margin, task.scale),
-        deterministic=task.deterministic,
-    )
-    return {contrast.contender: contrast for contrast in contrasts}
+    others = [choice for choice in choices if choice.contender != reference]
+    first = by_name.get(reference) or empty_choice(reference)
+    margin = scale_margin(task.margin, task.scale)
+    if design is None:
+        found = compare(others, first, margin=margin, deterministic=task.deterministic)
+    else:
+        found = looks.contrasts(others, first, design, margin=margin)
+    return {contrast.contender: contrast for contrast in found}
 
 
 def _of_run(spec: RunSpec, found: Records) -> tuple[Trouble, ...]:

@@ -48,6 +48,14 @@ class Choice:
     in_sample: bool
     gridded: bool = True
     """Whether the rates are neighbours on a grid, which has ends."""
+    pilot: Grid | None = None
+    """The scores that chose the rate where other seeds judge it; `grid` has then the
+    chosen rate alone."""
+
+    @property
+    def tried(self) -> Grid:
+        """The scores at all rates that it was chosen from."""
+        return self.grid if self.pilot is None else self.pilot
 
     @property
     def lrs(self) -> tuple[float, ...]:
@@ -62,9 +70,10 @@ class Choice:
     @property
     def edges(self) -> tuple[bool, bool]:
         """Whether the lowest and the highest rate of the grid are among the chosen."""
-        if not self.gridded or len(self.grid.lrs) < 2:
+        tried = self.tried.lrs
+        if not self.gridded or len(tried) < 2:
             return (False, False)
-        return (self.grid.lrs[0] in self.lrs, self.grid.lrs[-1] in self.lrs)
+        return (tried[0] in self.lrs, tried[-1] in self.lrs)
 
     @property
     def usable(self) -> bool:

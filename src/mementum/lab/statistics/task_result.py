@@ -7,13 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mementum.lab.records.plan import Outline
+from mementum.lab.records.plan import Design, Outline
 from mementum.lab.records.run import CONSTANT, RunRecord, RunSpec, Status
 from mementum.lab.records.scale import on_scale
 from mementum.lab.statistics import budget
 from mementum.lab.statistics.choice import Choice, Records, scored_records
 from mementum.lab.statistics.grid import Grid, scale_margin, shown_score
 from mementum.lab.statistics.remarks import of_choice
+from mementum.lab.statistics.sequential.noise import Noise
 from mementum.lab.statistics.target_times import Reach, first_crossing
 from mementum.lab.statistics.verdicts import Contrast, Verdict
 
@@ -61,16 +62,19 @@ class Result:
     """How fast the target was reached; None on a task without a target."""
     spikes: float | None = None
     """Times per run that the training objective rose by half above its minimum."""
+    regret: float | None = None
+    """How much worse than the best rate the pilot's choice is to be expected, on the
+    task's scale; None without a pilot."""
 
     @property
     def settings(self) -> int:
         """How many settings it was tuned over: its budget."""
-        return len(self.choice.grid.lrs)
+        return len(self.choice.tried.lrs)
 
     @property
     def width(self) -> float | None:
         """Decades of neighbouring rates that score within 5 % of the best."""
-        return self.choice.grid.width(math.log(1.05))
+        return self.choice.tried.width(math.log(1.05))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,7 @@ class TaskResult:
     data: str
     parameters: int | None
     seeds: tuple[int, ...]
+    """That every contender is scored on."""
     results: tuple[Result, ...]
     target: float | None
     start: Mapping[int, float]
@@ -98,6 +103,10 @@ class TaskResult:
     schedule: str = CONSTANT
     question: str = ""
     """What the curves make doubtful about the task itself; empty where nothing."""
+    noise: Noise | None = None
+    """The noise card, from these runs; None on a task without chance or pairs."""
+    design: Design | None = None
+    """How its rates were chosen and its differences looked at, if in two stages."""
 
     @property
     def tuned(self) -> bool:
@@ -107,6 +116,16 @@ class TaskResult:
         """
         enough = self.deterministic or len(self.seeds) >= FEWEST_SEEDS
         return enough and all(r.settings >= FEWEST_RATES for r in self.results)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it counts where tasks are put together: it is tuned, and can tell."""
+        return self.tuned and (self.noise is None or self.noise.ranks)
+
+    @property
+    def most_seeds(self) -> int:
+        """How many seeds the contender has that was run with the most."""
+        return max((len(r.choice.scored) for r in self.results), default=0)
 
     @property
     def ends_on_scale(self) -> tuple[float, float] | None:
@@ -121,6 +140,8 @@ class TaskResult:
 
     def budget(self, result: Result) -> tuple[float, ...]:
         """The expected score on the scale after tuning over 1, 2, ... settings."""
+        if self.design is not None:
+            return ()
         return budget.curve(result.choice.grid, self.start)
 
     @property
@@ -163,6 +184,7 @@ def of_contender(
     contrast: Contrast | None,
     found: Records,
     task: Outline,
+    regret: float | None = None,
 ) -> Result:
     """Put together what there is to say of one contender on one task."""
     scale = task.scale
@@ -179,7 +201,7 @@ def of_contender(
         verdict=verdict,
         score=shown_score(choice.mean, scale),
         sensitivity=tuple(
-            _sensitivity(choice.grid, lr, scale) for lr in choice.grid.lrs
+            _sensitivity(choice.tried, lr, scale) for lr in choice.tried.lrs
         ),
         microseconds_per_step=_cost(
             found[s.run_id] for s in specs if s.run_id in found
@@ -187,6 +209,7 @@ def of_contender(
         notes=of_choice(choice) if contrast is None else contrast.notes,
         reach=None if task.target is None else _reach(scored, task.target, task.steps),
         spikes=_spikes(scored),
+        regret=regret,
     )
 
 

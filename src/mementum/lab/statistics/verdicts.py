@@ -84,6 +84,8 @@ class Contrast:
     p_holm: float | None
     detectable: float | None
     notes: tuple[str, ...]
+    look: int = 0
+    """The look that decided it, or the last one made; 0 where there are no looks."""
 
     @property
     def mean(self) -> float | None:

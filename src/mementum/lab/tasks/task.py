@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkab
 
 import numpy as np
 
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import CONSTANT, COSINE
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +105,8 @@ class Task:
     have theirs in `mementum.lab.tasks.targets`; any other is a family of its own."""
     schedule: str = CONSTANT
     """How the learning rate goes over a run."""
+    usual_schedule: str = CONSTANT
+    """How it goes where a comparison is told of none."""
     device: str | None = None
     """The kind of device that it is trained on; where it is made if none is asked."""
     limit: float = math.inf
@@ -183,11 +185,12 @@ def entry(
     margin: float = 0.01,
     version: int = 1,
     deterministic: bool = False,
+    usual_schedule: str = COSINE,
 ) -> Task:
     """Return a task whose first size is its own.
 
-    Unless told otherwise, seeds differ and scores are compared by their ratio, where
-    one per cent is no difference.
+    Unless told otherwise, seeds differ, the learning rate decays, and scores are
+    compared by their ratio, where one per cent is no difference.
     """
     (tier, own), *others = sizes.items()
     return Task(
@@ -200,6 +203,7 @@ def entry(
         deterministic=deterministic,
         scale=scale,
         margin=margin,
+        usual_schedule=usual_schedule,
         limit=limit,
         seconds=own.seconds,
         start=start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mementum.lab.errors import LabError
@@ -16,6 +17,10 @@ class Executor(Protocol):
 
     workers: int
     """How many runs it carries out at a time, as far as it knows."""
+
+    def sitting(self) -> AbstractContextManager[object]:
+        """Return what keeps the workers from one call of `results` to the next."""
+        ...
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs, taken up in this order, and yield each when it is done.

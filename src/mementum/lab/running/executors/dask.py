@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -60,6 +60,10 @@ class DaskExecutor:
         with _connected(address) as client:
             self.workers = max(1, len(client.nthreads()))
             """Workers of the cluster when it was asked first."""
+
+    def sitting(self) -> AbstractContextManager[object]:
+        """Return nothing to keep: the workers are the cluster's."""
+        return nullcontext()
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs, taken up in this order, and yield each when it is done.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -32,6 +33,10 @@ class InProcessExecutor:
         self.device = device
         self.first: RunRecord | None = None
         """Of the runs on a task of its own, the first that was carried out."""
+
+    def sitting(self) -> AbstractContextManager[object]:
+        """Return nothing to keep: there are no workers."""
+        return nullcontext()
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs in order."""

@@ -30,6 +30,8 @@ _Prepare = Callable[[], None]
 class LocalExecutor:
     """Worker processes that live as long as the iteration over their results.
 
+    In a sitting they live as long as that, from one iteration to the next.
+
     Each worker has a pipe of its own and holds one run at a time: when the system kills
     a worker it is known which run it takes along, and no other run is disturbed.
     """
@@ -51,6 +53,20 @@ class LocalExecutor:
         self.places = places
         self.execute = execute
         self.prepare = prepare
+        self._pool: _Pool | None = None
+        self._sits = False
+
+    @contextmanager
+    def sitting(self) -> Generator[None, None, None]:
+        """Keep the workers from one call of `results` to the next."""
+        self._sits = True
+        try:
+            yield
+        finally:
+            self._sits = False
+            if self._pool is not None:
+                self._pool.end()
+                self._pool = None
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs, taken up in this order, and yield each when it is done.
@@ -58,14 +74,17 @@ class LocalExecutor:
         A run whose worker is killed is begun anew, three times in all; then its record
         is a failed one. Closing the iterator ends the runs under way.
         """
-        pool = _Pool(self.execute, self.prepare, specs, self.places)
+        pool = self._pool or _Pool(self.execute, self.prepare, self.places)
+        self._pool = None
         try:
-            for _ in range(min(self.workers, len(specs))):
-                pool.enlist()
+            pool.take(specs, self.workers)
             while pool.unfinished():
                 yield from pool.collect()
+            if self._sits:
+                self._pool = pool
         finally:
-            pool.end()
+            if self._pool is None:
+                pool.end()
 
 
 @dataclass(eq=False)
@@ -88,19 +107,26 @@ class _Pool:
         self,
         execute: Execute,
         prepare: _Prepare,
-        specs: Sequence[RunSpec],
         places: Sequence[Mapping[str, str]],
     ) -> None:
         self.execute = execute
         self.prepare = prepare
         self.places = places
-        self.waiting = deque(specs)
+        self.waiting: deque[RunSpec] = deque()
         self.begun: Counter[str] = Counter()
         self.stillborn = 0
         """Workers in a row that the system killed before they were ready."""
         self.workers: list[_Worker] = []
         self.files = {*paths()}
         """Tasks of files: their code may do anything to a process."""
+
+    def take(self, specs: Sequence[RunSpec], workers: int) -> None:
+        """Take up these runs: hand them to who is idle, and start who is missing."""
+        self.waiting.extend(specs)
+        for worker in [each for each in self.workers if each.ready]:
+            self.feed(worker)
+        for _ in range(min(workers, len(specs)) - len(self.workers)):
+            self.enlist()
 
     def unfinished(self) -> bool:
         """Return whether a run waits or is under way."""

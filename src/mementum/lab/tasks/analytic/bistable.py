@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
 _STEPS = 800
@@ -78,6 +79,7 @@ BISTABLE = entry(
     "Shallow trap before a wide basin, 256 noisy starts",
     "share of starts that miss the wide basin",
     start=Bistable,
+    usual_schedule=CONSTANT,
     data=_fingerprint,
     sizes={
         Tier.QUICK: Size(_STEPS, 10, 0.35),

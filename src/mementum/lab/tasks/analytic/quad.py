@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import torch
 
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
 
 _STEPS = 400
@@ -84,6 +85,7 @@ def _task(name: str, words: str, *, turned: bool) -> Task:
         f"Noisy quadratic in 100 dimensions, condition 1e4, {words}",
         "objective as a share of its start",
         start=functools.partial(Quadratic, turned=turned),
+        usual_schedule=CONSTANT,
         data=_fingerprint,
         sizes={
             Tier.QUICK: Size(_STEPS, 10, 0.15),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Size, Tier, digest, entry
 
 PERIOD = 101
@@ -64,6 +65,7 @@ REDDI = entry(
     "Reddi's periodic counterexample, all 101 phases",
     "share of phases drifting the wrong way over the last half",
     start=Periodic,
+    usual_schedule=CONSTANT,
     data=_fingerprint,
     sizes={
         Tier.QUICK: Size(100 * PERIOD, 20, 2.0),

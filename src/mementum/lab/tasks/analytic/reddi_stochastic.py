@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mementum.lab.records.run import CONSTANT
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
 _STEPS = 800
@@ -53,6 +54,7 @@ STOCHASTIC = entry(
     "Reddi's stochastic counterexample, rescaled, 256 walkers",
     "share of walkers above their start",
     start=Stochastic,
+    usual_schedule=CONSTANT,
     data=_fingerprint,
     sizes={
         Tier.QUICK: Size(_STEPS, 10, 0.2),

@@ -18,6 +18,7 @@ import torch
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.records import codec
+from mementum.lab.records.run import COSINE
 from mementum.lab.records.scale import turned
 from mementum.lab.tasks.own.batches import FIRST, FirstBatches, take_in
 from mementum.lab.tasks.own.model import initialise, made, no_number, number
@@ -274,6 +275,7 @@ def _loaded(path: Path, content: str) -> Task:
         deterministic=False,
         scale=settings["scale"],
         margin=settings["margin"],
+        usual_schedule=COSINE,
         seconds=1.0,
         start=functools.partial(Own, file=file),
         data=functools.cache(file.fingerprint),

@@ -1,0 +1,81 @@
+"""Contrasts on fresh seeds, looked at a few times that were fixed in the plan.
+
+The level alpha is split evenly over the looks, and at each look Holm's procedure runs
+over the contrasts of a task that are still open, with that share of alpha. A contrast
+that is decided, either way, is settled: it leaves the family and needs no more seeds.
+By closed testing the chance of any wrong verdict within a task, over all looks, is at
+most alpha: an intersection of k hypotheses is tested at alpha / k over the looks
+together, and whoever left the family was rejected in all intersections before.
+
+A look is made once every open contender and the reference have a record for each of its
+seeds. What was run beyond the last such look waits for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mementum.lab.records.plan import Design
+from mementum.lab.statistics.choice import Choice
+from mementum.lab.statistics.verdicts import ALPHA, Contrast, Verdict, compare
+
+
+def contrasts(
+    choices: Sequence[Choice],
+    reference: Choice,
+    design: Design,
+    *,
+    margin: float,
+    alpha: float = ALPHA,
+) -> tuple[Contrast, ...]:
+    """Return each choice's contrast with the reference, as far as looks were made.
+
+    `choices` leaves the reference out. `margin` is on the task's scale.
+    """
+    share = alpha / len(design.looks)
+    found: dict[str, Contrast] = {}
+    left = list(choices)
+    for look in range(1, len(design.looks) + 1):
+        seeds = design.judging(look)
+        if not left or not all(_has(each, seeds) for each in (*left, reference)):
+            break
+        judged = compare(
+            [_upto(each, seeds) for each in left],
+            _upto(reference, seeds),
+            margin=margin,
+            deterministic=False,
+            alpha=share,
+        )
+        found |= {each.contender: replace(each, look=look) for each in judged}
+        left = [each for each in left if is_open(found[each.contender])]
+    for each in _unjudged([c for c in left if c.contender not in found], reference):
+        found[each.contender] = replace(each, margin=margin)
+    return tuple(found[each.contender] for each in choices)
+
+
+def is_open(contrast: Contrast) -> bool:
+    """Return whether more seeds may still decide a contrast."""
+    return contrast.verdict is Verdict.INCONCLUSIVE
+
+
+def _has(choice: Choice, seeds: range) -> bool:
+    """Return whether a choice has a record for each of these seeds."""
+    return {*seeds} <= {scored.seed for scored in choice.scored}
+
+
+def _upto(choice: Choice, seeds: range) -> Choice:
+    """Return the choice on these seeds alone."""
+    return replace(choice, scored=tuple(s for s in choice.scored if s.seed in seeds))
+
+
+def _unjudged(choices: Sequence[Choice], reference: Choice) -> tuple[Contrast, ...]:
+    """Return the contrasts before any look: what is known so far, and no verdict."""
+    begun = {each.contender for each in choices if each.tried.values}
+    found = compare(choices, reference, margin=0.0, deterministic=False)
+    return tuple(
+        replace(each, verdict=Verdict.INCONCLUSIVE, p=None, p_holm=None)
+        if each.contender in begun
+        else each
+        for each in found
+    )

@@ -1,0 +1,111 @@
+"""What a task can tell: the spread of its differences, and the seeds that they need."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+from mementum.lab.statistics.verdicts import Contrast, Verdict, detectable_errors
+
+EFFECT = 2
+"""Whether a task can rank is asked of an effect of so many margins: of 2 %."""
+MOST = 64
+"""A task that needs more seeds than these to see the effect cannot rank."""
+_LEVEL = 0.95
+_HALF = 0.9
+"""At each edge of the margin, so that both are held with probability 0.8."""
+_FAR = 10**6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The noise card of a task.
+
+    `spread` is the standard deviation of a paired difference on the task's scale, the
+    median over contenders. `effect` is how many seeds see a difference of twice the
+    margin, and `equal` how many call equals equivalent, each with probability 0.8 in
+    one comparison at 5 %.
+    """
+
+    spread: float
+    effect: int
+    equal: int
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the task can rank: it sees twice its margin within 64 seeds."""
+        return self.effect <= MOST
+
+
+def card(contrasts: Sequence[Contrast], margin: float) -> Noise | None:
+    """Return the noise card of a task; None without two pairs of any contender."""
+    spreads = [
+        error * math.sqrt(len(each.pairs.differences))
+        for each in contrasts
+        if (error := each.pairs.error) is not None
+    ]
+    return of_spread(statistics.median(spreads), margin) if spreads else None
+
+
+def of_spread(spread: float, margin: float) -> Noise:
+    """Return the card of a task whose differences have this standard deviation."""
+    return Noise(
+        spread=spread,
+        effect=_seeds(EFFECT * margin, spread, _LEVEL),
+        equal=_equal(margin, spread),
+    )
+
+
+def _seeds(distance: float, spread: float, level: float) -> int:
+    """Return how many seeds see this distance with probability 0.8."""
+
+    def sees(n: int) -> bool:
+        return detectable_errors(n - 1, level) * spread <= distance * math.sqrt(n)
+
+    return _first(sees, 2)
+
+
+def _equal(margin: float, spread: float) -> int:
+    """Return how many seeds call equals equivalent with probability 0.8."""
+    normal = float(stats.norm.ppf(_HALF))
+
+    def holds(n: int) -> bool:
+        reach = float(stats.t.isf((1 - _LEVEL) / 2, n - 1)) + normal
+        return reach * spread <= margin * math.sqrt(n)
+
+    return _first(holds, 2)
+
+
+def _first(fits: Callable[[int], bool], least: int) -> int:
+    """Return the first whole number from `least` on that fits, found by halving."""
+    high = least
+    while not fits(high):
+        if high > _FAR:
+            return _FAR
+        high *= 2
+    low = max(least, high // 2)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle + 1, high)
+    return high
+
+
+def more_seeds(contrast: Contrast, level: float) -> int | None:
+    """Return how many more seeds should decide an open contrast, with chance 0.8.
+
+    At the difference and the spread found so far, and this level of its interval. None
+    where there is no spread yet, or the difference lies at the margin itself.
+    """
+    pairs = contrast.pairs
+    mean, error, count = pairs.mean, pairs.error, len(pairs.differences)
+    if contrast.verdict is not Verdict.INCONCLUSIVE or mean is None or error is None:
+        return None
+    distance = abs(abs(mean) - contrast.margin)
+    spread = error * math.sqrt(count)
+    if distance * math.sqrt(_FAR) < spread * 3:
+        return None
+    return max(1, _seeds(distance, spread, level) - count)
