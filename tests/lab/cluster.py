@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -119,6 +119,9 @@ class Here:
 
     def __init__(self, execute: Callable[[RunSpec], RunRecord] = instant) -> None:
         self.execute = execute
+
+    def sitting(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def results(self, specs: Iterable[RunSpec]) -> Generator[RunRecord, None, None]:
         yield from map(self.execute, specs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mementum.lab.records.plan import Design
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 
 OPTIONS: dict[str, dict[str, float | int | str | bool | list[float]]] = {
@@ -64,6 +65,8 @@ class SyntheticPlan:
     trials: tuple[RunSpec, ...] = ()
     widen: int = 0
     weight_decay: float | None = None
+    design: Design | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def centres(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,9 @@ class Instantly:
     def __init__(self, workers: int, places: Sequence[object]) -> None:
         self.workers = workers
         assert workers >= 1
+
+    def sitting(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def results(self, specs: list) -> Iterator[RunRecord]:
         yield from map(instant, specs)

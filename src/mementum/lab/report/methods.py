@@ -9,7 +9,7 @@ from mementum import Memory
 from mementum.lab.planning.schedule import SCHEDULES
 from mementum.lab.planning.search_spaces import KAPPA, SHORTEST
 from mementum.lab.records.run import CONSTANT
-from mementum.lab.report import number_words, sentences
+from mementum.lab.report import number_words, sentences, stage_words
 from mementum.lab.report.number_words import listed
 from mementum.lab.statistics import Analysis, Result, TaskResult
 from mementum.lab.statistics.verdicts import DECISIVE_DIVERGENCES
@@ -40,13 +40,19 @@ def _design(analysis: Analysis) -> str:
         f"We compared {listed(analysis.contenders)} on "
         f"{number_words.count(len(analysis.tasks), 'task')}: {tasks}. "
         f"Every contender was trained at {rates}, a logarithmic grid "
-        "centred on its published default, with every seed of a task. "
+        f"centred on its published default{_everywhere(analysis)}. "
         f"{_widening(analysis)} A seed fixes initial values, data order and split for "
         f"all contenders (common random numbers). {_schedules(analysis)} "
         f"{_published(analysis)}: {_options(analysis)}. "
         f"The plan holds {number_words.count(analysis.runs_planned, 'run')}, of which "
         f"{analysis.runs_done:,} gave a result."
     )
+
+
+def _everywhere(analysis: Analysis) -> str:
+    """With which seeds the whole grid was run, where there is no pilot."""
+    staged = any(task.design for task in analysis.tasks)
+    return "" if staged else ", with every seed of a task"
 
 
 def _widening(analysis: Analysis) -> str:
@@ -99,7 +105,7 @@ def _task_words(task: TaskResult) -> str:
     """A task with its metric and its budget."""
     return (
         f"{task.name} ({task.title}; {task.metric}, lower is better; "
-        f"{task.steps:,} steps, {number_words.seed_words(task)})"
+        f"{task.steps:,} steps, {stage_words.seeds(task)})"
     )
 
 
@@ -128,12 +134,15 @@ def option_words(value: object) -> str:
 
 def _tuning(analysis: Analysis) -> str:
     """How the learning rate was chosen."""
-    text = (
+    text = stage_words.design(analysis) or (
         "Learning rates were chosen by cross-fitting: the rate for seed s is the one "
         "with the lowest mean score over the other seeds, and seed s is scored at that "
         "rate, by the last iterate. No seed's own runs take part in choosing the rate "
-        "it is scored at. A diverged run counts as worse than any score; ties go to "
-        "the rate nearest the centre of the grid."
+        "it is scored at."
+    )
+    text += (
+        " A diverged run counts as worse than any score; ties go to the rate nearest "
+        "the centre of the grid."
     )
     if any(task.deterministic for task in analysis.tasks):
         text += " On a deterministic task the best rate of the single run is taken."
@@ -164,11 +173,20 @@ def _inference(analysis: Analysis) -> str:
         f"interval ({100 * (1 - analysis.alpha):g} %) is adjusted after Holm for the "
         "contenders of a task, so that the interval, the adjusted p-value and the "
         "verdict say the same; p is the smallest level at which the interval lies in "
-        "one region. Intervals are approximate, because the choices for different "
-        "seeds share runs. With every inconclusive verdict stands the true effect that "
-        f"would have been found with probability {100 * analysis.power:g} %. "
-        + number_words.screening_words(analysis)
+        f"one region. {_approximate(analysis)}With every inconclusive verdict stands "
+        "the true effect that would have been found with probability "
+        f"{100 * analysis.power:g} %. " + number_words.screening_words(analysis)
     ).rstrip()
+
+
+def _approximate(analysis: Analysis) -> str:
+    """What cross-fitting does to intervals; empty where fresh seeds judge."""
+    if any(task.design for task in analysis.tasks):
+        return ""
+    return (
+        "Intervals are approximate, because the choices for different seeds share "
+        "runs. "
+    )
 
 
 def _margin(task: TaskResult) -> str:
@@ -209,8 +227,8 @@ def _arms(analysis: Analysis) -> str:
             for result in task.results
         ]
         found.append(
-            "It was also made with all hyperparameters tuned: each contender chose, by "
-            f"the same cross-fitting, from {max(counts, default=0)} settings, the "
+            "It was also made with all hyperparameters tuned: each contender chose, in "
+            f"the same way, from {max(counts, default=0)} settings, the "
             "published default and points of a scrambled Halton sequence over learning "
             f"rate, momentum, memory{', eps' if free else ' and eps'}"
             f"{' and weight decay' if free else ''} on logarithmic ranges."

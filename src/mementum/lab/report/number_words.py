@@ -198,18 +198,11 @@ def lede(analysis: Analysis) -> str:
 
 def rates_tried(analysis: Analysis) -> str:
     """How many learning rates grids have: "5 or 7 learning rates"."""
-    sizes = {len(r.choice.grid.lrs) for task in analysis.tasks for r in task.results}
+    sizes = {len(r.choice.tried.lrs) for task in analysis.tasks for r in task.results}
     if not sizes:
         return ""
     *some, most = sorted(sizes)
     return " or ".join([*map(str, some), count(most, "learning rate")])
-
-
-def seed_words(task: TaskResult) -> str:
-    """How many seeds there are, and whether they matter."""
-    if task.deterministic:
-        return "deterministic"
-    return "1 seed" if len(task.seeds) == 1 else f"{len(task.seeds)} seeds"
 
 
 def verdicts(analysis: Analysis) -> dict[Verdict, int]:

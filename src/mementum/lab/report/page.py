@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord
-from mementum.lab.report import methods, number_words, sentences
+from mementum.lab.report import methods, number_words, sentences, stage_words
 from mementum.lab.report.figures.figure_set import FigureSet
 from mementum.lab.report.figures.palette import looks
 from mementum.lab.report.ledger_rows import LedgerRows
@@ -94,6 +94,7 @@ def environment() -> jinja2.Environment:
     found.globals |= {
         "number_words": number_words,
         "sentences": sentences,
+        "stage_words": stage_words,
         "signs": _SIGNS,
         "sections": _SECTIONS,
         "Verdict": Verdict,

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mementum.lab.report import number_words, sentences
+from mementum.lab.report import number_words, sentences, stage_words
 from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.remarks import EDGE, of_choice
 
@@ -54,7 +54,7 @@ class Summary:
             yield Text()
         for task in analysis.tasks:
             yield _task_title(task)
-            yield _task_table(task, with_score=width >= _SCORE_FROM)
+            yield _task_table(task, analysis.reference, with_score=width >= _SCORE_FROM)
             yield from _task_notes(task)
             yield Text()
         if len(analysis.across.tasks) > 1:
@@ -92,14 +92,14 @@ def _task_title(task: TaskResult) -> Text:
     """The task, what it measures and how."""
     title = Text.assemble((task.name, "bold"), f"  {task.title}")
     title.append(
-        f"\n{task.metric}\n{task.steps:,} steps, {number_words.seed_words(task)}, "
+        f"\n{task.metric}\n{task.steps:,} steps, {stage_words.seeds(task)}, "
         f"equivalent within {number_words.margin_words(task)}",
         style="dim",
     )
     return title
 
 
-def _task_table(task: TaskResult, *, with_score: bool) -> Table:
+def _task_table(task: TaskResult, reference: str, *, with_score: bool) -> Table:
     """One row a contender: verdict, effect with interval, learning rate."""
     grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column("", overflow="fold", max_width=20)
@@ -113,14 +113,14 @@ def _task_table(task: TaskResult, *, with_score: bool) -> Table:
         grid.add_row(
             Text(result.contender),
             _verdict_text(result.verdict),
-            _effect_text(result, task),
+            _effect_text(result, task, reference),
             *score,
             number_words.rate_words(result, "..") + ("*" if result.choice.edge else ""),
         )
     return grid
 
 
-def _effect_text(result: Result, task: TaskResult) -> Text:
+def _effect_text(result: Result, task: TaskResult, reference: str) -> Text:
     """The effect with its interval; for an open verdict also what could be seen."""
     contrast = result.contrast
     if contrast is None or result.verdict is Verdict.FAILED:
@@ -129,12 +129,18 @@ def _effect_text(result: Result, task: TaskResult) -> Text:
     if contrast.detectable is not None and result.verdict is Verdict.INCONCLUSIVE:
         seen = number_words.size_words(contrast.detectable, task)
         text.append(f"\ndetectable: {seen}", style="dim")
+        if needed := stage_words.need(result, task, reference):
+            text.append(f"\n{needed}", style="dim")
     return text
 
 
 def _task_notes(task: TaskResult) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
     lines = [Text(task.question, style="bold")] if task.question else []
+    if card := stage_words.noise(task):
+        lines.append(Text(card, style="dim"))
+    if told := stage_words.most_regret(task):
+        lines.append(Text(told, style="dim"))
     lines += [
         Text(f"{result.contender}: {note}", style="dim")
         for result in task.results
@@ -181,12 +187,15 @@ def _closing(analysis: Analysis) -> list[Text]:
     if analysis.tuned:
         reading += " Learning rates are chosen on other seeds than they are scored on."
     lines = [reading]
+    if left := stage_words.open_words(analysis):
+        lines.append(left)
     if len(analysis.across.tasks) > 1:
         lines.append(
             "Place: by mean rank, best and worst with any other contender left out. "
             "Profile: area under the performance profile of times to target, up to 4 "
             "times the fastest."
         )
+    lines += analysis.left_out
     if screening := number_words.screening_words(analysis):
         lines.append(screening)
     if troubles := number_words.troubles_words(analysis):

@@ -56,6 +56,8 @@ class Analysis:
     """The other ways of tuning; `tasks` has tuned learning rates."""
     matched: Mapping[str, str] = field(default_factory=dict)
     """The optimizer of each contender whose memory is matched to the run's length."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for each task whose data could not be had."""
     checks: tuple[Control, ...] = ()
     """Controls that need the optimizers themselves, carried out by who has them."""
 
@@ -127,6 +129,7 @@ def analyse(records: Iterable[RunRecord], plan: Plan) -> Analysis:
         widen=plan.widen,
         matched={s.contender_label: s.contender for s in specs if s.matched_memory},
         weight_decay=plan.weight_decay,
+        left_out=plan.left_out,
     )
 
 

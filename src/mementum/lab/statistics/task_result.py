@@ -65,6 +65,8 @@ class Result:
     regret: float | None = None
     """How much worse than the best rate the pilot's choice is to be expected, on the
     task's scale; None without a pilot."""
+    seconds: float | None = None
+    """What one of the scored runs takes, the median."""
 
     @property
     def settings(self) -> int:
@@ -119,8 +121,16 @@ class TaskResult:
 
     @property
     def ranked(self) -> bool:
-        """Whether it counts where tasks are put together: it is tuned, and can tell."""
-        return self.tuned and (self.noise is None or self.noise.ranks)
+        """Whether it counts where tasks are put together: it is tuned, and can tell.
+
+        It can where it sees twice its margin within 64 seeds, or where its differences
+        are so large that half of them are decided.
+        """
+        if self.design is None or self.noise is None or self.noise.ranks:
+            return self.tuned
+        made = [r.verdict for r in self.results if r.contrast is not None]
+        left = made.count(Verdict.INCONCLUSIVE)
+        return self.tuned and 2 * left <= len(made)
 
     @property
     def most_seeds(self) -> int:
@@ -210,6 +220,7 @@ def of_contender(
         reach=None if task.target is None else _reach(scored, task.target, task.steps),
         spikes=_spikes(scored),
         regret=regret,
+        seconds=statistics.median(r.seconds for r in scored) if scored else None,
     )
 
 

@@ -8,18 +8,24 @@
     versions          of mementum and torch
     environments      one object per distinct machine and set of versions
     tasks             [{name, family, title, metric, scale, margin, deterministic,
-                        steps, data, parameters, seeds, target, untrained, best,
-                        results}]
+                        steps, data, parameters, seeds, design, noise, ranked, target,
+                        untrained, best, results}]
+      design            {pilot, looks, reach}: null where rates are cross-fitted
+      noise             {spread, effect, equal}: the spread of a paired difference on
+                        the scale, the seeds that see twice the margin, and those that
+                        call equals equal
       results         [{contender, verdict, effect, unit, interval_95,
-                        verdict_interval, verdict_level, p, p_holm, detectable, exact,
-                        improvement, wilcoxon, pairs, score, lrs, lr_at_edge,
-                        lr_in_sample, settings, per_seed, sensitivity, width, spikes,
-                        budget, steps_to_target, microseconds_per_step, options, notes}]
+                        verdict_interval, verdict_level, p, p_holm, detectable,
+                        more_seeds, look, exact, improvement, wilcoxon, pairs, score,
+                        lrs, lr_at_edge, lr_in_sample, regret, settings, per_seed,
+                        sensitivity, width, spikes, budget, steps_to_target,
+                        microseconds_per_step, options, notes}]
     arms              [{name, tasks}]: "default", untuned, and "full", tuned in all
                       hyperparameters; `tasks` above has tuned learning rates
     across            {tasks, timed, scored, families, ratios, standings, without}
                       over all tasks
     controls          [{name, passed, words}]; passed is null where it was not made
+    left_out          a sentence for each task whose data could not be had
     troubles          [{task, contender, lr, seed, kind, error}]; kind is "diverged",
                       "failed" or "missing"
 
@@ -35,6 +41,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mementum.lab.statistics.grid import effect, shown_score
+from mementum.lab.statistics.sequential.noise import more_seeds
 
 if TYPE_CHECKING:
     from mementum.lab.statistics.across_tasks import Across
@@ -53,6 +60,8 @@ _CONTRAST_KEYS = (
     "p",
     "p_holm",
     "detectable",
+    "more_seeds",
+    "look",
     "exact",
     "improvement",
     "wilcoxon",
@@ -82,6 +91,7 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         ],
         "across": _of_across(analysis.across),
         "controls": [asdict(control) for control in analysis.controls],
+        "left_out": list(analysis.left_out),
         "troubles": [asdict(trouble) for trouble in analysis.troubles],
     }
 
@@ -100,6 +110,9 @@ def _of_task(task: TaskResult) -> dict[str, Any]:
         "data": task.data,
         "parameters": task.parameters,
         "seeds": list(task.seeds),
+        "design": None if task.design is None else asdict(task.design),
+        "noise": None if task.noise is None else asdict(task.noise),
+        "ranked": task.ranked,
         "target": task.target,
         "untrained": task.untrained,
         "best": task.best,
@@ -162,6 +175,7 @@ def _of_result(result: Result, task: TaskResult) -> dict[str, Any]:
             }
             for scored in choice.scored
         ],
+        "regret": effect(result.regret, scale),
         "settings": result.settings,
         "width": result.width,
         "spikes": result.spikes,
@@ -194,6 +208,10 @@ def of_contrast(contrast: Contrast | None, scale: str) -> dict[str, Any]:
         "p": contrast.p,
         "p_holm": contrast.p_holm,
         "detectable": effect(contrast.detectable, scale),
+        "more_seeds": None
+        if decisive is None or not contrast.look
+        else more_seeds(contrast, decisive.level),
+        "look": contrast.look,
         "exact": contrast.exact,
         "improvement": pairs.improvement,
         "wilcoxon": pairs.wilcoxon,

@@ -12,9 +12,9 @@ from scipy import stats
 from mementum.lab.statistics.verdicts import Contrast, Verdict, detectable_errors
 
 EFFECT = 2
-"""Whether a task can rank is asked of an effect of so many margins: of 2 %."""
+"""Of so many margins is the effect that a task is to see: of 2 %."""
 MOST = 64
-"""A task that needs more seeds than these to see the effect cannot rank."""
+"""It is to see it with so many seeds at most."""
 _LEVEL = 0.95
 _HALF = 0.9
 """At each edge of the margin, so that both are held with probability 0.8."""
@@ -37,7 +37,7 @@ class Noise:
 
     @property
     def ranks(self) -> bool:
-        """Whether the task can rank: it sees twice its margin within 64 seeds."""
+        """Whether the task sees twice its margin within 64 seeds."""
         return self.effect <= MOST
 
 

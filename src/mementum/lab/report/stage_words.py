@@ -1,0 +1,142 @@
+"""Words of two stages: what a pilot chose, what looks left open, what a task tells."""
+
+from __future__ import annotations
+
+from mementum.lab.report.number_words import count, listed, size_words, whole_percent
+from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
+from mementum.lab.statistics.sequential.noise import more_seeds
+from mementum.machine import cores
+
+_MINUTE = 60.0
+_NOTHING = 5e-5
+
+
+def seeds(task: TaskResult) -> str:
+    """How many seeds there are, and whether they matter: "8 to 32 fresh seeds"."""
+    if task.deterministic:
+        return "deterministic"
+    fewest = len(task.seeds)
+    if task.design is None:
+        return count(fewest, "seed")
+    most = task.most_seeds
+    if most <= fewest:
+        return count(fewest, "fresh seed")
+    return f"{fewest} to {most} fresh seeds"
+
+
+def need(result: Result, task: TaskResult, reference: str) -> str:
+    """What would decide an open contrast: "needs about 23 more seeds, 4 minutes"."""
+    contrast, design = result.contrast, task.design
+    if design is None or contrast is None or contrast.verdict_interval is None:
+        return ""
+    more = more_seeds(contrast, contrast.verdict_interval.level)
+    if more is None:
+        return ""
+    made = len(contrast.pairs.differences)
+    text = f"needs about {count(more, 'more seed')}"
+    if made + more > design.looks[-1]:
+        return f"{text}, beyond its last look at {design.looks[-1]}"
+    other = task.result(reference)
+    costs = [each.seconds for each in (result, other) if each and each.seconds]
+    return f"{text}, {_time(more * sum(costs) / cores())}" if costs else text
+
+
+def _time(seconds: float) -> str:
+    """A time to be waited for: "40 seconds", "4 minutes", "3 hours"."""
+    if seconds < _MINUTE:
+        return count(max(1, round(seconds)), "second")
+    minutes = round(seconds / _MINUTE)
+    return count(minutes, "minute") if minutes < 120 else f"{round(minutes / 60)} hours"
+
+
+def regret(result: Result, task: TaskResult) -> str:
+    """What the pilot's choice is expected to cost: "0.4 %"; empty without a pilot."""
+    if result.regret is None:
+        return ""
+    if result.regret < _NOTHING:
+        return "none"
+    return size_words(result.regret, task)
+
+
+def most_regret(task: TaskResult) -> str:
+    """The largest regret of a task in a sentence; empty without a pilot."""
+    known = [result for result in task.results if result.regret is not None]
+    if not known:
+        return ""
+    worst = max(known, key=lambda result: result.regret or 0.0)
+    told = regret(worst, task)
+    if told == "none":
+        return "No regret of the rates chosen is to be expected."
+    return f"Expected regret of the rates chosen: at most {told} ({worst.contender})."
+
+
+def noise(task: TaskResult) -> str:
+    """The noise card of a task in a sentence; empty where there is none."""
+    card = task.noise
+    if card is None or task.design is None:
+        return ""
+    effect = size_words(2 * task.margin_on_scale, task)
+    text = (
+        f"A paired difference spreads by {size_words(card.spread, task)}: "
+        f"{_many(card.effect)} see {effect}, {_many(card.equal)} call equals equal."
+    )
+    if task.ranked or not task.tuned:
+        return text
+    return f"{text} Too noisy to rank: it is shown, and counts in no rank."
+
+
+def _many(number: int) -> str:
+    return "a million seeds or more" if number >= 10**6 else count(number, "seed")
+
+
+def open_words(analysis: Analysis) -> str:
+    """What to do about contrasts that a further look may decide; empty if none."""
+    left = sum(
+        result.verdict is Verdict.INCONCLUSIVE
+        and task.design is not None
+        and 0 < result.contrast.look < len(task.design.looks)
+        for task in analysis.tasks
+        for result in task.results
+        if result.contrast is not None
+    )
+    if not left:
+        return ""
+    verb = "is" if left == 1 else "are"
+    return (
+        f"{count(left, 'contrast')} {verb} open before the last look: --until decided "
+        "goes on with more seeds."
+    )
+
+
+def design(analysis: Analysis) -> str:
+    """How rates were chosen and judged, for the methods; empty without a pilot."""
+    found = next((task.design for task in analysis.tasks if task.design), None)
+    if found is None:
+        return ""
+    if found.pilot:
+        rungs = listed(
+            [
+                f"{'all rates' if not keep else f'the best {keep}'} with "
+                f"{count(number, 'seed' if not keep else 'further seed')}"
+                for keep, number in found.pilot
+            ]
+        )
+        text = (
+            f"Learning rates were chosen by a pilot, {rungs}, on the mean score of the "
+            "last iterate; fresh seeds, which no choice had seen, judged at the chosen "
+            "rate. Verdicts are about contenders at the rates that the pilot chose; "
+            "its regret, how much worse than the best rate of the grid the chosen one "
+            "is to be expected, stands beside each. "
+        )
+    else:
+        text = "Every contender has one learning rate. "
+    looks = listed([str(look) for look in found.looks])
+    if len(found.looks) == 1:
+        return f"{text}Differences were looked at once, after {looks} seeds."
+    share = whole_percent(analysis.alpha / len(found.looks))
+    return (
+        f"{text}Differences are looked at after {looks} seeds, as fixed in the plan, "
+        f"each time at the level {share}, which Holm's procedure divides among the "
+        "contrasts of a task that are still open. A contrast that is decided, either "
+        "way, gets no more seeds."
+    )
