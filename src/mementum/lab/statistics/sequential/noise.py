@@ -7,17 +7,20 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special, stats
 
-from mementum.lab.statistics.verdicts import Contrast, Verdict, detectable_errors
+from mementum.lab.statistics.verdicts import (
+    POWER,
+    Contrast,
+    Verdict,
+    detectable_errors,
+)
 
 EFFECT = 2
 """Of so many margins is the effect that a task is to see: of 2 %."""
 MOST = 64
 """It is to see it with so many seeds at most."""
 _LEVEL = 0.95
-_HALF = 0.9
-"""At each edge of the margin, so that both are held with probability 0.8."""
 _FAR = 10**6
 
 
@@ -56,7 +59,7 @@ def of_spread(spread: float, margin: float) -> Noise:
     return Noise(
         spread=spread,
         effect=_seeds(EFFECT * margin, spread, _LEVEL),
-        equal=_equal(margin, spread),
+        equal=_within(0.0, margin, spread, _LEVEL),
     )
 
 
@@ -69,13 +72,14 @@ def _seeds(distance: float, spread: float, level: float) -> int:
     return _first(sees, 2)
 
 
-def _equal(margin: float, spread: float) -> int:
-    """Return how many seeds call equals equivalent with probability 0.8."""
-    normal = float(stats.norm.ppf(_HALF))
+def _within(mean: float, margin: float, spread: float, level: float) -> int:
+    """Return how many seeds call a difference within the margin equivalent."""
 
     def holds(n: int) -> bool:
-        reach = float(stats.t.isf((1 - _LEVEL) / 2, n - 1)) + normal
-        return reach * spread <= margin * math.sqrt(n)
+        reach = float(stats.t.isf((1 - level) / 2, n - 1))
+        root = math.sqrt(n) / spread if spread else math.inf
+        sides = [(margin - mean) * root - reach, (margin + mean) * root - reach]
+        return float(sum(special.ndtr(sides))) - 1 >= POWER
 
     return _first(holds, 2)
 
@@ -108,4 +112,8 @@ def more_seeds(contrast: Contrast, level: float) -> int | None:
     spread = error * math.sqrt(count)
     if distance * math.sqrt(_FAR) < spread * 3:
         return None
-    return max(1, _seeds(distance, spread, level) - count)
+    if abs(mean) < contrast.margin:
+        total = _within(mean, contrast.margin, spread, level)
+    else:
+        total = _seeds(distance, spread, level)
+    return max(1, total - count)
