@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from tests.lab.runs import instant, spec
+from tests.lab.runs import each, instant, spec
 
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Outline, Plan
@@ -123,12 +123,14 @@ class Here:
         yield from map(self.execute, specs)
 
 
+@each
 def brief(spec: RunSpec) -> RunRecord:
     """A run that takes long enough to be killed in it."""
     time.sleep(0.02)
     return instant(spec)
 
 
+@each
 def broken(run: RunSpec) -> RunRecord:
     """An error that no run may end with: ``execute`` makes a record of every other."""
     raise ValueError("this cannot be")

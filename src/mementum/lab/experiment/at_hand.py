@@ -133,7 +133,6 @@ def compare_model(
     grid = Grid(points=arguments.odd("lrs", lrs))
     with untouched(model):
         task = rehearse(task, who["contenders"])
-        rehearse_own(who["contenders"], [task])
         subjects = [under(task, schedule)]
         plan = factorial(
             tasks=subjects,
@@ -142,6 +141,7 @@ def compare_model(
             grid=grid,
             versions=versions(),
         )
+        plan = rehearse_own(plan, who["contenders"], [task])
         return _kept(plan, task, out)
 
 

@@ -99,8 +99,7 @@ def plan(
             )
         ),
     )
-    rehearse_own(who["contenders"], subjects)
-    return found
+    return rehearse_own(found, who["contenders"], subjects)
 
 
 def _number(

@@ -105,6 +105,7 @@ class _Runs:
                     versions={**self.versions, **contender.identity},
                     schedule=self.task.schedule,
                     matched_memory=contender.matched is not None,
+                    form=self.task.form,
                 )
 
 

@@ -17,6 +17,8 @@ CONSTANT = "constant"
 """The schedule that leaves the learning rate alone."""
 SINGLE = "single"
 """The form of a run that is trained by itself."""
+STACKED = "stacked"
+"""The form of a run that is a row of one batched model."""
 CPU = "cpu"
 """The device of a run that is trained on no accelerator."""
 

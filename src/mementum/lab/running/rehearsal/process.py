@@ -34,6 +34,7 @@ _TOLD = (
     "margin",
     "seconds",
     "resumable",
+    "form",
 )
 """What a rehearsal tells of a task."""
 

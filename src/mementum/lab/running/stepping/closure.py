@@ -40,7 +40,7 @@ class Closure:
         assert self.loss is not None
         self.optimizer.zero_grad()
         try:
-            loss = _differentiable(self.loss())
+            loss = differentiable(self.loss())
             loss.backward()  # type: ignore[no-untyped-call]
             self.moving = self.moving or self._moves()
         except Exception as error:
@@ -84,7 +84,7 @@ _UNTRAINED = (
 )
 
 
-def _differentiable(loss: torch.Tensor) -> torch.Tensor:
+def differentiable(loss: torch.Tensor) -> torch.Tensor:
     """Return the loss; one without a gradient is an error."""
     if not loss.requires_grad:
         raise NothingTrainedError(_UNTRAINED)

@@ -1,4 +1,4 @@
-"""Carries a run out: builds the problem, trains it, follows its curve."""
+"""Carries a run out by itself: builds the problem, trains it, follows its curve."""
 
 from __future__ import annotations
 
@@ -8,57 +8,12 @@ import time
 
 import torch
 
-from mementum.lab.errors import LabError
 from mementum.lab.planning.own import registry as contenders
-from mementum.lab.records.run import RunRecord, RunSpec, Status
+from mementum.lab.records.run import RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
-from mementum.lab.running.stepping.closure import Closure
-from mementum.lab.tasks import registry
 from mementum.lab.tasks.task import Fed, Task
-
-
-def execute(spec: RunSpec) -> RunRecord:
-    """Return the record of the run that the spec describes.
-
-    It depends on the spec alone, times aside, whatever ran before in the process: one
-    thread computes, and every random number comes from the seed's own streams. An
-    exception becomes a failed record with its message.
-    """
-    began = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    run = Progress()
-    try:
-        train(run, spec, _checked(spec))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
-        run.status = Status.FAILED
-        told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
-        run.error = f"{told}{error}"
-    finally:
-        torch.set_num_threads(threads)
-    return run.record(spec, time.perf_counter() - began)
-
-
-def _checked(spec: RunSpec) -> Task:
-    """Return the spec's task, after comparing version, steps and data."""
-    task = registry.find_any(spec.task, spec.steps)
-    asked = spec.task_version, spec.steps, spec.data
-    if asked[:2] != (task.version, task.steps):
-        raise LabError(
-            f"the run was planned for version {spec.task_version} of {spec.task} with "
-            f"{spec.steps} steps, and here are version {task.version} and "
-            f"{task.steps} steps; plan the comparison again."
-        )
-    if spec.data != task.data():
-        raise LabError(
-            f"the data of {spec.task} are others here than where the runs were "
-            f"planned ({task.data()[:12]} and {spec.data[:12]}). If they follow the "
-            "order of a set of texts, sort it, or let worker processes run it; else "
-            "plan the comparison again."
-        )
-    return task
 
 
 def train(run: Progress, spec: RunSpec, task: Task) -> None:
@@ -110,17 +65,18 @@ def stepped(run: Progress, made: RunState, step: int) -> bool:
     closure.begin(functools.partial(made.problem.loss, step))
     if not made.closed:
         closure()
-        if not _bearable(closure, made.task):
+        if not bearable(closure.values[0], made.task):
             return False
     began, within = time.perf_counter(), closure.seconds
     made.stepper.step()
     within = closure.seconds - within
     run.optimizer_seconds += time.perf_counter() - began - within
-    return _bearable(closure, made.task)
+    return bearable(closure.values[0], made.task)
 
 
-def _bearable(closure: Closure, task: Task) -> bool:
-    return math.isfinite(closure.values[0]) and closure.values[0] <= task.limit
+def bearable(loss: float, task: Task) -> bool:
+    """Return whether a loss is one to go on from."""
+    return math.isfinite(loss) and loss <= task.limit
 
 
 def warm_up() -> None:
