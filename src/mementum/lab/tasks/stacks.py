@@ -229,4 +229,4 @@ def _replaced(part: Any, parameters: Mapping[int, torch.Tensor]) -> Any:
         return parameters.get(id(part), part)
     if isinstance(part, list | tuple):
         return type(part)(_replaced(each, parameters) for each in part)
-    return part
+    return _with(part, parameters) if hasattr(part, "parameters") else part

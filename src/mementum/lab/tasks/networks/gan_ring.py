@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, softplus
 
-from mementum.lab.records.run import STACKED
 from mementum.lab.tasks.sampling import maps
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
@@ -82,18 +81,10 @@ class _Ring:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return both players' losses, non-saturating, on this step's points."""
-        return self.value(*self.batch_at(step))
-
-    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return noise and points of a step, or of several."""
-        return self.noise[steps], self.real[steps]
-
-    def value(self, noise: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Return both players' losses on this noise and these points."""
-        fake = self.through(self.generator, noise)
+        fake = self.through(self.generator, self.noise[step])
         judge = self.discriminator
         frozen = [(weight.detach(), bias.detach()) for weight, bias in judge]
-        real = softplus(-self.through(judge, points)).mean()
+        real = softplus(-self.through(judge, self.real[step])).mean()
         caught = softplus(self.through(judge, fake.detach())).mean()
         fooled = softplus(-self.through(frozen, fake)).mean()
         return real + caught + fooled
@@ -126,5 +117,4 @@ RING = entry(
         Tier.SMOKE: Size(30, 2, 0.1),
     },
     limit=1e3,
-    form=STACKED,
 )
