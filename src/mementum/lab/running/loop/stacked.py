@@ -176,6 +176,11 @@ class StackedRuns:
 
 def _begun(spec: RunSpec, run: Progress, problem: Problem, task: Task) -> _Row:
     """Return the run of a row at its start."""
+    if spec.match_updates or spec.probe is not None:
+        raise LabError(
+            f"{spec.task_label} is planned as a stack, and matched updates and probes "
+            "are for single runs; plan it as single."
+        )
     contender = contenders.of(spec)
     with contender.home():
         made = modifiers.begin(

@@ -136,9 +136,9 @@ def steps_rows(build: Build, home: Home) -> bool:
     on the other rows.
     """
     chance = Chance()
-    problem = _Tiny()
     try:
         with home(), chance.lent(0):
+            problem = _Tiny()
             optimizer = build(problem)
             own = stepper(build, optimizer, Closure(optimizer), home)
             if _switched(optimizer) or (own is not None and own.closure is not None):

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -97,6 +97,7 @@ class _ModelAtHand:
 
     def __init__(self, seed: int, *, subject: AtHand, session: Session) -> None:
         self.subject, self.session = subject, session
+        self.code: Sequence[object] = [subject.loss]
         self._base = int(stream(seed, "given").integers(2**62))
         self._train, self._held = anew(subject.train), anew(subject.held)
         with self._drawing(-2):

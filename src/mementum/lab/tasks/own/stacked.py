@@ -30,6 +30,8 @@ class Drawing(Problem, Protocol):
 
     model: torch.nn.Module
     session: Session
+    code: Sequence[object]
+    """What its loss may keep something in, beside the model."""
 
     def batch_of(self, step: int) -> Batch:
         """Return the batch of this step; steps come in their order."""
@@ -152,9 +154,9 @@ class _Losses:
         return torch.cat(found)
 
     def hidden(self) -> str:
-        """Return the digest of what the model keeps beside its tensors."""
-        model = self._whole.model
-        return HiddenState([*model.parameters(), *model.buffers()]).of(model)
+        """Return the digest of what model and loss keep beside the model's tensors."""
+        model, code = self._whole.model, self._rows[0].code
+        return HiddenState([*model.parameters(), *model.buffers()]).of(model, *code)
 
     def _value(
         self, stack: Stack, rows: slice, flat: _Flat, batch: list[torch.Tensor]

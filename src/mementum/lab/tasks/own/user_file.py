@@ -185,6 +185,7 @@ class Own:
 
     def __init__(self, seed: int, *, file: _OwnFile) -> None:
         self.file, self.session = file, file.session
+        self.code: Sequence[object] = [*map(vars, file.code.modules)]
         self.kept, self.held = file.parts
         settings = file.settings
         self.batch = batches(
@@ -225,8 +226,7 @@ class Own:
 
     def hidden(self) -> str:
         """Return the digest of what training may change beside the tensors."""
-        modules = map(vars, self.file.code.modules)
-        return HiddenState(self.tensors()).of(self.model, *modules)
+        return HiddenState(self.tensors()).of(self.model, *self.code)
 
     def place(self, name: str) -> str:
         """Return where the user defines the model, or the loss."""
