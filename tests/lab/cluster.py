@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from tests.lab.runs import instant, spec
+from tests.lab.runs import each, instant, spec
 
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Outline, Plan
@@ -127,6 +127,7 @@ class Here:
         yield from map(self.execute, specs)
 
 
+@each
 def brief(spec: RunSpec) -> RunRecord:
     """A run that takes long enough to be killed in it."""
     time.sleep(0.02)
@@ -138,6 +139,7 @@ def of_worker(spec: RunSpec) -> RunRecord:
     return replace(brief(spec), environment={"process": str(os.getpid())})
 
 
+@each
 def broken(run: RunSpec) -> RunRecord:
     """An error that no run may end with: ``execute`` makes a record of every other."""
     raise ValueError("this cannot be")

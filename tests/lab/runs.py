@@ -3,10 +3,12 @@
 The functions that stand in for training are found by their names in worker processes.
 """
 
+import functools
 import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,10 +56,22 @@ def record(
     )
 
 
+def each(execute: Callable[[RunSpec], RunRecord]) -> Callable[..., object]:
+    """Let a function of a run do parcels as well, run by run."""
+
+    @functools.wraps(execute)
+    def parcel(given: RunSpec | Sequence[RunSpec]) -> object:
+        return execute(given) if isinstance(given, RunSpec) else [*map(execute, given)]
+
+    return parcel
+
+
+@each
 def instant(spec: RunSpec) -> RunRecord:
     return record(spec, score=spec.seed + spec.lr)
 
 
+@each
 def of_process(spec: RunSpec) -> RunRecord:
     """Say by which process, whose words are in which order, and what it can begin."""
     context = multiprocessing.get_context("fork")
@@ -69,12 +83,14 @@ def of_process(spec: RunSpec) -> RunRecord:
     return replace(instant(spec), environment=told)
 
 
+@each
 def killed_on_odd_seeds(spec: RunSpec) -> RunRecord:
     if spec.seed % 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return instant(spec)
 
 
+@each
 def killed_once(spec: RunSpec) -> RunRecord:
     """Die at the first call for the spec, which leaves a mark in the folder `data`."""
     mark = Path(spec.data) / f"{spec.seed}"
@@ -84,6 +100,7 @@ def killed_once(spec: RunSpec) -> RunRecord:
     return instant(spec)
 
 
+@each
 def endless_on_odd_seeds(spec: RunSpec) -> RunRecord:
     """Begin a run without end, after a mark of it in the folder `data`."""
     if spec.seed % 2:
@@ -92,6 +109,7 @@ def endless_on_odd_seeds(spec: RunSpec) -> RunRecord:
     return instant(spec)
 
 
+@each
 def noted(spec: RunSpec) -> RunRecord:
     """Take a while, after a note in the folder `data` that the run begins."""
     with (Path(spec.data) / f"{spec.seed}").open("a") as notes:

@@ -1,6 +1,7 @@
 """Laws of the lab from Python: what the command line does, without it."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mementum.lab.errors import LabError
 from mementum.lab.experiment import Comparison
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
-from mementum.lab.records.run import RunRecord, RunSpec, Status
+from mementum.lab.records.run import SINGLE, RunRecord, RunSpec, Status
 from mementum.lab.running import loop
 
 SVG, PNG = b"<?xml", b"\x89PNG"
@@ -30,11 +31,11 @@ def instantly(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
     """Runs take no time; the specs of those that were asked for."""
     asked: list[RunSpec] = []
 
-    def execute(spec: RunSpec) -> RunRecord:
-        asked.append(spec)
-        return instant(spec)
+    def execute(parcel: Sequence[RunSpec]) -> list[RunRecord]:
+        asked.extend(parcel)
+        return [*map(instant, parcel)]
 
-    monkeypatch.setattr(loop, "execute", execute)
+    monkeypatch.setattr(loop, "execute_parcel", execute)
     return asked
 
 
@@ -129,9 +130,12 @@ def test_a_comparison_goes_on_where_it_stopped(
         if len(instantly) == 5:
             raise InterruptedError
 
+    alone = plan().in_forms({"logreg-cancer": SINGLE})
     with pytest.raises(InterruptedError):
-        lab.compare(plan(), tmp_path, workers=0, widen=0, seen=stop)
+        lab.compare(alone, tmp_path, workers=0, widen=0, seen=stop)
+    # A folder keeps the forms that it began with.
     found = lab.compare(plan(), tmp_path, workers=0, widen=0)
+    assert {spec.form for spec in found.plan.specs()} == {SINGLE}
     assert len(instantly) == len({spec.run_id for spec in instantly}) == 12
     assert found.records == lab.read(tmp_path).records
     assert len(found.records) == 12

@@ -168,7 +168,9 @@ def test_sharpness_is_measured_when_the_loss_is_down_at_the_level(
 
 
 def test_a_run_that_never_comes_down_has_no_sharpness() -> None:
-    slow = replace(planned("mlp-digits", "Adam", 1e-8), probe="sharpness")
+    slow = replace(
+        planned("mlp-digits", "Adam", 1e-8), probe="sharpness", form="single"
+    )
     ended = execute(slow)
     assert ended.status is Status.DIVERGED
     assert len(ended.curve.steps) == len(DIGITS.grid())

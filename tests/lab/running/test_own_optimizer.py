@@ -12,6 +12,7 @@ from mementum.lab.planning.own import registry
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.running.loop import execute
 from mementum.lab.running.modifiers import begin
+from mementum.lab.running.rehearsal import trial
 from mementum.lab.tasks import registry as registry_of_tasks
 
 
@@ -179,7 +180,11 @@ def at_hand(*contenders: Any, **how: Any) -> Any:
     )  # fmt: skip
 
 
-def test_a_model_at_hand_gives_a_closure_the_batch_and_dropout_of_its_step() -> None:
+def test_a_model_at_hand_gives_a_closure_the_batch_and_dropout_of_its_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trial, "row_seconds", lambda *_: None)
+
     def curves(kind: Any) -> Any:
         records = at_hand(kind).records
         return [each.curve for each in records if each.spec.contender != "AdamW"]

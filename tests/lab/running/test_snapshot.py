@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.lab.runs import spec
+from tests.lab.runs import each, spec
 
 from mementum.lab.planning import contender
 from mementum.lab.records.run import RunRecord, RunSpec, Status
@@ -223,6 +223,7 @@ def test_a_folder_named_by_the_environment_stays(
     assert VARIABLE not in os.environ
 
 
+@each
 def killed_in_the_middle(run: RunSpec) -> RunRecord:
     """Train the file that the run names; the first worker is killed half way."""
     task, found = user_file.load(Path(run.data)), run_state.Progress()

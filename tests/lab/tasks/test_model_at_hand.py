@@ -13,6 +13,7 @@ from mementum.cli import main
 from mementum.lab.errors import LabError
 from mementum.lab.experiment import Comparison
 from mementum.lab.running import loop
+from mementum.lab.running.rehearsal import trial
 from mementum.lab.running.run_state import Progress
 
 QUICK = {"steps": 4, "seeds": 2, "lrs": 1, "contenders": ["SGD"], "evaluations": 2}
@@ -34,6 +35,7 @@ def test_what_is_kept_goes_on_where_it_stopped_and_has_a_page(
 ) -> None:
     trained: list[object] = []
     train = loop.train
+    monkeypatch.setattr(trial, "row_seconds", lambda *_: None)
 
     def stopping(run: Progress, spec: Any, task: Any) -> None:
         if len(trained) == 3:

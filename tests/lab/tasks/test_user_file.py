@@ -17,8 +17,8 @@ from mementum.lab.records.journal import Store
 from mementum.lab.records.run import RunSpec, Status
 from mementum.lab.running.loop import execute
 from mementum.lab.tasks import registry
-from mementum.lab.tasks.entry_points import plugged
 from mementum.lab.tasks.own import user_file
+from mementum.lab.tasks.own.entry_points import plugged
 
 PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
 ONE = ["--contenders", "SGD", "--seeds", "1", "--lrs", "1", "--workers", "1"]

@@ -147,7 +147,6 @@ def compare_model(
     limit = None if budget is None else arguments.duration("budget", budget)
     with untouched(model):
         task = rehearse(task, who["contenders"])
-        rehearse_own(who["contenders"], [task])
         subjects = [under(task, schedule)]
         plan = factorial(
             tasks=subjects,
@@ -158,6 +157,7 @@ def compare_model(
         )
         if until is not None:
             plan = reaching(plan, until)
+        plan = rehearse_own(plan, who["contenders"], [task])
         return _kept(plan, task, out, limit)
 
 

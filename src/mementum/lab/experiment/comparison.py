@@ -24,6 +24,7 @@ from mementum.lab.running.driver import (
     pursue,
 )
 from mementum.lab.running.executors import Executor
+from mementum.lab.running.loop.agreement import agreement
 from mementum.lab.running.optimizer_controls import controls
 from mementum.lab.statistics import Analysis, analyse
 
@@ -48,7 +49,8 @@ class Comparison:
     @cached_property
     def analysis(self) -> Analysis:
         """Verdicts with all that they rest on, and the controls of the optimizers."""
-        return replace(analyse(self.records, self.plan), checks=controls())
+        checks = (*controls(), agreement(self.plan))
+        return replace(analyse(self.records, self.plan), checks=checks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as JSON-ready data: as `compare --json` prints it."""
@@ -99,10 +101,12 @@ def carried_out(
     """
     with store:
         with suppress(StoreError):
-            if not store.read_plan().reference:
+            earlier = store.read_plan()
+            if not earlier.reference:
                 raise LabError(
                     f"{store.folder} holds claims; choose another folder for the "
                     "comparison."
                 )
+            plan = plan.keeping_forms(earlier)
         finished = pursue(plan, store, executor, observer, grown, budget)
     return Comparison(finished, of_plan(finished, store.records()))

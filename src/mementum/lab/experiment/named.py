@@ -115,8 +115,8 @@ def plan(
         widen=wider,
         weight_decay=decay,
     )
-    rehearse_own(who["contenders"], subjects)
-    return replace(found, left_out=left_out)
+    found = replace(found, left_out=left_out)
+    return rehearse_own(found, who["contenders"], subjects)
 
 
 def _number(

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 
 from mementum.lab.planning.search_spaces import BREADTH, SEED, short
 from mementum.lab.records.plan import HALF_DECADE, Design, Outline, Plan, rate
-from mementum.lab.records.run import CONSTANT, CPU, RunSpec, label
+from mementum.lab.records.run import CONSTANT, CPU, SINGLE, RunSpec, label
 from mementum.lab.tasks.targets import family, goal
 
 if TYPE_CHECKING:
@@ -96,7 +96,11 @@ class _Runs:
     versions: Mapping[str, str]
 
     def of(self, contender: Contender, settings: _Settings) -> Iterator[RunSpec]:
-        """Return the runs of a contender at these learning rates with these options."""
+        """Return the runs of a contender at these learning rates with these options.
+
+        Stacks are for CPUs.
+        """
+        device = self.task.device or CPU
         for lr, options in settings:
             for seed in self.seeds:
                 yield RunSpec(
@@ -111,7 +115,8 @@ class _Runs:
                     versions={**self.versions, **contender.identity},
                     schedule=self.task.schedule,
                     matched_memory=contender.matched is not None,
-                    device=self.task.device or CPU,
+                    form=self.task.form if device == CPU else SINGLE,
+                    device=device,
                 )
 
 

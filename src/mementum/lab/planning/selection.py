@@ -98,7 +98,8 @@ def chosen_tasks(
     listed = {task.name: task for task in sized}
     offered = {task.name.lower(): task for task in registry.offered()}
     paths = [] if files is None else arguments.several("files", files)
-    tasks: list[Task] = [] if paths and names is None else [*listed.values()]
+    usual = [task for task in listed.values() if tier not in task.named_only]
+    tasks: list[Task] = [] if paths and names is None else usual
     if names is not None:
         names = arguments.several("tasks", names)
         for name in names:

@@ -10,6 +10,7 @@ from mementum.lab.records import codec
 from mementum.lab.records.run import (
     CONSTANT,
     FORMAT,
+    SINGLE,
     SPEC,
     FormatError,
     RunSpec,
@@ -103,6 +104,33 @@ class Plan:
     def specs(self) -> tuple[RunSpec, ...]:
         """Return every run of the plan."""
         return self.runs + self.trials
+
+    def in_forms(self, forms: Mapping[str, str]) -> Plan:
+        """Return the plan with the runs of tasks, by their labels, in these forms."""
+        runs, trials = (
+            tuple(replace(r, form=forms.get(r.task_label, r.form)) for r in part)
+            for part in (self.runs, self.trials)
+        )
+        return replace(self, runs=runs, trials=trials)
+
+    def keeping_forms(self, earlier: Plan) -> Plan:
+        """Return the plan in the forms of one that its folder holds already.
+
+        A rehearsal is a measurement, and may come out otherwise the next time. Where an
+        optimizer came along that cannot step rows, its task stays single for all.
+        """
+        known = {spec.contender for spec in earlier.specs()}
+        bound = {
+            spec.task_label
+            for spec in self.specs()
+            if spec.form == SINGLE
+            and spec.contender not in known
+            and f"contender {spec.contender}" in spec.versions
+        }
+        forms = {spec.task_label: spec.form for spec in earlier.specs()}
+        return self.in_forms(
+            {task: form for task, form in forms.items() if task not in bound}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""

@@ -19,6 +19,8 @@ COSINE = "cosine"
 """The schedule that warms up and decays to nothing."""
 SINGLE = "single"
 """The form of a run that is trained by itself."""
+STACKED = "stacked"
+"""The form of a run that is a row of one batched model."""
 CPU = "cpu"
 """The device of a run that is trained on no accelerator."""
 

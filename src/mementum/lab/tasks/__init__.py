@@ -4,12 +4,12 @@ __all__ = [
     "analytic",
     "claimed",
     "data",
-    "entry_points",
     "linear",
     "networks",
     "own",
     "registry",
     "sampling",
+    "stacks",
     "targets",
     "task",
 ]

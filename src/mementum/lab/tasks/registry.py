@@ -7,7 +7,6 @@ from mementum.lab.tasks.analytic.quad import QUAD, QUAD_TURNED
 from mementum.lab.tasks.analytic.reddi_periodic import REDDI
 from mementum.lab.tasks.analytic.reddi_stochastic import STOCHASTIC
 from mementum.lab.tasks.claimed import PROBLEMS
-from mementum.lab.tasks.entry_points import plugged
 from mementum.lab.tasks.linear.linear_ae import AUTOENCODER
 from mementum.lab.tasks.linear.logreg_cancer import LOGREG
 from mementum.lab.tasks.linear.mf import FACTORS
@@ -24,6 +23,7 @@ from mementum.lab.tasks.networks.pinn_poisson import POISSON
 from mementum.lab.tasks.networks.resnet_digits import RESIDUAL
 from mementum.lab.tasks.networks.tabular import DIABETES, TABULAR
 from mementum.lab.tasks.networks.text_kjv import KJV
+from mementum.lab.tasks.own.entry_points import plugged
 from mementum.lab.tasks.own.user_file import registered
 from mementum.lab.tasks.task import Task, Tier
 

@@ -6,14 +6,14 @@ import enum
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from mementum.lab.records.run import CONSTANT, COSINE
+from mementum.lab.records.run import CONSTANT, COSINE, SINGLE, STACKED
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,32 @@ class Problem(Protocol):
 
     def evaluate(self) -> tuple[float, float]:
         """Return the training objective and the task's metric, both lower is better."""
+        ...
+
+
+class StackedProblem(Protocol):
+    """Many runs of a task as one model: their parameters are rows of the same tensors.
+
+    A row is to the bit what it is in any other stack.
+    """
+
+    problems: list[Problem]
+    """The rows, each a problem whose parameters are views of the stack's."""
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Return the loss of every row on its batch of this step, [row]."""
+        ...
+
+    def backward(self, losses: torch.Tensor) -> None:
+        """Fill the gradients of the rows."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone."""
+        ...
+
+    def hidden(self) -> str:
+        """Return the digest of what all rows have in common, beside their tensors."""
         ...
 
 
@@ -107,6 +133,8 @@ class Task:
     """How the learning rate goes over a run."""
     usual_schedule: str = CONSTANT
     """How it goes where a comparison is told of none."""
+    named_only: Collection[Tier] = ()
+    """The tiers in which only a comparison that names it has it."""
     device: str | None = None
     """The kind of device that it is trained on; where it is made if none is asked."""
     limit: float = math.inf
@@ -116,6 +144,11 @@ class Task:
     start: Callable[..., Problem]
     """Return the problem of a seed at its start; where the task has other sizes, it
     takes ``steps`` as well."""
+    stack: Callable[..., StackedProblem] | None = None
+    """Return the stack of these seeds, a row each, at its start; None where the task
+    has no stacked form. It takes ``steps`` as ``start`` does."""
+    form: str = SINGLE
+    """The form in which its runs are planned, the faster of those that it has."""
     data: Callable[[], str]
     """Return the sha256 of the data, in hex."""
     session: Callable[[int], AbstractContextManager[None]] = _seeded
@@ -146,6 +179,7 @@ class Task:
             evaluations=size.evaluations,
             seconds=size.seconds,
             start=functools.partial(self.start, steps=size.steps),
+            stack=self.stack and functools.partial(self.stack, steps=size.steps),
             target=None,
             untrained=None,
             best=None,
@@ -186,13 +220,22 @@ def entry(
     version: int = 1,
     deterministic: bool = False,
     usual_schedule: str = COSINE,
+    form: str = SINGLE,
+    named_only: Collection[Tier] = (),
 ) -> Task:
     """Return a task whose first size is its own.
 
-    Unless told otherwise, seeds differ, the learning rate decays, and scores are
-    compared by their ratio, where one per cent is no difference.
+    Unless told otherwise, seeds differ, the learning rate decays, scores are compared
+    by their ratio, where one per cent is no difference, and runs are single. Stacked
+    ones need problems that are `Stackable`.
     """
     (tier, own), *others = sizes.items()
+    stack = None
+    if form == STACKED:
+        from mementum.lab.tasks.stacks import Stackable, stacked
+
+        made = cast("Callable[..., Stackable]", start)
+        stack = functools.partial(stacked, made, steps=own.steps)
     return Task(
         name=name,
         version=version,
@@ -204,9 +247,12 @@ def entry(
         scale=scale,
         margin=margin,
         usual_schedule=usual_schedule,
+        named_only=named_only,
         limit=limit,
         seconds=own.seconds,
         start=start,
+        stack=stack,
+        form=form,
         data=data,
         tier=tier,
         sizes=dict(others),

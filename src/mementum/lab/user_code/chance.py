@@ -5,10 +5,11 @@ A run lends them all, begins them anew, and gives them back as they were.
 
 from __future__ import annotations
 
+import pickle
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from types import (
@@ -62,6 +63,16 @@ class Chance:
         for place, own in enumerate(self.own, start=1):
             _begin(own, (word + place * _ODD) % 2**64)
 
+    def states(self) -> tuple[bytes, bytes]:
+        """Return where they stand: torch's global state on the CPU, and all others."""
+        others = [each.get_state() for each in _devices()]
+        others += [_putting_back(own).args[-1] for own in self.own]
+        plain = random.getstate(), np.random.get_state()  # noqa: NPY002
+        return (
+            torch.default_generator.get_state().numpy().tobytes(),
+            pickle.dumps((*plain, others)),
+        )
+
     @contextmanager
     def lent(self, base: int, step: int = 0) -> Generator[None, None, None]:
         """Let all of them begin anew, and give each back as it was."""
@@ -107,7 +118,7 @@ def _begin(own: Own, word: int) -> None:
         own.seed(word)
 
 
-def _putting_back(own: Own) -> Callable[[], object]:
+def _putting_back(own: Own) -> partial[Any]:
     """Return what gives a generator the state that it has now."""
     if isinstance(own, torch.Generator):
         return partial(own.set_state, own.get_state())

@@ -21,6 +21,10 @@ class Session:
         self._imports = nullcontext if file is None else file.imports
         self._within = False
 
+    def states(self) -> tuple[bytes, bytes]:
+        """Return where chance stands: torch's global state, and every other."""
+        return self._chance.states()
+
     @contextmanager
     def entered(self, base: int = 0, step: int = 0) -> Generator[None, None, None]:
         """Begin all chance anew, as a function of two numbers.

@@ -13,6 +13,7 @@ from distributed import CancelledError, Client, Future, KilledWorker
 
 from mementum.lab.records.run import CPU, RunRecord, RunSpec
 from mementum.lab.running.executors import ExecutorError
+from mementum.lab.running.executors.parcels import Parcel, cut, halves
 from mementum.lab.running.executors.worker import (
     Execute,
     Refusal,
@@ -69,16 +70,17 @@ class DaskExecutor:
         """Carry out the runs, taken up in this order, and yield each when it is done.
 
         A run whose worker dies is begun anew. Dask gives it up when several have died,
-        and it is submitted three times in all; then its record is a failed one. Closing
+        and it is submitted three times in all by itself; then its record is a failed
+        one, as a parcel is submitted in halves, down to single runs. Closing
         the iterator withdraws the runs: those under way end unheard.
         """
         with _connected(self.address) as client:
-            sweep = _Sweep(client, self, specs)
+            sweep = _Sweep(client, self, cut(specs, self.workers))
             sweep.look_for_cards()
             while sweep.unfinished():
                 try:
                     sweep.submit()
-                    record = sweep.collect()
+                    records = sweep.collect()
                 except ExecutorError:
                     raise
                 except Exception as error:
@@ -89,24 +91,23 @@ class DaskExecutor:
                         "recorded so far is kept; the same command continues from "
                         "there."
                     ) from error
-                if record is not None:
-                    yield record
+                yield from records
 
 
 class _Sweep:
     """The runs that wait, those at the cluster, and the workers that are left out."""
 
     def __init__(
-        self, client: Client, executor: DaskExecutor, specs: Sequence[RunSpec]
+        self, client: Client, executor: DaskExecutor, parcels: Sequence[Parcel]
     ) -> None:
         self.client = client
         self.execute = executor.execute
         self.software = executor.software
         self.expected = executor.software()
-        self.waiting = deque(specs)
+        self.waiting = deque(parcels)
         self.submitted: Counter[str] = Counter()
         self.killed: Counter[str] = Counter()
-        self.away: dict[str, tuple[Future, RunSpec]] = {}
+        self.away: dict[str, tuple[Future, Parcel]] = {}
         self.ended: SimpleQueue[Future] = SimpleQueue()
         self.refused: set[str] = set()
 
@@ -118,7 +119,7 @@ class _Sweep:
         """Say so where runs will wait until a worker with a card comes."""
         found = self.client.scheduler_info(n_workers=-1)["workers"].values()
         offered = any(RESOURCES.keys() & each["resources"].keys() for each in found)
-        if not offered and any(spec.device != CPU for spec in self.waiting):
+        if not offered and any(parcel[0].device != CPU for parcel in self.waiting):
             _log.warning(
                 "mementum: no worker of the cluster offers a GPU, and runs wait for "
                 "one. Start workers with `dask worker --resources GPU=1`."
@@ -130,36 +131,37 @@ class _Sweep:
         welcome = [worker for worker in workers if worker not in self.refused]
         room = max(_LEAST, _AHEAD * sum(workers.values())) - len(self.away)
         for _ in range(min(room, len(self.waiting))):
-            spec = self.waiting.popleft()
-            self.submitted[spec.run_id] += 1
+            parcel = self.waiting.popleft()
+            first = parcel[0]
+            self.submitted[first.run_id] += 1
             future = self.client.submit(
                 carry_out,
                 self.execute,
                 self.software,
                 self.expected,
-                spec,
-                key=f"{spec.task_label}-{spec.run_id}-{self.submitted[spec.run_id]}",
+                parcel,
+                key=f"{first.task_label}-{first.run_id}-{self.submitted[first.run_id]}",
                 pure=False,
-                resources=RESOURCES if spec.device != CPU else None,
+                resources=RESOURCES if first.device != CPU else None,
                 workers=welcome if self.refused else None,
                 allow_other_workers=bool(self.refused),
             )
-            self.away[future.key] = future, spec
+            self.away[future.key] = future, parcel
             future.add_done_callback(self.ended.put)
 
-    def collect(self) -> RunRecord | None:
-        """Wait a while for a run to end; return its record, if it has one."""
+    def collect(self) -> list[RunRecord]:
+        """Wait a while for runs to end; return their records, if they have some."""
         try:
             future = self.ended.get(timeout=_PAUSE)
         except Empty:
-            return None
-        _, spec = self.away[future.key]
+            return []
+        _, parcel = self.away[future.key]
         try:
             answer = future.result(timeout=PATIENCE)
         except TimeoutError:
             # Its worker died before the answer was fetched: it is computed again.
             self.ended.put(future)
-            return None
+            return []
         except KilledWorker:
             answer = None
         except Exception as error:
@@ -172,23 +174,27 @@ class _Sweep:
         del self.away[future.key]
         future.release()
         if answer is None:
-            return self.bury(spec)
+            return self.bury(parcel)
         if isinstance(answer, Refusal):
-            self.refuse(answer, spec)
-            return None
-        return RunRecord.from_json(answer)
+            self.refuse(answer, parcel)
+            return []
+        return [*map(RunRecord.from_json, answer)]
 
-    def bury(self, spec: RunSpec) -> RunRecord | None:
-        """Submit the run again; return a failed record once it is given up."""
+    def bury(self, parcel: Parcel) -> list[RunRecord]:
+        """Submit the runs again; return a failed record of one that is given up."""
+        if len(parcel) > 1:
+            self.waiting += halves(parcel)
+            return []
+        (spec,) = parcel
         self.killed[spec.run_id] += 1
         if self.killed[spec.run_id] < ATTEMPTS:
-            self.waiting.append(spec)
-            return None
+            self.waiting.append(parcel)
+            return []
         error = f"its Dask workers died, until it was given up {ATTEMPTS} times"
-        return lost(spec, error, self.expected)
+        return [lost(spec, error, self.expected)]
 
-    def refuse(self, refusal: Refusal, spec: RunSpec) -> None:
-        """Leave a worker out and submit its run again, as long as others are there."""
+    def refuse(self, refusal: Refusal, parcel: Parcel) -> None:
+        """Leave a worker out and submit its runs again, as long as others are there."""
         there, here = refusal.software, self.expected
         differing = sorted({**there, **here}.items() - (there.items() & here.items()))
         names = sorted({name for name, _ in differing})
@@ -201,7 +207,7 @@ class _Sweep:
         if refusal.worker not in self.refused:
             _log.warning("mementum: %s.", complaint)
         self.refused.add(refusal.worker)
-        self.waiting.appendleft(spec)
+        self.waiting.appendleft(parcel)
         if not set(self.client.nthreads()) - self.refused:
             raise ExecutorError(
                 f"no worker of the cluster can be used: {complaint}. Install the same "

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 
-from mementum.lab.records.run import RunRecord, RunSpec
+from mementum.lab.records.run import STACKED, RunRecord, RunSpec
 from mementum.lab.running import loop
+from mementum.lab.running.executors.parcels import Parcel, cut
 from mementum.lab.running.run_state import Progress
 from mementum.lab.running.stepping.device import PROCESSOR, Choice, current
 from mementum.lab.tasks.task import Task
@@ -40,15 +41,15 @@ class InProcessExecutor:
 
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs in order."""
-        for spec in specs:
+        for parcel in cut(specs, self.workers):
             if self.task is None:
                 with current(self.device):
-                    record = loop.execute(spec)
-                yield record
+                    records = loop.execute_parcel(parcel)
+                yield from records
             else:
-                record = _trained(spec, self.task)
-                self.first = self.first or record
-                yield record
+                records = _trained(parcel, self.task)
+                self.first = self.first or records[0]
+                yield from records
 
     def repeats(self) -> bool:
         """Return whether the first run, made again after the others, is the same.
@@ -61,7 +62,7 @@ class InProcessExecutor:
         places = self.task.start(0).parameters()
         if any(each.device.type != "cpu" for each in places):
             return True
-        again = _trained(self.first.spec, self.task)
+        (again,) = _trained((self.first.spec,), self.task)
         if again.curve.steps != self.first.curve.steps:
             return False
         tolerance = 0.0 if torch.get_num_threads() == 1 else _ALIKE
@@ -74,9 +75,13 @@ class InProcessExecutor:
         )
 
 
-def _trained(spec: RunSpec, task: Task) -> RunRecord:
-    """Return the record of a run on this task; errors are raised as they are."""
+def _trained(parcel: Parcel, task: Task) -> list[RunRecord]:
+    """Return the records of runs on this task; errors are raised as they are."""
     began = time.perf_counter()
-    run = Progress()
-    loop.train(run, spec, task)
-    return run.record(spec, time.perf_counter() - began)
+    runs = [Progress() for _ in parcel]
+    if parcel[0].form == STACKED:
+        loop.train_stack(runs, parcel, task)
+    else:
+        loop.train(runs[0], parcel[0], task)
+    seconds = (time.perf_counter() - began) / len(runs)
+    return [run.record(spec, seconds) for run, spec in zip(runs, parcel, strict=True)]

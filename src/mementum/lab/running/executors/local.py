@@ -17,6 +17,7 @@ from typing import cast
 
 from mementum.lab.records.run import CPU, RunRecord, RunSpec, Status
 from mementum.lab.running.executors import ExecutorError
+from mementum.lab.running.executors.parcels import Parcel, cut, halves
 from mementum.lab.running.executors.worker import Execute, lost, prepare, train
 from mementum.lab.tasks.own.user_file import paths
 from mementum.lab.user_code.settings import put_environment
@@ -32,8 +33,8 @@ class LocalExecutor:
 
     In a sitting they live as long as that, from one iteration to the next.
 
-    Each worker has a pipe of its own and holds one run at a time: when the system kills
-    a worker it is known which run it takes along, and no other run is disturbed.
+    Each worker has a pipe of its own and holds one parcel at a time: when the system
+    kills a worker it is known which runs it takes along, and no other is disturbed.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class LocalExecutor:
         prepare: _Prepare = prepare,
         places: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """``execute`` does a run; ``prepare`` is called once in each worker before.
+        """``execute`` does a parcel; ``prepare`` is called once in each worker before.
 
         Both are looked up by their names in the workers, so they are no lambdas. Where
         there are ``places``, as many as workers at least, each worker has the
@@ -71,13 +72,13 @@ class LocalExecutor:
     def results(self, specs: Sequence[RunSpec]) -> Generator[RunRecord, None, None]:
         """Carry out the runs, taken up in this order, and yield each when it is done.
 
-        A run whose worker is killed is begun anew, three times in all; then its record
-        is a failed one. Closing the iterator ends the runs under way.
+        A run whose worker is killed is begun anew, three times in all by itself; then
+        its record is a failed one. Closing the iterator ends the runs under way.
         """
         pool = self._pool or _Pool(self.execute, self.prepare, self.places)
         self._pool = None
         try:
-            pool.take(specs, self.workers)
+            pool.take(cut(specs, self.workers), self.workers)
             while pool.unfinished():
                 yield from pool.collect()
             if self._sits:
@@ -89,19 +90,19 @@ class LocalExecutor:
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, the pipe to it, and the run it is busy with."""
+    """A process, the pipe to it, and the runs it is busy with."""
 
     process: BaseProcess
     pipe: Connection
     place: Mapping[str, str]
     ready: bool = False
-    spec: RunSpec | None = None
+    parcel: Parcel = ()
     task: str | None = None
     """The task of its runs, once it has begun one."""
 
 
 class _Pool:
-    """The workers at hand, the runs that wait, and how often each was begun."""
+    """The workers at hand, the parcels that wait, and how often a run was begun."""
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class _Pool:
         self.execute = execute
         self.prepare = prepare
         self.places = places
-        self.waiting: deque[RunSpec] = deque()
+        self.waiting: deque[Parcel] = deque()
         self.begun: Counter[str] = Counter()
         self.stillborn = 0
         """Workers in a row that the system killed before they were ready."""
@@ -120,17 +121,17 @@ class _Pool:
         self.files = {*paths()}
         """Tasks of files: their code may do anything to a process."""
 
-    def take(self, specs: Sequence[RunSpec], workers: int) -> None:
+    def take(self, parcels: Sequence[Parcel], workers: int) -> None:
         """Take up these runs: hand them to who is idle, and start who is missing."""
-        self.waiting.extend(specs)
+        self.waiting.extend(parcels)
         for worker in [each for each in self.workers if each.ready]:
             self.feed(worker)
-        for _ in range(min(workers, len(specs)) - len(self.workers)):
+        for _ in range(min(workers, len(parcels)) - len(self.workers)):
             self.enlist()
 
     def unfinished(self) -> bool:
         """Return whether a run waits or is under way."""
-        return bool(self.waiting) or any(worker.spec for worker in self.workers)
+        return bool(self.waiting) or any(worker.parcel for worker in self.workers)
 
     def enlist(self) -> None:
         """Start a worker.
@@ -165,30 +166,33 @@ class _Pool:
                 continue
             try:
                 # A process of its own may hold the pipe of a dead worker open.
-                record = worker.pipe.recv() if worker.pipe.poll() else _gone(worker)
+                records = worker.pipe.recv() if worker.pipe.poll() else _gone(worker)
             except (EOFError, OSError):
-                record = self.bury(worker)
+                records = self.bury(worker)
             else:
                 worker.ready = True
                 self.stillborn = 0
-                if record is not None and self.waiting and _may_be_stuck(record):
+                if self.waiting and any(map(_may_be_stuck, records or ())):
                     self._replace(worker)
                 else:
                     self.feed(worker)
-            if record is not None:
-                yield record
+            yield from records or ()
 
     def feed(self, worker: _Worker) -> None:
-        """Hand the worker the next run; its death meanwhile shows when it reports."""
-        worker.spec = self.waiting.popleft() if self.waiting else None
-        if worker.spec is not None and not self._may_take(worker, worker.spec):
-            self.waiting.appendleft(worker.spec)
+        """Hand the worker the next runs; its death meanwhile shows when it reports."""
+        worker.parcel = self.waiting.popleft() if self.waiting else ()
+        if not worker.parcel:
+            return
+        first, *others = worker.parcel
+        if not self._may_take(worker, first):
+            self.waiting.appendleft(worker.parcel)
             self._replace(worker)
-        elif worker.spec is not None:
-            worker.task = worker.spec.task
-            self.begun[worker.spec.run_id] += 1
-            with suppress(OSError):
-                worker.pipe.send(worker.spec)
+            return
+        worker.task = first.task
+        if not others:
+            self.begun[first.run_id] += 1
+        with suppress(OSError):
+            worker.pipe.send(worker.parcel)
 
     def _may_take(self, worker: _Worker, spec: RunSpec) -> bool:
         """Return whether nothing that another task's file has set is in the way."""
@@ -203,8 +207,11 @@ class _Pool:
         _end(worker)
         self.enlist()
 
-    def bury(self, worker: _Worker) -> RunRecord | None:
-        """Replace a dead worker; return the failed record of a run that is given up."""
+    def bury(self, worker: _Worker) -> list[RunRecord]:
+        """Replace a dead worker; return the failed record of a run that is given up.
+
+        A parcel of several waits in halves: so one run ends no other's.
+        """
         worker.process.join()
         worker.pipe.close()
         self.workers.remove(worker)
@@ -215,18 +222,18 @@ class _Pool:
                 raise ExecutorError(
                     f"a worker process did not start: it ended by {cause}."
                 )
-        spec = worker.spec
-        again = spec is not None and self.begun[spec.run_id] < ATTEMPTS
-        if spec is not None and again:
-            self.waiting.append(spec)
+        lone = len(worker.parcel) == 1
+        given_up = lone and self.begun[worker.parcel[0].run_id] >= ATTEMPTS
+        if worker.parcel and not given_up:
+            self.waiting += [worker.parcel] if lone else halves(worker.parcel)
         if self.waiting:
             self.enlist()
-        if spec is None or again:
-            return None
+        if not given_up:
+            return []
         from mementum.lab.running.versions import environment
 
         error = f"its worker process ended by {cause}, {ATTEMPTS} times"
-        return lost(spec, error, environment())
+        return [lost(worker.parcel[0], error, environment())]
 
     def end(self) -> None:
         """Kill the workers, whatever they are doing."""
@@ -248,7 +255,7 @@ def _end(worker: _Worker) -> None:
     worker.pipe.close()
 
 
-def _gone(worker: _Worker) -> RunRecord:
+def _gone(worker: _Worker) -> Sequence[RunRecord]:
     raise EOFError
 
 
@@ -281,7 +288,7 @@ def _work(
     # Loaders may have workers, which a daemon may not.
     multiprocessing.current_process().daemon = False
     prepare()
-    pipe.send(None)
+    pipe.send([])
     with suppress(EOFError):
         while True:
             pipe.send(execute(pipe.recv()))

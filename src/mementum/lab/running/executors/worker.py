@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
+from mementum.lab.running.executors.parcels import Parcel
 
-Execute = Callable[[RunSpec], RunRecord]
+Execute = Callable[[Parcel], Sequence[RunRecord]]
 Software = Callable[[], dict[str, str]]
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -26,16 +27,16 @@ class Refusal:
 
 
 def carry_out(
-    execute: Execute, software: Software, expected: dict[str, str], spec: RunSpec
-) -> str | Refusal:
-    """Return the line of the run's record, the same that any executor comes to."""
+    execute: Execute, software: Software, expected: dict[str, str], parcel: Parcel
+) -> list[str] | Refusal:
+    """Return the lines of the runs' records, the same that any executor comes to."""
     found = software()
     if found != expected:
         from distributed import get_worker
 
         return Refusal(get_worker().address, found)
     with _ONE_AT_A_TIME:
-        return execute(spec).to_json()
+        return [record.to_json() for record in execute(parcel)]
 
 
 def prepare() -> None:
@@ -47,14 +48,14 @@ def prepare() -> None:
     warm_up()
 
 
-def train(spec: RunSpec) -> RunRecord:
-    """Carry a run out on one thread, whatever the worker's own settings are."""
+def train(parcel: Parcel) -> Sequence[RunRecord]:
+    """Carry runs out on one thread, whatever the worker's own settings are."""
     import torch
 
-    from mementum.lab.running.loop import execute
+    from mementum.lab.running.loop import execute_parcel
 
     torch.set_num_threads(1)
-    return execute(spec)
+    return execute_parcel(parcel)
 
 
 @functools.cache

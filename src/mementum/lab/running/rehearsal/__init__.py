@@ -1,3 +1,3 @@
 """A rehearsal: a few steps of a task, before hundreds of its runs are planned."""
 
-__all__ = ["process", "trial"]
+__all__ = ["form", "process", "step_costs", "trial"]

@@ -37,6 +37,7 @@ _TOLD = (
     "seconds",
     "resumable",
     "device",
+    "form",
 )
 """What a rehearsal tells of a task."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import itertools
 import math
 import time
 from collections.abc import Generator, Iterable, Sequence
@@ -21,15 +22,17 @@ import torch
 from mementum.lab.errors import LabError
 from mementum.lab.planning.contender import Contender
 from mementum.lab.records.beginnings import ALIKE
-from mementum.lab.records.run import CPU
+from mementum.lab.records.plan import Plan
+from mementum.lab.records.run import CPU, SINGLE, STACKED
 from mementum.lab.records.scale import ScaleError
 from mementum.lab.running import modifiers
 from mementum.lab.running.loop import stepped
+from mementum.lab.running.rehearsal.form import row_seconds
 from mementum.lab.running.run_state import Progress, RunState
-from mementum.lab.running.snapshot import restore, resumable, state
+from mementum.lab.running.snapshot import Resumable, restore, resumable, state
 from mementum.lab.running.stepping.closure import NothingTrainedError
 from mementum.lab.running.stepping.device import Choice
-from mementum.lab.running.stepping.own_optimizer import OwnStepper
+from mementum.lab.running.stepping.own_optimizer import OwnStepper, steps_rows
 from mementum.lab.tasks.own.batches import take_in
 from mementum.lab.tasks.task import Fed, Problem, Task
 
@@ -65,14 +68,20 @@ class _Trial:
     start: tuple[float, float]
     batches: str
     losses: list[float]
-    seconds: float
-    """What a whole run would take."""
+    fixed: float
+    """Seconds of a run beside its steps."""
+    step: float
+    """Seconds of a step."""
+    known: bool
+    """Whether the problem says which tensors are its state."""
     tolerance: float
     """How far its numbers may be from those of another run."""
 
 
 def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
-    """Return the task with its cost, its device, and whether its runs can be resumed.
+    """Return the task with its cost, its device and its faster form.
+
+    It says too whether runs can be resumed.
 
     Two steps and two evaluations are made with SGD and with one of the family, as far
     as they take part.
@@ -84,11 +93,20 @@ def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
     _compare(first, _tried(task, shapes[0]), steps=_STEPS)
     for other in shapes[1:]:
         _compare(first, _tried(task, other), steps=1)
+    resumes = _resumes(task, shapes[-1])
+    form, step = SINGLE, first.step
+    here = first.device == CPU and task.stack is not None
+    if here and (resumes or not first.known):
+        row = row_seconds(task, shapes[-1], first.start, first.losses[0], step)
+        if row is not None:
+            form, step = STACKED, row
+    seconds = first.fixed + task.steps * step
     return replace(
         task,
-        seconds=max(0.01, float(f"{first.seconds:.2g}")),
-        resumable=_resumes(task, shapes[-1]),
+        seconds=max(0.01, float(f"{seconds:.2g}")),
+        resumable=resumes,
         device=first.device,
+        form=form,
     )
 
 
@@ -111,20 +129,23 @@ def _tried(task: Task, contender: Contender) -> _Trial:
         run.evaluate(0, made.state)
         evaluated = time.perf_counter()
         start = _finite(run, made)
-        losses = [*made.steps(_STEPS)]
+        losses, ends = list[float](), [evaluated]
+        for loss in made.steps(_STEPS):
+            losses.append(loss)
+            ends.append(time.perf_counter())
         made.check_moving(losses)
-        trained = time.perf_counter()
         run.evaluate(task.steps, made.state)
         batches = problem.first_batches() if isinstance(problem, Fed) else ""
-    step = (trained - evaluated) / max(1, len(losses))
-    whole = (task.evaluations + 1) * (evaluated - begun) + task.steps * step
+    steps = [after - before for before, after in itertools.pairwise(ends)]
     return _Trial(
         digest.hexdigest(),
         problem.parameters()[0].device.type,
         start,
         batches,
         losses,
-        begun - began + whole,
+        begun - began + (task.evaluations + 1) * (evaluated - begun),
+        min(steps),
+        isinstance(problem, Resumable),
         _tolerance(problem.parameters()),
     )
 
@@ -288,17 +309,27 @@ def _hidden(problem: Problem) -> str:
     return problem.hidden() if isinstance(problem, _Open) else ""
 
 
-def rehearse_own(contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
+def rehearse_own(
+    plan: Plan, contenders: Sequence[Contender], tasks: Sequence[Task]
+) -> Plan:
     """Try each optimizer of the user's own on the task that costs least.
 
-    A device that is not here, as a cluster may have it, is done without.
+    A device that is not here, as a cluster may have it, is done without. Where one of
+    them cannot step the rows of a stack, all runs of the plan are single: contenders
+    are compared that were computed alike.
     """
-    for each in contenders:
-        if each.identity:
-            task = min(tasks, key=lambda task: task.seconds)
-            if not Choice(task.device or CPU).here():
-                task = replace(task, device=None)
-            rehearse_contender(task, each)
+    own = [each for each in contenders if each.identity]
+    if not own:
+        return plan
+    least = min(tasks, key=lambda task: task.seconds)
+    if not Choice(least.device or CPU).here():
+        least = replace(least, device=None)
+    rows = True
+    for each in own:
+        rehearse_contender(least, each)
+        build = each.builder(each.lr, each.options_over(least.steps))
+        rows = rows and not each.takes_model and steps_rows(build, each.home)
+    return plan if rows else plan.in_forms({each.name: SINGLE for each in plan.tasks})
 
 
 def rehearse_contender(task: Task, contender: Contender) -> None:

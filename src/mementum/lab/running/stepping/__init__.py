@@ -1,3 +1,3 @@
 """A step of a run: where it is taken, its gradient, and what an optimizer asks for."""
 
-__all__ = ["closure", "device", "own_optimizer", "placement"]
+__all__ = ["closure", "device", "kernel", "own_optimizer", "placement"]

@@ -57,7 +57,12 @@ class Losses:
             values = torch.stack(unread).tolist()
         else:
             values = [loss.item() for loss in unread]
-        return all(math.isfinite(value) and value <= self.limit for value in values)
+        return all(bearable(value, self.limit) for value in values)
+
+
+def bearable(loss: float, limit: float) -> bool:
+    """Return whether a loss is one to go on from."""
+    return math.isfinite(loss) and loss <= limit
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Closure:
         assert self.loss is not None
         self.optimizer.zero_grad()
         try:
-            loss = _differentiable(self.loss())
+            loss = differentiable(self.loss())
             loss.backward()  # type: ignore[no-untyped-call]
             self.moving = self.moving or self._moves()
         except Exception as error:
@@ -129,7 +134,7 @@ _UNTRAINED = (
 )
 
 
-def _differentiable(loss: torch.Tensor) -> torch.Tensor:
+def differentiable(loss: torch.Tensor) -> torch.Tensor:
     """Return the loss; one without a gradient is an error."""
     if not loss.requires_grad:
         raise NothingTrainedError(_UNTRAINED)

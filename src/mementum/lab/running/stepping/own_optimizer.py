@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.running.stepping.closure import Closure
 from mementum.lab.tasks.task import Problem
+from mementum.lab.user_code.chance import Chance
 
 Build = Callable[[Problem], Optimizer]
 """Makes the optimizer of a problem."""
@@ -126,6 +127,28 @@ def _fails(build: Build, *, given: bool) -> bool:
         except Exception:  # noqa: BLE001 - another's code may raise anything
             return True
     return False
+
+
+def steps_rows(build: Build, home: Home) -> bool:
+    """Return whether an optimizer can step the rows of a stack.
+
+    One cannot that asks for the loss, has two modes, or draws: what it drew would hang
+    on the other rows.
+    """
+    chance = Chance()
+    try:
+        with home(), chance.lent(0):
+            problem = _Tiny()
+            optimizer = build(problem)
+            own = stepper(build, optimizer, Closure(optimizer), home)
+            if _switched(optimizer) or (own is not None and own.closure is not None):
+                return False
+            before = chance.states()
+            problem.loss(0).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            return chance.states() == before
+    except Exception:  # noqa: BLE001 - another's code may raise anything
+        return False
 
 
 def _switched(optimizer: Optimizer) -> bool:

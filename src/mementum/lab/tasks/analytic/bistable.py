@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import CONSTANT, STACKED
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
 _STEPS = 800
@@ -57,7 +57,15 @@ class Bistable:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the sum of all heights, each tilted by this step's noise."""
-        return (height(self.position) + self.shakes[step] * self.position).sum()
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the noise of a step, or of several."""
+        return (self.shakes[steps],)
+
+    def value(self, shakes: torch.Tensor) -> torch.Tensor:
+        """Return the sum of all heights, tilted by this noise."""
+        return (height(self.position) + shakes * self.position).sum()
 
     def evaluate(self) -> tuple[float, float]:
         """Return the mean height, and the share that is not in the wide basin."""
@@ -88,4 +96,5 @@ BISTABLE = entry(
     },
     scale="linear",
     margin=0.05,
+    form=STACKED,
 )

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import torch
 
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import CONSTANT, STACKED
 from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
 
 _STEPS = 400
@@ -47,9 +47,9 @@ class Quadratic:
         self.start = self.height(begin)
         self.point = torch.nn.Parameter(turn() @ begin if turned else begin)
 
-    def along(self) -> torch.Tensor:
+    def along(self, rotation: torch.Tensor) -> torch.Tensor:
         """Return the point along the axes of the curvatures."""
-        return self.point if self.turn is None else self.turn.T @ self.point
+        return self.point if self.turn is None else rotation.T @ self.point
 
     def height(self, along: torch.Tensor) -> float:
         """Return the noiseless objective at a point given along the axes."""
@@ -61,7 +61,17 @@ class Quadratic:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss with this step's noise."""
-        off = self.along() - self.noise[step]
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the noise of a step, or of several, and the rotation."""
+        noise = self.noise[steps]
+        rotation = turn() if self.turn is None else self.turn
+        return noise, rotation.expand(*noise.shape[:-1], -1, -1)
+
+    def value(self, noise: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+        """Return the loss with this noise."""
+        off = self.along(rotation) - noise
         return (self.curvatures.float() * off.square()).sum() / 2
 
     def evaluate(self) -> tuple[float, float]:
@@ -69,7 +79,7 @@ class Quadratic:
 
         The minimum is 0, so the share is the suboptimality.
         """
-        value = self.height(self.along().detach())
+        value = self.height(self.along(turn()).detach())
         return value, max(value / self.start, 1e-12) if value == value else value
 
 
@@ -93,6 +103,7 @@ def _task(name: str, words: str, *, turned: bool) -> Task:
             Tier.STANDARD: Size(4_000, 20, 1.3),
         },
         limit=1e6,
+        form=STACKED,
     )
 
 

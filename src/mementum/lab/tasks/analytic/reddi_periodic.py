@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import CONSTANT, STACKED
 from mementum.lab.tasks.task import Size, Tier, digest, entry
 
 PERIOD = 101
@@ -33,7 +33,15 @@ class Periodic:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the sum of all phases' losses at this step."""
-        return torch.dot(self.slopes[step % PERIOD], self.position)
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the slopes at a step, or at several."""
+        return (self.slopes[steps % PERIOD],)
+
+    def value(self, slopes: torch.Tensor) -> torch.Tensor:
+        """Return the sum of all phases' losses on these slopes."""
+        return torch.dot(slopes, self.position)
 
     def evaluate(self) -> tuple[float, float]:
         """Return the mean loss over a period, and the share of phases drifting up.
@@ -75,4 +83,5 @@ REDDI = entry(
     deterministic=True,
     scale="linear",
     margin=0.05,
+    form=STACKED,
 )

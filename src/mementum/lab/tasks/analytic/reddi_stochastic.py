@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mementum.lab.records.run import CONSTANT
+from mementum.lab.records.run import CONSTANT, STACKED
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
 _STEPS = 800
@@ -32,7 +32,14 @@ class Stochastic:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the sum of all walkers' losses at this step."""
-        slopes = torch.where(self.large[step], LARGE, -1.0)
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the slopes at a step, or at several."""
+        return (torch.where(self.large[steps], LARGE, -1.0),)
+
+    def value(self, slopes: torch.Tensor) -> torch.Tensor:
+        """Return the sum of all walkers' losses on these slopes."""
         return slopes.dot(self.position)
 
     def evaluate(self) -> tuple[float, float]:
@@ -63,4 +70,5 @@ STOCHASTIC = entry(
     },
     scale="linear",
     margin=0.05,
+    form=STACKED,
 )

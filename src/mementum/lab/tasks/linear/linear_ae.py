@@ -7,6 +7,7 @@ import itertools
 
 import torch
 
+from mementum.lab.records.run import STACKED
 from mementum.lab.tasks.networks.mlp_digits import images
 from mementum.lab.tasks.sampling import normal
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
@@ -60,7 +61,13 @@ class Autoencoder:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the error on all images, the same at every step."""
-        return self.error(self.spread)
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the images' covariance, at every step."""
+        return (self.spread.expand(*torch.as_tensor(steps).shape, -1, -1),)
+
+    value = error
 
     def evaluate(self) -> tuple[float, float]:
         """Return the error, and its excess over PCA's as a share of PCA's."""
@@ -86,4 +93,5 @@ AUTOENCODER = entry(
         Tier.STANDARD: Size(3000, 20, 1.5),
     },
     limit=1e6,
+    form=STACKED,
 )

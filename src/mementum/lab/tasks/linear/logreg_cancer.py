@@ -7,6 +7,7 @@ import functools
 import torch
 from torch.nn.functional import softplus
 
+from mementum.lab.records.run import STACKED
 from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
@@ -77,8 +78,15 @@ class _Logistic:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        rows = self.batch[step]
-        features, labels = self.features[rows], self.labels[rows]
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the features and labels of a step, or of several."""
+        rows = self.batch[steps]
+        return self.features[rows], self.labels[rows]
+
+    def value(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the objective on these rows."""
         return objective(self.weight, self.bias, features, labels)
 
     def evaluate(self) -> tuple[float, float]:
@@ -109,4 +117,5 @@ LOGREG = entry(
         Tier.STANDARD: Size(10_000, 20, 4.0),
     },
     limit=1e3,
+    form=STACKED,
 )

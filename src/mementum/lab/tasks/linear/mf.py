@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import embedding, mse_loss
 
+from mementum.lab.records.run import STACKED
 from mementum.lab.tasks.sampling import normal
 from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
 
@@ -76,8 +77,17 @@ class Factors:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
-        rated = self.rated(self.who[step], self.what[step])
-        return mse_loss(rated, self.ratings[step])
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the people, things and ratings of a step, or of several."""
+        return self.who[steps], self.what[steps], self.ratings[steps]
+
+    def value(
+        self, who: torch.Tensor, what: torch.Tensor, ratings: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the mean squared error of the model's ratings."""
+        return mse_loss(self.rated(who, what), ratings)
 
     def evaluate(self) -> tuple[float, float]:
         """Return the error on the first batches, and the held-out error by the noise.
@@ -109,6 +119,7 @@ def _task(name: str, words: str, *, sparse: bool) -> Task:
             Tier.STANDARD: Size(3000, 20, 2.0),
         },
         limit=1e6,
+        form=STACKED,
     )
 
 

@@ -13,7 +13,7 @@ from mementum.lab.tasks.networks.resnet_digits import Norm, Residual
 from mementum.lab.tasks.sampling import uniform
 from mementum.lab.tasks.task import Size, Tier, entry
 
-_STEPS = 400
+_STEPS = 250
 _WIDTHS = 16, 32
 
 
@@ -53,7 +53,7 @@ FASHION_CONV = entry(
     ),
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 5, 2.5),
+        Tier.QUICK: Size(_STEPS, 4, 1.5),
         Tier.SMOKE: Size(10, 2, 0.3),
         Tier.STANDARD: Size(4000, 10, 20.0),
     },

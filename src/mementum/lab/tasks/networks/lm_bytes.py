@@ -152,5 +152,7 @@ BYTES = entry(
         Tier.STANDARD: Size(2400, 20, 19.0),
     },
     limit=1e3,
+    # text-kjv is the same with every Python.
+    named_only=(Tier.QUICK,),
     version=2,
 )

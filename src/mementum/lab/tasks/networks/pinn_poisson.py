@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from mementum.lab.records.run import STACKED
 from mementum.lab.tasks.sampling import uniform
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
@@ -83,7 +84,15 @@ class Poisson:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the mean squared residual at this step's places."""
-        return self.residual(self.places[step]).square().mean()
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the places of a step, or of several."""
+        return (self.places[steps],)
+
+    def value(self, places: torch.Tensor) -> torch.Tensor:
+        """Return the mean squared residual at these places."""
+        return self.residual(places).square().mean()
 
     def evaluate(self) -> tuple[float, float]:
         """Return the mean squared residual on a grid, and the relative L2 error."""
@@ -110,4 +119,5 @@ POISSON = entry(
         Tier.SMOKE: Size(50, 2, 0.05),
     },
     limit=1e9,
+    form=STACKED,
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import linear, mse_loss
 
+from mementum.lab.records.run import STACKED
 from mementum.lab.tasks.sampling import batches, maps
 from mementum.lab.tasks.task import Size, Tier, digest, entry, stream
 
@@ -81,9 +82,15 @@ class _Tabular:
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
+        return self.value(*self.batch_at(step))
+
+    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the columns and targets of a step, or of several."""
         columns, targets = self.kept
-        rows = self.batch[step]
-        return self.error(columns[rows], targets[rows])
+        rows = self.batch[steps]
+        return columns[rows], targets[rows]
+
+    value = error
 
     def evaluate(self) -> tuple[float, float]:
         """Return the training error, and the held-out root error over the noise."""
@@ -108,6 +115,7 @@ TABULAR = entry(
         Tier.STANDARD: Size(3000, 20, 1.5),
     },
     limit=1e6,
+    form=STACKED,
 )
 DIABETES = entry(
     "tabular-diabetes",
@@ -119,4 +127,5 @@ DIABETES = entry(
         Tier.STANDARD: Size(2000, 20, 1.0),
     },
     limit=1e6,
+    form=STACKED,
 )

@@ -10,7 +10,7 @@ from mementum.lab.tasks.data import kjv
 from mementum.lab.tasks.networks.lm_bytes import ByteTransformer
 from mementum.lab.tasks.task import Size, Tier, digest, entry
 
-_STEPS = 240
+_STEPS = 160
 _BLOCK = 40_000
 """Bytes that are held out together."""
 _EVERY = 10
@@ -40,7 +40,7 @@ KJV = entry(
     ),
     data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 6, 1.9),
+        Tier.QUICK: Size(_STEPS, 4, 1.1),
         Tier.SMOKE: Size(20, 2, 0.2),
         Tier.STANDARD: Size(3000, 20, 24.0),
     },

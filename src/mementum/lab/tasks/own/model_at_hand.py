@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +26,7 @@ from mementum.lab.tasks.own.batches import (
     there,
 )
 from mementum.lab.tasks.own.model import initialise
+from mementum.lab.tasks.own.stacked import stacked
 from mementum.lab.tasks.task import Task, stream
 from mementum.lab.user_code.chance import Chance, generators_of
 from mementum.lab.user_code.session import Session
@@ -103,7 +104,8 @@ class _ModelAtHand:
     """
 
     def __init__(self, seed: int, *, subject: AtHand, session: Session) -> None:
-        self.subject, self._session = subject, session
+        self.subject, self.session = subject, session
+        self.code: Sequence[object] = [subject.loss]
         self._base = int(stream(seed, "given").integers(2**62))
         self._train, self._held = anew(subject.train), anew(subject.held)
         with self._drawing(-2):
@@ -115,7 +117,7 @@ class _ModelAtHand:
 
     def _drawing(self, step: int) -> AbstractContextManager[None]:
         """Let what is drawn come from a stream of the seed."""
-        return self._session.entered(self._base, step)
+        return self.session.entered(self._base, step)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the tensors to train."""
@@ -151,13 +153,26 @@ class _ModelAtHand:
         An optimizer may ask for a step's loss again, with the same dropout.
         """
         self.model.train()
+        batch = self.batch_of(step)
+        with self.drawing(step):
+            return self.value(batch)
+
+    def batch_of(self, step: int) -> Batch:
+        """Return the batch of this step; steps come in their order."""
         if step != self._step:
             with self._drawing(2 * step):
                 batch = self._next()
             self._first.see(step, batch)
             self._step, self._batch = step, self._there(batch)
-        with self._drawing(2 * step + 1):
-            return self.subject.loss(self.model, self._batch)
+        return self._batch
+
+    def drawing(self, step: int) -> AbstractContextManager[None]:
+        """Let what the loss of a step draws be a function of seed and step."""
+        return self._drawing(2 * step + 1)
+
+    def value(self, batch: Batch) -> torch.Tensor:
+        """Return the loss of the model on a batch."""
+        return self.subject.loss(self.model, batch)
 
     def evaluate(self) -> tuple[float, float]:
         """Return the mean loss over the held-out batches, and the score of the metric.
@@ -212,7 +227,10 @@ def at_hand(
         scale=subject.scale,
         margin=margin,
         seconds=1.0,
-        start=functools.partial(_ModelAtHand, subject=subject, session=session),
+        start=(
+            begin := functools.partial(_ModelAtHand, subject=subject, session=session)
+        ),
+        stack=functools.partial(stacked, begin),
         data=functools.cache(lambda: _digest(subject, session) if kept else ""),
         session=session.entered,
     )

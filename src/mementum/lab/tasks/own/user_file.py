@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -22,6 +22,7 @@ from mementum.lab.records.run import COSINE
 from mementum.lab.records.scale import turned
 from mementum.lab.tasks.own.batches import FIRST, FirstBatches, take_in
 from mementum.lab.tasks.own.model import initialise, made, no_number, number
+from mementum.lab.tasks.own.stacked import stacked
 from mementum.lab.tasks.sampling import batches
 from mementum.lab.tasks.task import Task, stream
 from mementum.lab.user_code.chance import Chance, generators_of
@@ -184,7 +185,8 @@ class Own:
     """
 
     def __init__(self, seed: int, *, file: _OwnFile) -> None:
-        self.file = file
+        self.file, self.session = file, file.session
+        self.code: Sequence[object] = [*map(vars, file.code.modules)]
         self.kept, self.held = file.parts
         settings = file.settings
         self.batch = batches(
@@ -199,12 +201,12 @@ class Own:
         }
         with self._drawing("own/init"):
             self.model = made(file.module.model(), file.place("model"))
-            initialise(self.model, lambda: self._value(0))
+            initialise(self.model, lambda: self.value(self.batch_of(0)))
 
     @contextmanager
     def _drawing(self, name: str, step: int = 0) -> Generator[None, None, None]:
         """Let the file's code run, and draw from a stream of the seed."""
-        session = self.file.session.entered(self._base[name], step)
+        session = self.session.entered(self._base[name], step)
         with session, blamed(self.file.path):
             yield
 
@@ -225,8 +227,7 @@ class Own:
 
     def hidden(self) -> str:
         """Return the digest of what training may change beside the tensors."""
-        modules = map(vars, self.file.code.modules)
-        return HiddenState(self.tensors()).of(self.model, *modules)
+        return HiddenState(self.tensors()).of(self.model, *self.code)
 
     def place(self, name: str) -> str:
         """Return where the user defines the model, or the loss."""
@@ -235,15 +236,24 @@ class Own:
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss on the batch of this step."""
         self.model.train()
-        with self._drawing("own/step", step):
-            loss = self._value(step)
-            if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-                raise no_number(loss, self.place("loss"), _LOSS)
-            return loss.reshape(())
+        with self.drawing(step):
+            return self.value(self.batch_of(step))
 
-    def _value(self, step: int) -> Any:
+    def batch_of(self, step: int) -> _Tensors:
+        """Return the batch of this step."""
         rows = self.batch[step]
-        return self.file.module.loss(self.model, *(each[rows] for each in self.kept))
+        return tuple(each[rows] for each in self.kept)
+
+    def drawing(self, step: int) -> AbstractContextManager[None]:
+        """Let what the loss of a step draws be a function of seed and step."""
+        return self._drawing("own/step", step)
+
+    def value(self, batch: _Tensors) -> torch.Tensor:
+        """Return the loss of the model on a batch."""
+        loss = self.file.module.loss(self.model, *batch)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            raise no_number(loss, self.place("loss"), _LOSS)
+        return loss.reshape(())
 
     def evaluate(self) -> tuple[float, float]:
         """Return the loss on the training part, and the metric on the held-out part."""
@@ -277,7 +287,8 @@ def _loaded(path: Path, content: str) -> Task:
         margin=settings["margin"],
         usual_schedule=COSINE,
         seconds=1.0,
-        start=functools.partial(Own, file=file),
+        start=(begin := functools.partial(Own, file=file)),
+        stack=functools.partial(stacked, begin),
         data=functools.cache(file.fingerprint),
         session=file.session.entered,
         renew=_Renewal(file),
@@ -297,7 +308,12 @@ class _Renewal:
         if self._file.code.changed():
             self._file = _OwnFile.of(self._file.code.again())
         start = functools.partial(Own, file=self._file)
-        return replace(task, start=start, session=self._file.session.entered)
+        return replace(
+            task,
+            start=start,
+            stack=functools.partial(stacked, start),
+            session=self._file.session.entered,
+        )
 
 
 def named(texts: Sequence[str], taken: Callable[[str], bool]) -> list[Path]:

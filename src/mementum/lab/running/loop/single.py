@@ -1,4 +1,4 @@
-"""Carries a run out: builds the problem, trains it, follows its curve."""
+"""Carries a run out by itself: builds the problem, trains it, follows its curve."""
 
 from __future__ import annotations
 
@@ -7,58 +7,12 @@ import time
 
 import torch
 
-from mementum.lab.errors import LabError
 from mementum.lab.planning.own import registry as contenders
-from mementum.lab.records.run import RunRecord, RunSpec, Status
+from mementum.lab.records.run import RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
-from mementum.lab.running.stepping.device import exact
-from mementum.lab.tasks import registry
 from mementum.lab.tasks.task import Fed, Task
-
-
-def execute(spec: RunSpec) -> RunRecord:
-    """Return the record of the run that the spec describes.
-
-    It depends on the spec alone, times aside, whatever ran before in the process: one
-    thread computes, and every random number comes from the seed's own streams. An
-    exception becomes a failed record with its message.
-    """
-    began = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    run = Progress()
-    try:
-        with exact():
-            train(run, spec, _checked(spec))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the record
-        run.status = Status.FAILED
-        told = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
-        run.error = f"{told}{error}"
-    finally:
-        torch.set_num_threads(threads)
-    return run.record(spec, time.perf_counter() - began)
-
-
-def _checked(spec: RunSpec) -> Task:
-    """Return the spec's task, after comparing version, steps and data."""
-    task = registry.find_any(spec.task, spec.steps)
-    asked = spec.task_version, spec.steps, spec.data
-    if asked[:2] != (task.version, task.steps):
-        raise LabError(
-            f"the run was planned for version {spec.task_version} of {spec.task} with "
-            f"{spec.steps} steps, and here are version {task.version} and "
-            f"{task.steps} steps; plan the comparison again."
-        )
-    if spec.data != task.data():
-        raise LabError(
-            f"the data of {spec.task} are others here than where the runs were "
-            f"planned ({task.data()[:12]} and {spec.data[:12]}). If they follow the "
-            "order of a set of texts, sort it, or let worker processes run it; else "
-            "plan the comparison again."
-        )
-    return task
 
 
 def train(run: Progress, spec: RunSpec, task: Task) -> None:
