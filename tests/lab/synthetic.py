@@ -69,6 +69,11 @@ class SyntheticPlan:
     left_out: tuple[str, ...] = ()
 
     @property
+    def step_costs(self) -> dict[str, dict[str, float]]:
+        """None is measured."""
+        return {}
+
+    @property
     def centres(self) -> dict[str, float]:
         """The published learning rate of each contender."""
         return {name: self.lrs(name)[self.points // 2] for name in self.contenders}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from mementum.lab import arguments
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
+from mementum.lab.planning.own import registry as contenders
 from mementum.lab.planning.stages import grown
 from mementum.lab.records.journal import Store, StoreError, spare
 from mementum.lab.records.plan import Plan
-from mementum.lab.records.run import RunRecord
+from mementum.lab.records.run import STACKED, RunRecord, RunSpec
 from mementum.lab.report.export.data_frames import Frame, frames
 from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.running.driver import (
@@ -26,7 +27,9 @@ from mementum.lab.running.driver import (
 from mementum.lab.running.executors import Executor
 from mementum.lab.running.loop.agreement import agreement
 from mementum.lab.running.optimizer_controls import controls
+from mementum.lab.running.rehearsal.step_costs import step_costs
 from mementum.lab.statistics import Analysis, analyse
+from mementum.lab.tasks import registry
 
 if TYPE_CHECKING:
     from mementum.lab.report.terminal import Summary
@@ -108,5 +111,27 @@ def carried_out(
                     "comparison."
                 )
             plan = plan.keeping_forms(earlier)
+            plan = replace(plan, step_costs={**plan.step_costs, **earlier.step_costs})
+        plan = _with_step_costs(plan)
         finished = pursue(plan, store, executor, observer, grown, budget)
     return Comparison(finished, of_plan(finished, store.records()))
+
+
+def _with_step_costs(plan: Plan) -> Plan:
+    """Return the plan with what steps cost on the lab's stacked tasks.
+
+    Those of files were measured in their rehearsal: no file is executed here.
+    """
+    found = {**plan.step_costs}
+    lab = {task.name for task in registry.TASKS}
+    stacked: dict[str, dict[str, RunSpec]] = {}
+    for spec in plan.runs:
+        if spec.form == STACKED and spec.task in lab and spec.task_label not in found:
+            stacked.setdefault(spec.task_label, {})[spec.contender_label] = spec
+    for label, specs in stacked.items():
+        first = next(iter(specs.values()))
+        task = registry.find(first.task, first.steps)
+        found[label] = step_costs(
+            task, [contenders.of(each) for each in specs.values()]
+        )
+    return replace(plan, step_costs=found)

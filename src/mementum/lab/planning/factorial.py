@@ -84,6 +84,11 @@ def factorial(
         widen=widen,
         weight_decay=weight_decay,
         design=design,
+        step_costs={
+            label(task.name, task.schedule): task.step_costs
+            for task in tasks
+            if task.step_costs
+        },
     )
 
 

@@ -97,6 +97,9 @@ class Plan:
     """None where every rate has every seed, and each seed is scored at the rate that
     the others choose: older comparisons are so, and claims."""
 
+    step_costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The median seconds of a contender's step in a single run, by the labels of tasks
+    whose runs are stacked: their own times say nothing of it."""
     left_out: tuple[str, ...] = ()
     """A sentence for each task that was not chosen by name and whose data cannot be
     had: how to get them."""
@@ -159,6 +162,7 @@ class Plan:
                 widen=plain.get("widen", 0),
                 weight_decay=plain.get("weight_decay"),
                 design=_read_design(plain.get("design")),
+                step_costs=dict(plain.get("step_costs", {})),
                 left_out=tuple(plain.get("left_out", ())),
             )
         except (KeyError, TypeError) as error:
@@ -193,6 +197,12 @@ _PLAN = {
     "factor": codec.NUMBER,
     "widen": codec.WHOLE,
     "weight_decay": codec.NUMBER_OR_NONE,
+    "step_costs": codec.Kind(
+        lambda value: codec.table(
+            lambda each: codec.table(codec.is_number, each), value
+        ),
+        "a table of tables of numbers",
+    ),
     "left_out": codec.Kind(
         lambda value: codec.each(codec.is_text, value), "a list of texts"
     ),

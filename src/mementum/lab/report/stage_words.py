@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from mementum.lab.report.number_words import count, listed, size_words, whole_percent
+from mementum.lab.report.number_words import (
+    count,
+    duration,
+    listed,
+    size_words,
+    whole_percent,
+)
 from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.sequential.noise import more_seeds
 from mementum.machine import cores
@@ -83,6 +89,24 @@ def noise(task: TaskResult) -> str:
     if task.ranked or not task.tuned:
         return text
     return f"{text} Too noisy to rank: it is shown, and counts in no rank."
+
+
+def step_costs(task: TaskResult, reference: str) -> str:
+    """The cost of one step beside the reference's; empty where it is not known."""
+    first = task.result(reference)
+    if first is None or not first.microseconds_per_step:
+        return ""
+    others = [
+        f"{result.contender} x{result.microseconds_per_step / own:.2g}"
+        for result in task.results
+        if result is not first
+        and (own := first.microseconds_per_step)
+        and result.microseconds_per_step
+    ]
+    if not others:
+        return ""
+    told = duration(first.microseconds_per_step)
+    return f"One step beside {reference}'s, {told}: {', '.join(others)}."
 
 
 def _many(number: int) -> str:

@@ -55,7 +55,7 @@ class Summary:
         for task in analysis.tasks:
             yield _task_title(task)
             yield _task_table(task, analysis.reference, with_score=width >= _SCORE_FROM)
-            yield from _task_notes(task)
+            yield from _task_notes(task, analysis.reference)
             yield Text()
         if len(analysis.across.tasks) > 1:
             yield _standings(analysis)
@@ -134,9 +134,11 @@ def _effect_text(result: Result, task: TaskResult, reference: str) -> Text:
     return text
 
 
-def _task_notes(task: TaskResult) -> list[Padding]:
+def _task_notes(task: TaskResult, reference: str) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
     lines = [Text(task.question, style="bold")] if task.question else []
+    if told := stage_words.step_costs(task, reference):
+        lines.append(Text(told, style="dim"))
     if card := stage_words.noise(task):
         lines.append(Text(card, style="dim"))
     if told := stage_words.most_regret(task):

@@ -211,6 +211,7 @@ def _of_task(
                 found,
                 task,
                 regret=_regret(each, design),
+                step_costs=plan.step_costs.get(task.name, {}),
             )
             for each in choices
         ),

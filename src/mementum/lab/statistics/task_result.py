@@ -6,9 +6,10 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mementum.lab.records.plan import Design, Outline
-from mementum.lab.records.run import CONSTANT, RunRecord, RunSpec, Status
+from mementum.lab.records.run import CONSTANT, SINGLE, RunRecord, RunSpec, Status
 from mementum.lab.records.scale import on_scale
 from mementum.lab.statistics import budget
 from mementum.lab.statistics.choice import Choice, Records, scored_records
@@ -18,6 +19,7 @@ from mementum.lab.statistics.sequential.noise import Noise
 from mementum.lab.statistics.target_times import Reach, first_crossing
 from mementum.lab.statistics.verdicts import Contrast, Verdict
 
+_NONE: Mapping[str, float] = MappingProxyType({})
 FEWEST_RATES = 3
 FEWEST_SEEDS = 4
 """Below these a comparison tries the machinery, and ranks nobody."""
@@ -195,6 +197,7 @@ def of_contender(
     found: Records,
     task: Outline,
     regret: float | None = None,
+    step_costs: Mapping[str, float] = _NONE,
 ) -> Result:
     """Put together what there is to say of one contender on one task."""
     scale = task.scale
@@ -214,7 +217,8 @@ def of_contender(
             _sensitivity(choice.tried, lr, scale) for lr in choice.tried.lrs
         ),
         microseconds_per_step=_cost(
-            found[s.run_id] for s in specs if s.run_id in found
+            (found[s.run_id] for s in specs if s.run_id in found),
+            step_costs.get(choice.contender),
         ),
         notes=of_choice(choice) if contrast is None else contrast.notes,
         reach=None if task.target is None else _reach(scored, task.target, task.steps),
@@ -264,11 +268,16 @@ def _sensitivity(grid: Grid, lr: float, scale: str) -> Sensitivity:
     )
 
 
-def _cost(records: Iterable[RunRecord]) -> float | None:
-    """Median microseconds inside `optimizer.step()` per step, over finished runs."""
+def _cost(records: Iterable[RunRecord], measured: float | None) -> float | None:
+    """Median microseconds inside `optimizer.step()` per step, over finished runs.
+
+    A stack's times say nothing of that; the cost is what was measured apart.
+    """
+    if measured is not None:
+        return 1e6 * measured
     costs = [
         1e6 * record.optimizer_seconds / record.spec.steps
         for record in records
-        if record.status is Status.FINISHED
+        if record.status is Status.FINISHED and record.spec.form == SINGLE
     ]
     return statistics.median(costs) if costs else None

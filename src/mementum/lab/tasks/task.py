@@ -133,6 +133,8 @@ class Task:
     """How the learning rate goes over a run."""
     usual_schedule: str = CONSTANT
     """How it goes where a comparison is told of none."""
+    step_costs: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """The median seconds of a contender's step in single runs, where that is known."""
     named_only: Collection[Tier] = ()
     """The tiers in which only a comparison that names it has it."""
     device: str | None = None

@@ -38,6 +38,7 @@ _TOLD = (
     "resumable",
     "device",
     "form",
+    "step_costs",
 )
 """What a rehearsal tells of a task."""
 

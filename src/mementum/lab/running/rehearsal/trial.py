@@ -28,6 +28,7 @@ from mementum.lab.records.scale import ScaleError
 from mementum.lab.running import modifiers
 from mementum.lab.running.loop import stepped
 from mementum.lab.running.rehearsal.form import row_seconds
+from mementum.lab.running.rehearsal.step_costs import step_costs
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Resumable, restore, resumable, state
 from mementum.lab.running.stepping.closure import NothingTrainedError
@@ -107,6 +108,7 @@ def rehearse(task: Task, contenders: Sequence[Contender]) -> Task:
         resumable=resumes,
         device=first.device,
         form=form,
+        step_costs=step_costs(task, contenders) if form == STACKED else {},
     )
 
 
