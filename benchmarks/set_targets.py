@@ -85,13 +85,14 @@ def main() -> None:
     """Set the targets of the named tasks, or of the whole quick tier, in the file."""
     torch.set_num_threads(1)
     path, names = Path(sys.argv[1]), sys.argv[2:]
-    found = json.loads(path.read_text())["tasks"] if path.exists() else {}
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    found = kept.get("tasks", {})
     for task in of_tier(Tier.QUICK):
         if not names or task.name in names:
             found[task.name] = target(task)
             print(task.name, found[task.name], flush=True)
-            whole = {"format": 1, "how": HOW, "versions": versions(), "tasks": found}
-            path.write_text(json.dumps(whole, indent=1) + "\n")
+            kept |= {"format": 1, "how": HOW, "versions": versions(), "tasks": found}
+            path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def versions() -> dict[str, str]:

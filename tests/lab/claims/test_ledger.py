@@ -32,6 +32,7 @@ from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report import page as report_page
 from mementum.lab.statistics import Analysis, analyse
+from mementum.lab.tasks.claimed.real_data import LENGTHS
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,13 @@ def test_a_dry_run_counts_the_runs_and_writes_nothing(
     assert not folder.exists()
 
 
-def test_the_whole_quick_tier_is_planned_within_twelve_minutes_on_two_cores() -> None:
+def test_the_quick_tier_takes_minutes_but_for_its_runs_on_real_data() -> None:
     plan = planned(ledger(), Tier.QUICK)
     cost = {task.name: task.seconds for task in plan.tasks}
-    assert sum(cost[run.task_label] for run in plan.runs) / 2 < 12 * 60
+    real = {task.name for task in LENGTHS}
+    costs = {True: 0.0, False: 0.0}
+    for run in plan.runs:
+        costs[run.task in real] += cost[run.task_label] / 2
+    # On two cores; pilots are planned here, and a third of the rest follows them.
+    assert costs[False] < 12 * 60
+    assert costs[True] < 20 * 60

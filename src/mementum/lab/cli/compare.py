@@ -187,7 +187,8 @@ def _list(_: argparse.Namespace) -> int:
     from mementum.lab.cli import task_listing as page
 
     console = PatientConsole(highlight=False)
-    for table in (page.tasks(), page.sizes(), page.tiers(cores()), page.contenders()):
+    tables = page.tasks(), page.sizes(), page.noise(), page.tiers(cores())
+    for table in (*tables, page.contenders()):
         console.print(table)
         console.print()
     for complaint in registry.complaints():

@@ -13,6 +13,7 @@ from mementum.lab.planning.stages import pilot_runs
 from mementum.lab.planning.tiers import SPENDING, Spending
 from mementum.lab.records.plan import Design
 from mementum.lab.report.methods import option_words
+from mementum.lab.tasks import targets
 from mementum.lab.tasks.registry import of_tier, offered
 from mementum.lab.tasks.task import Task, Tier
 
@@ -44,6 +45,28 @@ def _size(task: Task | None) -> str:
         return ""
     digits = ".2g" if task.seconds < 10 else ",.0f"
     return f"{task.steps:,}: {task.seconds:{digits}} s"
+
+
+def noise() -> Table:
+    """Return what the tasks of the quick tier can tell: their noise cards."""
+    table = Table(
+        *("task", "schedule", "spread", "seeds for 2 %", "for equals", "ranks"),
+        box=None,
+    )
+    for task in of_tier(Tier.QUICK):
+        card = targets.noise(task)
+        if task.deterministic:
+            table.add_row(task.name, task.usual_schedule, "none", "", "", "yes")
+        elif card is not None:
+            table.add_row(
+                task.name,
+                task.usual_schedule,
+                f"{100 * card.spread:.2g} %",
+                f"{card.effect:,}",
+                f"{card.equal:,}",
+                "yes" if card.ranks else "no",
+            )
+    return table
 
 
 def tiers(workers: int) -> Table:

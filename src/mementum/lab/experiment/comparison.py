@@ -110,8 +110,7 @@ def carried_out(
                     f"{store.folder} holds claims; choose another folder for the "
                     "comparison."
                 )
-            plan = plan.keeping_forms(earlier)
-            plan = replace(plan, step_costs={**plan.step_costs, **earlier.step_costs})
+            plan = plan.keeping_forms(earlier).keeping_costs(earlier)
         plan = _with_step_costs(plan)
         finished = pursue(plan, store, executor, observer, grown, budget)
     return Comparison(finished, of_plan(finished, store.records()))

@@ -76,10 +76,17 @@ def _judged(
     if not still:
         return
     made = max(each.look for each in judged if each.contender in still)
-    if made < reach:
-        for entry in entries:
-            if entry.name in still or entry.name == plan.reference:
-                yield from entry.judging(design, design.judging(made + 1))
+    if made == len(design.looks):
+        return
+    seeds = design.judging(made + 1)
+    runs = [
+        spec
+        for entry in entries
+        if entry.name in still or entry.name == plan.reference
+        for spec in entry.judging(design, seeds)
+    ]
+    if made < reach or len(runs) * task.seconds <= design.afford:
+        yield from runs
 
 
 def _added_trials(

@@ -25,6 +25,8 @@ class Spending(NamedTuple):
     """After how many fresh seeds differences are looked at."""
     reach: int
     """How many of these looks are taken."""
+    afford: float = 0.0
+    """Further looks are taken that cost so many seconds of a task at most."""
 
     def design(self, rates: int, trials: int, seeds: int | None) -> Design:
         """Return the design with so many rates and trials; `seeds` make one look."""
@@ -32,6 +34,7 @@ class Spending(NamedTuple):
             pilot=self.pilot if rates > 1 or trials else (),
             looks=self.looks if seeds is None else (seeds,),
             reach=self.reach if seeds is None else 1,
+            afford=self.afford,
         )
 
 
@@ -40,7 +43,7 @@ _HALVING = ((0, 1), (3, 1), (2, 2))
 _LOOKS = (8, 16, 32, 64)
 SPENDING = {
     Tier.SMOKE: Spending(1, 10**0.5, 0, 0, ((0, 1),), (2,), 1),
-    Tier.QUICK: Spending(5, 10**0.5, 0, 1, _HALVING, _LOOKS, 1),
-    Tier.STANDARD: Spending(9, 10**0.25, 24, 2, _HALVING, _LOOKS, 2),
+    Tier.QUICK: Spending(5, 10**0.5, 0, 1, _HALVING, _LOOKS, 1, 80.0),
+    Tier.STANDARD: Spending(9, 10**0.25, 24, 2, _HALVING, _LOOKS, 2, 80.0),
     Tier.PAPER: Spending(5, 10**0.5, 24, 2, ((0, 1), (2, 1)), (5, 10), 1),
 }

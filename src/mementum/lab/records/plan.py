@@ -58,6 +58,8 @@ class Design:
     """After how many fresh seeds the differences are looked at."""
     reach: int = 1
     """How many of these looks are taken unless told otherwise."""
+    afford: float = 0.0
+    """Further looks are taken whose runs cost so many seconds at most, by task."""
 
     @property
     def first(self) -> int:
@@ -115,6 +117,19 @@ class Plan:
             for part in (self.runs, self.trials)
         )
         return replace(self, runs=runs, trials=trials)
+
+    def keeping_costs(self, earlier: Plan) -> Plan:
+        """Return the plan with the costs that an earlier one measured.
+
+        They say which looks are taken, and are not to differ from one time to the next.
+        """
+        seconds = {task.name: task.seconds for task in earlier.tasks}
+        tasks = (
+            replace(task, seconds=seconds.get(task.name, task.seconds))
+            for task in self.tasks
+        )
+        costs = {**self.step_costs, **earlier.step_costs}
+        return replace(self, tasks=tuple(tasks), step_costs=costs)
 
     def keeping_forms(self, earlier: Plan) -> Plan:
         """Return the plan in the forms of one that its folder holds already.
@@ -183,9 +198,12 @@ def _read_design(plain: Mapping[str, Any] | None) -> Design | None:
         pilot=tuple((rates, seeds) for rates, seeds in plain["pilot"]),
         looks=tuple(plain["looks"]),
         reach=plain["reach"],
+        afford=plain["afford"],
     )
     numbers = [n for rung in design.pilot for n in rung]
-    codec.check(design, {"looks": codec.WHOLES, "reach": codec.WHOLE})
+    codec.check(
+        design, {"looks": codec.WHOLES, "reach": codec.WHOLE, "afford": codec.NUMBER}
+    )
     rising = list(design.looks) == sorted({*design.looks}) and design.looks
     if not all(map(codec.is_whole, numbers)) or not rising or min(design.looks) < 1:
         raise ValueError(f"no comparison has the design {plain}")

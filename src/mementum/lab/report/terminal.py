@@ -138,7 +138,7 @@ def _task_notes(task: TaskResult, reference: str) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
     lines = [Text(task.question, style="bold")] if task.question else []
     if told := stage_words.step_costs(task, reference):
-        lines.append(Text(told, style="dim"))
+        lines.append(Text(told.replace("\N{MICRO SIGN}", "u"), style="dim"))
     if card := stage_words.noise(task):
         lines.append(Text(card, style="dim"))
     if told := stage_words.most_regret(task):

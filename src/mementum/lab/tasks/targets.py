@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mementum.lab.records.run import label
+
 if TYPE_CHECKING:
     from mementum.lab.tasks.task import Task
 
@@ -54,6 +56,28 @@ def goal(task: Task) -> _Goal:
     if kept["data"] != task.data():
         return _Goal(task.target, task.untrained, task.best)
     return _Goal(kept["target"], kept["untrained"], kept["best"])
+
+
+class NoiseCard(NamedTuple):
+    """What a task can tell, as it was measured when the file was made.
+
+    `spread` is the standard deviation of a paired difference on the task's scale,
+    `effect` how many seeds see twice the margin, `equal` how many call equals equal.
+    """
+
+    spread: float
+    effect: int
+    equal: int
+    ranks: bool
+
+
+def noise(task: Task) -> NoiseCard | None:
+    """Return the noise card of a task under its usual schedule, if it was measured."""
+    words = label(task.name, task.usual_schedule)
+    kept = frozen().get("noise", {}).get(words)
+    if kept is None or (kept["version"], kept["steps"]) != (task.version, task.steps):
+        return None
+    return NoiseCard(**{name: kept[name] for name in NoiseCard._fields})
 
 
 FAMILIES = {

@@ -90,9 +90,9 @@ BISTABLE = entry(
     usual_schedule=CONSTANT,
     data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 10, 0.35),
-        Tier.SMOKE: Size(80, 2, 0.04),
-        Tier.STANDARD: Size(8_000, 20, 3.0),
+        Tier.QUICK: Size(_STEPS, 10, 0.02),
+        Tier.SMOKE: Size(80, 2, 0.002),
+        Tier.STANDARD: Size(8_000, 20, 0.2),
     },
     scale="linear",
     margin=0.05,

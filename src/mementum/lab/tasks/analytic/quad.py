@@ -98,11 +98,13 @@ def _task(name: str, words: str, *, turned: bool) -> Task:
         usual_schedule=CONSTANT,
         data=_fingerprint,
         sizes={
-            Tier.QUICK: Size(_STEPS, 10, 0.15),
-            Tier.SMOKE: Size(40, 2, 0.02),
-            Tier.STANDARD: Size(4_000, 20, 1.3),
+            Tier.QUICK: Size(_STEPS, 10, 0.01),
+            Tier.SMOKE: Size(40, 2, 0.002),
+            Tier.STANDARD: Size(4_000, 20, 0.1),
         },
         limit=1e6,
+        # Turned it is too noisy to rank.
+        named_only=(Tier.QUICK,) if turned else (),
         form=STACKED,
     )
 

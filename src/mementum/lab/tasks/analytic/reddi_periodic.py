@@ -76,9 +76,9 @@ REDDI = entry(
     usual_schedule=CONSTANT,
     data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(100 * PERIOD, 20, 2.0),
-        Tier.SMOKE: Size(10 * PERIOD, 10, 0.2),
-        Tier.STANDARD: Size(1000 * PERIOD, 20, 20.0),
+        Tier.QUICK: Size(100 * PERIOD, 20, 0.5),
+        Tier.SMOKE: Size(10 * PERIOD, 10, 0.05),
+        Tier.STANDARD: Size(1000 * PERIOD, 20, 5),
     },
     deterministic=True,
     scale="linear",

@@ -64,9 +64,9 @@ STOCHASTIC = entry(
     usual_schedule=CONSTANT,
     data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 10, 0.2),
-        Tier.SMOKE: Size(80, 2, 0.04),
-        Tier.STANDARD: Size(8_000, 20, 2.0),
+        Tier.QUICK: Size(_STEPS, 10, 0.01),
+        Tier.SMOKE: Size(80, 2, 0.003),
+        Tier.STANDARD: Size(8_000, 20, 0.1),
     },
     scale="linear",
     margin=0.05,

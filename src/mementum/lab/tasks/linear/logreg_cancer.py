@@ -112,9 +112,9 @@ LOGREG = entry(
     start=_Logistic,
     data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 20, 0.4),
-        Tier.SMOKE: Size(100, 2, 0.04),
-        Tier.STANDARD: Size(10_000, 20, 4.0),
+        Tier.QUICK: Size(_STEPS, 20, 0.06),
+        Tier.SMOKE: Size(100, 2, 0.006),
+        Tier.STANDARD: Size(10_000, 20, 0.6),
     },
     limit=1e3,
     form=STACKED,

@@ -114,9 +114,9 @@ def _task(name: str, words: str, *, sparse: bool) -> Task:
         start=functools.partial(Factors, sparse=sparse),
         data=_fingerprint,
         sizes={
-            Tier.QUICK: Size(_STEPS, 10, 0.2),
-            Tier.SMOKE: Size(50, 2, 0.05),
-            Tier.STANDARD: Size(3000, 20, 2.0),
+            Tier.QUICK: Size(_STEPS, 10, 0.05),
+            Tier.SMOKE: Size(50, 2, 0.01),
+            Tier.STANDARD: Size(3000, 20, 0.5),
         },
         limit=1e6,
         form=STACKED,

@@ -84,9 +84,9 @@ DIGITS = entry(
     start=Digits,
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 20, 0.33),
-        Tier.SMOKE: Size(50, 2, 0.03),
-        Tier.STANDARD: Size(6000, 20, 3.0),
+        Tier.QUICK: Size(_STEPS, 20, 0.08),
+        Tier.SMOKE: Size(50, 2, 0.007),
+        Tier.STANDARD: Size(6000, 20, 0.7),
     },
     limit=1e3,
     # Too noisy to rank: 360 images are held out.

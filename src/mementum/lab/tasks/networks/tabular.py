@@ -110,9 +110,9 @@ TABULAR = entry(
     start=functools.partial(_Tabular, table=friedman),
     data=functools.partial(_fingerprint, friedman),
     sizes={
-        Tier.QUICK: Size(_STEPS, 10, 0.15),
-        Tier.SMOKE: Size(50, 2, 0.03),
-        Tier.STANDARD: Size(3000, 20, 1.5),
+        Tier.QUICK: Size(_STEPS, 10, 0.02),
+        Tier.SMOKE: Size(50, 2, 0.004),
+        Tier.STANDARD: Size(3000, 20, 0.2),
     },
     limit=1e6,
     form=STACKED,
@@ -124,7 +124,7 @@ DIABETES = entry(
     start=functools.partial(_Tabular, steps=2000, table=diabetes),
     data=functools.partial(_fingerprint, diabetes),
     sizes={
-        Tier.STANDARD: Size(2000, 20, 1.0),
+        Tier.STANDARD: Size(2000, 20, 0.1),
     },
     limit=1e6,
     form=STACKED,

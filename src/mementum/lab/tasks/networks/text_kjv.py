@@ -40,7 +40,7 @@ KJV = entry(
     ),
     data=_fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 4, 1.1),
+        Tier.QUICK: Size(_STEPS, 4, 1.0),
         Tier.SMOKE: Size(20, 2, 0.2),
         Tier.STANDARD: Size(3000, 20, 24.0),
     },
