@@ -14,6 +14,7 @@ from mementum.cli import main
 from mementum.lab.errors import LabError
 from mementum.lab.experiment import Comparison
 from mementum.lab.records.journal import Store
+from mementum.lab.planning.stages import grown
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import SINGLE, RunRecord, RunSpec, Status
 from mementum.lab.running import loop
@@ -24,6 +25,11 @@ SVG, PNG = b"<?xml", b"\x89PNG"
 def plan(**changes: Any) -> Plan:
     usual = {"tasks": ["logreg-cancer"], "contenders": ["SGD"], "seeds": 2, "lrs": 3}
     return lab.plan(**(usual | changes))
+
+
+def rates(specs: Sequence[RunSpec]) -> int:
+    """How many learning rates contenders have."""
+    return len({(spec.contender, spec.lr) for spec in specs})
 
 
 @pytest.fixture
@@ -62,12 +68,9 @@ def test_a_tier_sets_the_sizes_of_what_is_not_given() -> None:
     standard = lab.plan(tier="standard", seeds=1, **chosen)
     assert standard.factor == 10**0.25
     assert {spec.task for spec in smoke.specs()} == {"logreg-cancer"}
-    assert {spec.task_label for spec in standard.specs()} == {
-        "logreg-cancer",
-        "logreg-cancer+cosine",
-    }
-    assert len(standard.runs) == 2 * 9
-    assert len(standard.trials) == 2 * 24
+    assert {spec.task_label for spec in standard.specs()} == {"logreg-cancer+cosine"}
+    assert len(standard.runs) == 9
+    assert len(standard.trials) == 24
     assert (smoke.widen, standard.widen) == (0, 2)
     with pytest.raises(LookupError, match="logreg-cancer has no part in tier paper"):
         lab.plan(tier="paper", **chosen)
@@ -127,18 +130,19 @@ def test_a_comparison_goes_on_where_it_stopped(
     tmp_path: Path, instantly: list[RunSpec]
 ) -> None:
     def stop(_: RunRecord) -> None:
-        if len(instantly) == 5:
+        if len(instantly) == 3:
             raise InterruptedError
 
-    alone = plan().in_forms({"logreg-cancer": SINGLE})
+    alone = plan().in_forms({"logreg-cancer+cosine": SINGLE})
     with pytest.raises(InterruptedError):
         lab.compare(alone, tmp_path, workers=0, widen=0, seen=stop)
     # A folder keeps the forms that it began with.
     found = lab.compare(plan(), tmp_path, workers=0, widen=0)
     assert {spec.form for spec in found.plan.specs()} == {SINGLE}
-    assert len(instantly) == len({spec.run_id for spec in instantly}) == 12
+    ids = {spec.run_id for spec in instantly}
+    assert len(instantly) == len(ids) == len(found.records) > 6
+    assert ids == {spec.run_id for spec in found.plan.specs()}
     assert found.records == lab.read(tmp_path).records
-    assert len(found.records) == 12
 
 
 def test_what_is_read_is_what_was_carried_out(
@@ -146,7 +150,7 @@ def test_what_is_read_is_what_was_carried_out(
 ) -> None:
     # The instant score is lowest at the lowest rate, so both grids widen twice.
     found = lab.compare(plan(widen=2), tmp_path, workers=0)
-    assert len(instantly) == 2 * (3 + 4) * 2
+    assert rates(instantly) == 2 * (3 + 4)
     again = lab.read(tmp_path)
     assert again.plan == found.plan
     assert again.to_dict() == found.to_dict()
@@ -161,14 +165,16 @@ def test_a_widened_comparison_is_not_run_again(
 ) -> None:
     first = lab.compare(plan(), tmp_path, workers=0, widen=1)
     count = len(instantly)
-    assert count == 2 * (3 + 2) * 2
+    assert rates(instantly) == 2 * (3 + 2)
     second = lab.compare(plan(widen=1), tmp_path, workers=0)
     assert len(instantly) == count
     assert second.plan == first.plan == Store(tmp_path).read_plan()
 
 
 def comparison() -> Comparison:
-    of = plan(trials=2)
+    base = of = plan(trials=2)
+    while (wider := grown(base, map(instant, of.specs()))) != of:
+        of = wider
     failed = of.specs()[0]
     return Comparison(
         of,
@@ -189,7 +195,7 @@ def test_frames_have_columns_of_equal_length_and_every_run() -> None:
         assert len({len(column) for column in frame.values()}) <= 1, name
     assert len(tables["runs"]["run"]) == len(found.plan.specs())
     assert len(tables["curves"]["run"]) == 2 * len(found.plan.specs())
-    assert set(tables["verdicts"]["arm"]) == {"lr", "default", "full"}
+    assert set(tables["verdicts"]["arm"]) == {"lr", "full"}
     assert tables["runs"]["error"].count("broke") == 1
 
 

@@ -87,7 +87,8 @@ def test_every_form_competes_with_the_rates_and_seeds_of_the_others(
     source, name = form(kind, theirs)
     plan = planned("SGD", source)
     runs = {c: [r for r in plan.runs if r.contender == c] for c in ("SGD", name)}
-    assert {len(each) for each in runs.values()} == {6}
+    # The pilot begins with one seed at each rate.
+    assert {len(each) for each in runs.values()} == {3}
     assert [r.seed for r in runs[name]] == [r.seed for r in runs["SGD"]]
     ratios = [
         {round(r.lr / plan.centres[c], 2) for r in each} for c, each in runs.items()
@@ -143,7 +144,8 @@ def test_the_documented_file_runs_as_documented_in_a_folder_with_spaces(
         ("Signed", Status.FINISHED),
     }
     tuned = [r.spec.options for r in records if r.spec.contender == "Signed"]
-    assert len(tuned) == 3
+    # Published and two trials in the pilot, and their judging seed.
+    assert len({f"{each}" for each in tuned}) == 3
     assert all(0.5 <= each["momentum"] <= 0.99 for each in tuned)
     assert all(each["weight_decay"] in (0.0, 0.01) for each in tuned)
 
