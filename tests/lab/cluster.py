@@ -134,9 +134,10 @@ def brief(spec: RunSpec) -> RunRecord:
     return instant(spec)
 
 
+@each
 def of_worker(spec: RunSpec) -> RunRecord:
     """A run that says in which process it was."""
-    return replace(brief(spec), environment={"process": str(os.getpid())})
+    return replace(instant(spec), environment={"process": str(os.getpid())})
 
 
 @each

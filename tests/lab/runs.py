@@ -140,6 +140,7 @@ class Unloadable:
         return os._exit, (3,)
 
 
+@each
 def of_card(spec: RunSpec) -> RunRecord:
     """Say by which process, and which card it sees."""
     card = os.environ["CUDA_VISIBLE_DEVICES"]
@@ -148,6 +149,7 @@ def of_card(spec: RunSpec) -> RunRecord:
     return replace(instant(spec), environment=told)
 
 
+@each
 def broken_card(spec: RunSpec) -> RunRecord:
     """Say by which process; a failure stays with it, as that of a card does."""
     failed = spec.seed % 2 == 1 or "BROKEN" in os.environ

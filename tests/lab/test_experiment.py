@@ -13,8 +13,8 @@ from mementum import lab
 from mementum.cli import main
 from mementum.lab.errors import LabError
 from mementum.lab.experiment import Comparison
-from mementum.lab.records.journal import Store
 from mementum.lab.planning.stages import grown
+from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import SINGLE, RunRecord, RunSpec, Status
 from mementum.lab.running import loop

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.lab.claims.test_claim_files import GOOD
 from tests.lab.running.test_run import planned
-from tests.lab.runs import broken_card, of_card, record, spec, unprepared
+from tests.lab.runs import broken_card, each, of_card, record, spec, unprepared
 
 from mementum import lab
 from mementum.cli import main
@@ -173,7 +173,7 @@ def test_a_run_of_this_process_is_on_the_card_that_is_asked_for(
 ) -> None:
     cards(cuda=2)
     monkeypatch.setattr(
-        "mementum.lab.running.executors.in_process.loop.execute", record
+        "mementum.lab.running.executors.in_process.loop.execute_parcel", each(record)
     )
     executor = choose(0, None, device=Choice("cuda", 1))
     assert isinstance(executor, InProcessExecutor)
@@ -207,7 +207,7 @@ def test_a_comparison_is_for_the_device_of_its_plan(tmp_path: Path) -> None:
 
 def test_plans_for_two_kinds_do_not_become_one() -> None:
     plans = [lab.plan(**SMALL, device=kind) for kind in ("cpu", "cuda")]
-    with pytest.raises(MergeError, match="logreg-cancer on cpu and on cuda"):
+    with pytest.raises(MergeError, match=r"logreg-cancer\+cosine on cpu and on cuda"):
         union(plans)
 
 
@@ -215,7 +215,7 @@ def test_claims_are_judged_on_whichever_kind_they_ran(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(GOOD)
     claims, tier = read(path), ClaimTier.SMOKE
-    plan = planned_claims(claims, tier, "cuda")
+    plan = planned_claims(claims, tier, device="cuda")
     assert {each.device for each in plan.specs()} == {"cuda"}
     found = by_identity([record(each) for each in plan.specs()])
     check = claims[0].checks[0]

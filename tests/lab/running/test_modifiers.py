@@ -177,5 +177,7 @@ def test_a_run_that_never_comes_down_has_no_sharpness() -> None:
 
 
 def test_sharpness_is_refused_where_it_has_no_level() -> None:
-    with pytest.raises(LookupError, match="measured on mlp-digits, not on slope"):
+    with pytest.raises(
+        LookupError, match="measured on mlp-digits, fashion-mlp-3k, not on slope"
+    ):
         made({"probe": "sharpness"})

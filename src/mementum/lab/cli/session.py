@@ -26,16 +26,16 @@ def foretell(
     plan: Plan, records: Sequence[RunRecord], workers: int, *, as_json: bool
 ) -> int:
     """Print how many runs the comparison needs, and how long they should take."""
-    total, left = len(plan.specs()), missing(plan, records)
-    seconds = Forecast(plan, left, workers, kept=records).remaining()
+    forecast = Forecast(plan, missing(plan, records), workers, kept=records)
+    (done, total), seconds = forecast.runs(), forecast.remaining()
     if as_json:
-        counts = {"total": total, "done": total - len(left), "missing": len(left)}
+        counts = {"total": total, "done": done, "missing": total - done}
         print(json.dumps({"runs": counts, "seconds": round(seconds, 1)}))
         return 0
-    print(f"{total} runs: {total - len(left)} done, {len(left)} missing.")
+    print(f"{total} runs: {done} done, {total - done} missing.")
     print(f"About {clock(seconds)} (minutes:seconds) with {workers} workers.")
-    if plan.widen and left:
-        print("A grid whose end is chosen is widened then, which adds runs to these.")
+    if plan.design is not None and done < total:
+        print("Widened grids and further looks at what is open add runs to these.")
     return 0
 
 
@@ -68,9 +68,10 @@ def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observ
                 yield listener
         except KeyboardInterrupt:
             rest = len(missing(about.plan, about.store.records()))
+            done = len(about.plan.specs()) - rest
             console.print(
-                f"Stopped. {total - rest} of {total} runs are done and kept in "
-                f"{folder}; the same command continues with the other {rest}.",
+                f"Stopped. {done} of {total} runs are done and kept in {folder}; the "
+                f"same command continues with the other {total - done}.",
                 soft_wrap=True,
                 markup=False,
             )

@@ -12,7 +12,7 @@ import torch
 
 from mementum.lab.errors import LabError
 from mementum.lab.planning.own import registry as contenders
-from mementum.lab.records.run import RunSpec, Status
+from mementum.lab.records.run import CPU, RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.stepping.closure import bearable, differentiable
@@ -179,6 +179,11 @@ def _begun(spec: RunSpec, run: Progress, problem: Problem, task: Task) -> _Row:
         raise LabError(
             f"{spec.task_label} is planned as a stack, and matched updates and probes "
             "are for single runs; plan it as single."
+        )
+    if spec.device != CPU:
+        raise LabError(
+            f"{spec.task_label} is planned as a stack on {spec.device}, and stacks are "
+            "for CPUs; plan it as single."
         )
     contender = contenders.of(spec)
     with contender.home():

@@ -47,6 +47,10 @@ class Quadratic:
         self.start = self.height(begin)
         self.point = torch.nn.Parameter(turn() @ begin if turned else begin)
 
+    def rotation(self) -> torch.Tensor:
+        """Return the rotation, which only a turned objective looks at."""
+        return turn() if self.turn is None else self.turn
+
     def along(self, rotation: torch.Tensor) -> torch.Tensor:
         """Return the point along the axes of the curvatures."""
         return self.point if self.turn is None else rotation.T @ self.point
@@ -66,8 +70,7 @@ class Quadratic:
     def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the noise of a step, or of several, and the rotation."""
         noise = self.noise[steps]
-        rotation = turn() if self.turn is None else self.turn
-        return noise, rotation.expand(*noise.shape[:-1], -1, -1)
+        return noise, self.rotation().expand(*noise.shape[:-1], -1, -1)
 
     def value(self, noise: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
         """Return the loss with this noise."""
@@ -79,7 +82,7 @@ class Quadratic:
 
         The minimum is 0, so the share is the suboptimality.
         """
-        value = self.height(self.along(turn()).detach())
+        value = self.height(self.along(self.rotation()).detach())
         return value, max(value / self.start, 1e-12) if value == value else value
 
 
