@@ -319,7 +319,7 @@ def test_one_seed_is_possible_and_its_price_is_said(
     monkeypatch.setattr(choice, "LocalExecutor", Instantly)
     options = ["--tasks", "mlp-digits", "--contenders", "SGD", "--seeds", "1"]
     assert main(["compare", *options, "--out", str(tmp_path)]) == 0
-    assert "With one seed" in capsys.readouterr().err
+    assert "With one fresh seed" in capsys.readouterr().err
 
 
 def test_the_reference_always_takes_part(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mementum.lab.errors import LabError
 from mementum.lab.records.journal import PLAN, Store, resolve
-from mementum.lab.records.plan import Outline, Plan
+from mementum.lab.records.plan import Design, Outline, Plan
 from mementum.lab.records.run import RunRecord, RunSpec, Status
 
-_UNITED = ("tasks", "runs", "trials", "centres")
+_UNITED = "tasks", "runs", "trials", "centres", "step_costs", "left_out"
 """Fields of a plan that become one; plans agree on all others."""
 
 
@@ -136,7 +136,7 @@ def union(plans: Sequence[Plan]) -> Plan | None:
     centres = dict(first.centres)
     for other in others:
         for field in dataclasses.fields(Plan):
-            one, two = getattr(first, field.name), getattr(other, field.name)
+            one, two = (_shown(each, field.name) for each in (first, other))
             if field.name not in _UNITED and one != two:
                 raise MergeError(
                     f"the plans differ in their {field.name}: {one} and {two}. Only "
@@ -164,7 +164,25 @@ def union(plans: Sequence[Plan]) -> Plan | None:
         runs=_listed(plan.runs for plan in plans),
         trials=_listed(plan.trials for plan in plans),
         centres=dict(sorted(centres.items())),
+        design=_furthest(plans),
+        step_costs={k: v for plan in plans for k, v in plan.step_costs.items()},
+        left_out=tuple(
+            s for s in first.left_out if all(s in p.left_out for p in plans)
+        ),
     )
+
+
+def _shown(plan: Plan, name: str) -> object:
+    """Return a field of a plan as it is to agree: how far looks went may differ."""
+    if name == "design" and plan.design is not None:
+        return plan.design.pilot, plan.design.looks
+    return getattr(plan, name)
+
+
+def _furthest(plans: Sequence[Plan]) -> Design | None:
+    """Return the design of plans that agree on it, with the most looks taken."""
+    designs = [plan.design for plan in plans if plan.design is not None]
+    return max(designs, key=lambda each: (each.reach, each.afford), default=None)
 
 
 def _one_device(plans: Sequence[Plan]) -> None:
