@@ -13,7 +13,7 @@ from mementum import lab
 from mementum.cli import main
 from mementum.lab.errors import LabError
 from mementum.lab.experiment import Comparison
-from mementum.lab.planning.stages import grown
+from mementum.lab.planning.stages import expected, grown
 from mementum.lab.records.journal import Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import SINGLE, RunRecord, RunSpec, Status
@@ -50,7 +50,7 @@ def test_a_plan_is_the_command_lines(
 ) -> None:
     options = ["--tasks", "logreg-cancer", "--contenders", "SGD", "--seeds", "2"]
     main(["compare", *options, "--lrs", "3", "--dry-run", "--out", str(tmp_path / "c")])
-    assert capsys.readouterr().out.startswith(f"{len(plan().specs())} runs")
+    assert capsys.readouterr().out.startswith(f"{expected(plan()).total()} runs")
 
 
 def test_every_task_and_contender_takes_part_unless_told() -> None:
@@ -169,6 +169,16 @@ def test_a_widened_comparison_is_not_run_again(
     second = lab.compare(plan(widen=1), tmp_path, workers=0)
     assert len(instantly) == count
     assert second.plan == first.plan == Store(tmp_path).read_plan()
+
+
+def test_seeds_are_not_looked_at_again_otherwise(
+    tmp_path: Path, instantly: list[RunSpec]
+) -> None:
+    lab.compare(plan(), tmp_path, workers=0)
+    with pytest.raises(LabError, match=r"other looks .* Choose another folder"):
+        lab.compare(plan(seeds=3), tmp_path, workers=0)
+    # Other tasks or sizes share no seeds with what was looked at.
+    lab.compare(plan(seeds=3, tier="smoke"), tmp_path, workers=0)
 
 
 def comparison() -> Comparison:

@@ -103,10 +103,42 @@ def test_the_level_is_shared_by_looks_and_by_who_is_open() -> None:
     clear, one, two = looks.contrasts(others, reference, DESIGN, margin=MARGIN)
     assert clear.look == 1
     assert clear.verdict_interval.level == pytest.approx(1 - 0.05 / 3 / 3)
+    assert clear.interval.level == pytest.approx(0.95)
+    assert clear.p_holm == pytest.approx(min(1.0, 3 * 3 * clear.p))
     # Two are left at the later looks, and share that look's part.
     for each in (one, two):
         assert each.look == 3
         assert each.verdict_interval.level == pytest.approx(1 - 0.05 / 3 / 2)
+
+
+def test_who_never_has_a_result_takes_nobody_elses_verdict() -> None:
+    nobody = replace(choice("late", []), hopeless=True, pilot=Grid((1.0,), (0,), {}))
+    clear = choice("clear", drawn(-5.0, 0.05, 4))
+    late, other = looks.contrasts(
+        [nobody, clear], choice("reference", [0.0] * 4), DESIGN, margin=MARGIN
+    )
+    assert late.verdict is Verdict.FAILED
+    assert other.verdict is Verdict.BETTER
+
+
+def test_divergences_alone_decide_by_the_sign_test() -> None:
+    for count, verdict in ((4, "inconclusive"), (8, "worse")):
+        design = replace(DESIGN, looks=(count,))
+        (found,) = looks.contrasts(
+            [choice("it", [math.inf] * count)],
+            choice("reference", [0.0] * count),
+            design,
+            margin=MARGIN,
+        )
+        assert found.verdict.value == verdict
+
+
+def test_a_rate_without_results_is_ranked_after_one_that_diverged() -> None:
+    values = {(1.0, 0): math.inf, (2.0, 0): 0.5}
+    tried = Grid((1.0, 2.0, 3.0), (0,), values)
+    over = {(lr, seed) for lr in tried.lrs for seed in range(3)}
+    standing = pilot.follow(DESIGN, tried, over)
+    assert standing.going == (1.0, 2.0)
 
 
 def test_failed_runs_complete_a_look_and_missing_ones_do_not() -> None:
@@ -114,6 +146,8 @@ def test_failed_runs_complete_a_look_and_missing_ones_do_not() -> None:
     some = choice("it", [None, *drawn(-5.0, 0.05, 3)])
     (found,) = looks.contrasts([some], reference, DESIGN, margin=MARGIN)
     assert (found.look, len(found.pairs.differences)) == (1, 3)
+    # The failed one may be the one that would have told otherwise.
+    assert found.verdict is Verdict.INCONCLUSIVE
     fewer = replace(some, scored=some.scored[1:])
     (found,) = looks.contrasts([fewer], reference, DESIGN, margin=MARGIN)
     assert (found.look, found.verdict) == (0, Verdict.INCONCLUSIVE)
@@ -121,7 +155,7 @@ def test_failed_runs_complete_a_look_and_missing_ones_do_not() -> None:
 
 @pytest.mark.parametrize(
     ("spread", "effect", "equal"),
-    [(0.0055, (3, 4), (4, 6)), (0.0077, (3, 5), (7, 9)), (0.022, (11, 13), (48, 60))],
+    [(0.0055, (4, 6), (4, 6)), (0.0077, (6, 9), (7, 9)), (0.022, (38, 44), (48, 60))],
 )
 def test_the_noise_card_counts_seeds_as_power_does(
     spread: float, effect: tuple[int, int], equal: tuple[int, int]

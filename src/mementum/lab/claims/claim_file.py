@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mementum.family.limits import resolve
+from mementum.lab.arguments import SEEDS
 from mementum.lab.claims.claim import Arm, Check, Claim, ClaimError, Relation
 from mementum.lab.records import codec
 from mementum.lab.records.codec import Kind, is_number, is_text, is_whole
@@ -68,6 +69,12 @@ _COUNT = Kind(
 )
 
 
+_SEEDS = Kind(
+    lambda value: is_whole(value) and 0 < value <= SEEDS,
+    f"a whole number from 1 to {SEEDS:,}",
+)
+
+
 _ABOVE = _number_kind(lambda value: value > 0, "a number above 0")
 
 
@@ -89,8 +96,8 @@ CLAIM = {
     "where": _WORDS,
     "note": codec.TEXT,
     "untestable": codec.TEXT,
-    "pilot": _COUNT,
-    "seeds": _COUNT,
+    "pilot": _SEEDS,
+    "seeds": _SEEDS,
     "arms": _NAMED,
     "check": _TABLES,
 }

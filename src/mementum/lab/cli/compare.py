@@ -40,6 +40,10 @@ def _compare(options: argparse.Namespace) -> int:
     # Before the files are executed, which a cluster could not do.
     arguments.cluster(options.dask, options.workers, options.task or ())
     plan = _planned(options)
+    for sentence in plan.left_out:
+        PatientConsole(stderr=True).print(sentence, soft_wrap=True, markup=False)
+    if options.budget is not None:
+        arguments.duration("budget", options.budget)
     if options.dry_run:
         records = Store(folder).records()
         if options.until is not None:
@@ -47,8 +51,6 @@ def _compare(options: argparse.Namespace) -> int:
         plan = grown(plan, records)
         return foretell(plan, of_plan(plan, records), workers, as_json=options.json)
     console = PatientConsole(stderr=True, highlight=False)
-    for sentence in plan.left_out:
-        console.print(sentence, soft_wrap=True, markup=False)
     chance = not all(task.deterministic for task in plan.tasks)
     if chance and plan.design is not None and plan.design.looks == (1,):
         console.print(_ONE_SEED)

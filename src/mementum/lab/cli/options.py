@@ -195,8 +195,8 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         "--schedule",
         metavar="NAMES",
         help="constant, cosine (5 %% linear warm-up, then to 0) or both, "
-        "comma-separated (default: the tier's: smoke and quick constant, standard and "
-        "paper both)",
+        "comma-separated (default: cosine on tasks with data, constant on the "
+        "counterexamples and quadratics)",
     )
     add(
         "--weight-decay",

@@ -50,7 +50,7 @@ def _size(task: Task | None) -> str:
 def noise() -> Table:
     """Return what the tasks of the quick tier can tell: their noise cards."""
     table = Table(
-        *("task", "schedule", "spread", "seeds for 2 %", "for equals", "ranks"),
+        *("task", "schedule", "spread", "2 % different", "equals equal", "ranks"),
         box=None,
     )
     for task in of_tier(Tier.QUICK):
@@ -76,7 +76,7 @@ def tiers(workers: int) -> Table:
     table = Table(*columns, box=None)
     for tier in Tier:
         spending = SPENDING[tier]
-        found = of_tier(tier)
+        found = [task for task in of_tier(tier) if tier not in task.named_only]
         runs = {task.name: _runs(task, spending) for task in found}
         seconds = START + sum(runs[t.name] * t.seconds for t in found) / workers
         design = spending.design(spending.rates, spending.trials, None)

@@ -110,10 +110,28 @@ def carried_out(
                     f"{store.folder} holds claims; choose another folder for the "
                     "comparison."
                 )
+            _refuse_other_looks(plan, earlier, store)
             plan = plan.keeping_forms(earlier).keeping_costs(earlier)
         plan = _with_step_costs(plan)
         finished = pursue(plan, store, executor, observer, grown, budget)
     return Comparison(finished, of_plan(finished, store.records()))
+
+
+def _refuse_other_looks(plan: Plan, earlier: Plan, store: Store) -> None:
+    """Raise where seeds would be looked at again that were looked at otherwise."""
+    one, two = earlier.design, plan.design
+    if one is None or two is None or (one.pilot, one.looks) == (two.pilot, two.looks):
+        return
+    old, new = ({(*s.labels, s.steps) for s in each.runs} for each in (earlier, plan))
+    if old & new:
+        told = " and ".join(
+            ", ".join(map(str, each.looks)) + " seeds" for each in (one, two)
+        )
+        raise LabError(
+            f"{store.folder} holds a comparison of these contenders with other looks "
+            f"or another pilot (at {told}); the same seeds looked at twice are wrong "
+            "more often than the level says. Choose another folder."
+        )
 
 
 def _with_step_costs(plan: Plan) -> Plan:

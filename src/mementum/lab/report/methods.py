@@ -170,11 +170,11 @@ def _inference(analysis: Analysis) -> str:
         f"differences where so stated. Equivalence margins: {margins}. A contender is "
         "better or worse if the whole paired-t interval lies beyond the margin, "
         "equivalent if it lies within it, and otherwise inconclusive. The level of the "
-        f"interval ({100 * (1 - analysis.alpha):g} %) is adjusted after Holm for the "
-        "contenders of a task, so that the interval, the adjusted p-value and the "
-        "verdict say the same; p is the smallest level at which the interval lies in "
-        f"one region. {_approximate(analysis)}With every inconclusive verdict stands "
-        "the true effect that would have been found with probability "
+        f"interval ({100 * (1 - analysis.alpha):g} %) is "
+        f"{number_words.adjusted(analysis)}, so that the interval, the adjusted "
+        "p-value and the verdict say the same; p is the smallest level at which the "
+        f"interval lies in one region. {_approximate(analysis)}With every "
+        "inconclusive verdict stands the true effect that would have been found with probability "
         f"{100 * analysis.power:g} %. " + number_words.screening_words(analysis)
     ).rstrip()
 

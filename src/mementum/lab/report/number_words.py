@@ -166,6 +166,13 @@ def level(analysis: Analysis) -> str:
     return whole_percent(1 - analysis.alpha)
 
 
+def adjusted(analysis: Analysis) -> str:
+    """What the level of verdict intervals is adjusted for."""
+    many = any(task.design and len(task.design.looks) > 1 for task in analysis.tasks)
+    looks = "for the looks, and " if many else ""
+    return f"adjusted {looks}after Holm for the contenders of a task"
+
+
 def headline(analysis: Analysis) -> str:
     """What was compared: "7 contenders against tuned AdamW on 4 tasks"."""
     reference = named_reference(analysis)

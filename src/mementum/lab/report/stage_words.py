@@ -40,6 +40,8 @@ def need(result: Result, task: TaskResult, reference: str) -> str:
         return ""
     made = len(contrast.pairs.differences)
     text = f"needs about {count(more, 'more seed')}"
+    if len(design.looks) == 1:
+        return f"{text} than these {made}"
     if made + more > design.looks[-1]:
         return f"{text}, beyond its last look at {design.looks[-1]}"
     other = task.result(reference)
@@ -73,7 +75,7 @@ def most_regret(task: TaskResult) -> str:
     told = regret(worst, task)
     if told == "none":
         return "No regret of the rates chosen is to be expected."
-    return f"Expected regret of the rates chosen: at most {told} ({worst.contender})."
+    return f"Expected regret of the rates chosen: up to {told} ({worst.contender})."
 
 
 def noise(task: TaskResult) -> str:
@@ -84,7 +86,8 @@ def noise(task: TaskResult) -> str:
     effect = size_words(2 * task.margin_on_scale, task)
     text = (
         f"A paired difference spreads by {size_words(card.spread, task)}: "
-        f"{_many(card.effect)} see {effect}, {_many(card.equal)} call equals equal."
+        f"{_many(card.effect)} call {effect} different, {_many(card.equal)} call "
+        "equals equal."
     )
     if task.ranked or not task.tuned:
         return text

@@ -182,8 +182,8 @@ def _closing(analysis: Analysis) -> list[Text]:
     """What holds for all tables, in a few lines."""
     reading = (
         "Effect: change of the score against the reference, negative is better, with "
-        f"the interval its verdict rests on ({number_words.level(analysis)}, adjusted "
-        "after Holm for the contenders of a task). Better or worse: all of it lies "
+        f"the interval its verdict rests on ({number_words.level(analysis)}, "
+        f"{number_words.adjusted(analysis)}). Better or worse: all of it lies "
         "beyond the margin. Equivalent: all of it lies within."
     )
     if analysis.tuned:

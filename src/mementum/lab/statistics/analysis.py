@@ -202,7 +202,7 @@ def _of_task(
         steps=task.steps,
         data=specs[0].data if specs else "",
         parameters=parameters(specs, found),
-        seeds=_common([each.grid.seeds for each in choices]),
+        seeds=(shared := _common([c.grid.seeds for c in choices if c.grid.seeds])),
         results=tuple(
             of_contender(
                 own[each.contender],
@@ -212,6 +212,7 @@ def _of_task(
                 task,
                 regret=_regret(each, design),
                 step_costs=plan.step_costs.get(task.name, {}),
+                shared=shared,
             )
             for each in choices
         ),

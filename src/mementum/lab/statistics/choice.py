@@ -48,6 +48,8 @@ class Choice:
     in_sample: bool
     gridded: bool = True
     """Whether the rates are neighbours on a grid, which has ends."""
+    hopeless: bool = False
+    """Whether its pilot is over without any result."""
     pilot: Grid | None = None
     """The scores that chose the rate where other seeds judge it; `grid` has then the
     chosen rate alone."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mementum.lab.records.plan import Design, Outline
@@ -198,12 +198,14 @@ def of_contender(
     task: Outline,
     regret: float | None = None,
     step_costs: Mapping[str, float] = _NONE,
+    shared: Collection[int] = (),
 ) -> Result:
     """Put together what there is to say of one contender on one task."""
     scale = task.scale
     scored = scored_records(specs, choice, found)
     if contrast is None:
-        verdict = Verdict.REFERENCE if choice.usable else Verdict.FAILED
+        failed = choice.hopeless or (choice.scored and not choice.usable)
+        verdict = Verdict.FAILED if failed else Verdict.REFERENCE
     else:
         verdict = contrast.verdict
     return Result(
@@ -212,7 +214,7 @@ def of_contender(
         choice=choice,
         contrast=contrast,
         verdict=verdict,
-        score=shown_score(choice.mean, scale),
+        score=shown_score(_alike(choice, shared).mean, scale),
         sensitivity=tuple(
             _sensitivity(choice.tried, lr, scale) for lr in choice.tried.lrs
         ),
@@ -226,6 +228,13 @@ def of_contender(
         regret=regret,
         seconds=statistics.median(r.seconds for r in scored) if scored else None,
     )
+
+
+def _alike(choice: Choice, shared: Collection[int]) -> Choice:
+    """The choice on the seeds that all have, so that scores can be compared."""
+    if choice.pilot is None or not shared:
+        return choice
+    return replace(choice, scored=tuple(s for s in choice.scored if s.seed in shared))
 
 
 def _reach(records: Sequence[RunRecord], target: float, budget: int) -> Reach:

@@ -37,6 +37,7 @@ _TOLD = (
     "seconds",
     "resumable",
     "device",
+    "usual_schedule",
     "form",
     "step_costs",
 )

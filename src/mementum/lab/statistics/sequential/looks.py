@@ -35,7 +35,7 @@ def contrasts(
     """
     share = alpha / len(design.looks)
     found: dict[str, Contrast] = {}
-    left = list(choices)
+    left = [each for each in choices if not each.hopeless]
     for look in range(1, len(design.looks) + 1):
         seeds = design.judging(look)
         if not left or not all(_has(each, seeds) for each in (*left, reference)):
@@ -47,11 +47,53 @@ def contrasts(
             deterministic=False,
             alpha=share,
         )
-        found |= {each.contender: replace(each, look=look) for each in judged}
+        whole = {c.contender for c in left if _whole(c, seeds)}
+        for each in judged:
+            sure = each.contender in whole and _whole(reference, seeds)
+            found[each.contender] = _settled(
+                each, look, design, alpha, sure=sure, many=len(left)
+            )
         left = [each for each in left if is_open(found[each.contender])]
-    for each in _unjudged([c for c in left if c.contender not in found], reference):
+    for each in _unjudged([c for c in choices if c.contender not in found], reference):
         found[each.contender] = replace(each, margin=margin)
     return tuple(found[each.contender] for each in choices)
+
+
+def _settled(
+    contrast: Contrast,
+    look: int,
+    design: Design,
+    alpha: float,
+    *,
+    sure: bool,
+    many: int,
+) -> Contrast:
+    """Return a contrast as a look leaves it.
+
+    Where runs failed nothing is decided, as they may be those that would have told
+    otherwise. Divergences alone decide by the sign test, at Bonferroni's level. The
+    adjusted p counts the looks too, so that it is compared with alpha.
+    """
+    p, verdict = contrast.p_holm, contrast.verdict
+    by_divergence = p is None and verdict in (Verdict.BETTER, Verdict.WORSE)
+    pairs = contrast.pairs
+    signs = max(pairs.only_contender_diverged, pairs.only_reference_diverged)
+    if by_divergence and 2 * 0.5**signs > alpha / len(design.looks) / many:
+        verdict = Verdict.INCONCLUSIVE
+    if not sure and verdict is not Verdict.FAILED:
+        verdict, p = Verdict.INCONCLUSIVE, None
+    return replace(
+        contrast,
+        verdict=verdict,
+        look=look,
+        interval=pairs.interval(1 - alpha),
+        p_holm=None if p is None else min(1.0, p * len(design.looks)),
+    )
+
+
+def _whole(choice: Choice, seeds: range) -> bool:
+    """Return whether none of these runs failed."""
+    return all(s.value is not None for s in choice.scored if s.seed in seeds)
 
 
 def is_open(contrast: Contrast) -> bool:

@@ -29,9 +29,9 @@ class Noise:
     """The noise card of a task.
 
     `spread` is the standard deviation of a paired difference on the task's scale, the
-    median over contenders. `effect` is how many seeds see a difference of twice the
-    margin, and `equal` how many call equals equivalent, each with probability 0.8 in
-    one comparison at 5 %.
+    median over contenders. `effect` is how many seeds call a difference of twice the
+    margin better or worse, and `equal` how many call equals equivalent, each with
+    probability 0.8 in one comparison at 5 %.
     """
 
     spread: float
@@ -58,7 +58,7 @@ def of_spread(spread: float, margin: float) -> Noise:
     """Return the card of a task whose differences have this standard deviation."""
     return Noise(
         spread=spread,
-        effect=_seeds(EFFECT * margin, spread, _LEVEL),
+        effect=_seeds((EFFECT - 1) * margin, spread, _LEVEL),
         equal=_within(0.0, margin, spread, _LEVEL),
     )
 

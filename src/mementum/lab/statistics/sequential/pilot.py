@@ -44,15 +44,21 @@ def follow(design: Design, tried: Grid, over: Collection[_Key]) -> Standing:
     going, first = tried.lrs, 0
     for keep, seeds in design.pilot:
         if keep:
-            ranked = sorted(going, key=lambda lr: tried.preference(lr, range(first)))
+            ranked = sorted(going, key=lambda lr: _rank(tried, lr, range(first)))
             going = tuple(sorted(ranked[:keep]))
         rung = range(first, first + seeds)
         wanted = [(lr, seed) for lr in going for seed in rung]
         if needed := tuple(key for key in wanted if key not in over):
             return Standing(going, needed, None)
         first += seeds
-    best = min(going, key=lambda lr: tried.preference(lr, range(first)))
+    best = min(going, key=lambda lr: _rank(tried, lr, range(first)))
     return Standing(going, (), best if _any_result(tried, best) else None)
+
+
+def _rank(tried: Grid, lr: float, seeds: range) -> tuple[float, ...]:
+    """Return what is the lower the better a rate is: one without a result is last."""
+    lacking = sum((lr, seed) not in tried.values for seed in seeds)
+    return (lacking, *tried.preference(lr, seeds))
 
 
 def judged(
@@ -70,7 +76,8 @@ def judged(
     It has a score for each fresh seed whose run has a record.
     """
     tried, over = _of_pilot(specs, found, task, design, default)
-    lr = follow(design, tried, over).chosen
+    standing = follow(design, tried, over)
+    lr = standing.chosen
     fresh = [s for s in specs if s.seed >= design.first and s.lr == lr]
     at_rate = grid(fresh, found, task.scale, default)
     return Choice(
@@ -83,6 +90,7 @@ def judged(
         ),
         in_sample=False,
         gridded=gridded,
+        hopeless=lr is None and not standing.needed,
         pilot=tried,
     )
 
@@ -125,33 +133,30 @@ def at_end(tried: Grid, seeds: Sequence[int]) -> tuple[bool, bool]:
 def regret(design: Design, tried: Grid, chosen: float) -> float | None:
     """Return how much worse than the best rate the chosen one is to be expected.
 
-    On the task's scale, an upper estimate: the sum over the other rates that went
-    beyond the first rung of E[(-d)+], with d the rate's true difference from the
-    chosen one, taken as normal around the mean difference on their common seeds. Its
-    error comes from the differences of all such pairs of rates. None where no two rates
-    have two seeds in common.
+    On the task's scale: the sum over all other rates of E[(-d)+], with d the rate's
+    true difference from the chosen one, taken as normal around the mean difference on
+    their common seeds. Its error comes from the differences of all pairs of rates that
+    have two seeds in common; None where there is no such pair.
     """
     seeds = {
         lr: [s for s in range(design.first) if math.isfinite(_value(tried, lr, s))]
         for lr in tried.lrs
     }
-    serious = [lr for lr in tried.lrs if len(seeds[lr]) > 1]
     squares, degrees = 0.0, 0
-    for one, two in combinations(serious, 2):
+    for one, two in combinations(tried.lrs, 2):
         differences = _differences(tried, one, two, seeds)
-        mean = math.fsum(differences) / len(differences)
-        squares += math.fsum((d - mean) ** 2 for d in differences)
-        degrees += len(differences) - 1
-    if not degrees or chosen not in serious:
+        if len(differences) > 1:
+            mean = math.fsum(differences) / len(differences)
+            squares += math.fsum((d - mean) ** 2 for d in differences)
+            degrees += len(differences) - 1
+    if not degrees:
         return None
     total = 0.0
-    for lr in serious:
-        if lr == chosen:
-            continue
-        differences = _differences(tried, lr, chosen, seeds)
-        mean = math.fsum(differences) / len(differences)
-        error = math.sqrt(squares / degrees / len(differences))
-        total += _excess(mean, error)
+    for lr in tried.lrs:
+        differences = [] if lr == chosen else _differences(tried, lr, chosen, seeds)
+        if differences:
+            mean = math.fsum(differences) / len(differences)
+            total += _excess(mean, math.sqrt(squares / degrees / len(differences)))
     return total
 
 
