@@ -174,8 +174,9 @@ def _inference(analysis: Analysis) -> str:
         f"{number_words.adjusted(analysis)}, so that the interval, the adjusted "
         "p-value and the verdict say the same; p is the smallest level at which the "
         f"interval lies in one region. {_approximate(analysis)}With every "
-        "inconclusive verdict stands the true effect that would have been found with probability "
-        f"{100 * analysis.power:g} %. " + number_words.screening_words(analysis)
+        "inconclusive verdict stands the true effect that would have been found with "
+        f"probability {100 * analysis.power:g} %. "
+        + number_words.screening_words(analysis)
     ).rstrip()
 
 
