@@ -43,7 +43,7 @@ _HALVING = ((0, 1), (3, 1), (2, 2))
 _LOOKS = (8, 16, 32, 64)
 SPENDING = {
     Tier.SMOKE: Spending(1, 10**0.5, 0, 0, ((0, 1),), (2,), 1),
-    Tier.QUICK: Spending(5, 10**0.5, 0, 1, _HALVING, _LOOKS, 1, 80.0),
-    Tier.STANDARD: Spending(9, 10**0.25, 24, 2, _HALVING, _LOOKS, 2, 80.0),
+    Tier.QUICK: Spending(5, 10**0.5, 0, 1, _HALVING, _LOOKS, 1, 60.0),
+    Tier.STANDARD: Spending(9, 10**0.25, 24, 2, _HALVING, _LOOKS, 2, 60.0),
     Tier.PAPER: Spending(5, 10**0.5, 24, 2, ((0, 1), (2, 1)), (5, 10), 1),
 }

@@ -107,7 +107,7 @@ def _half(grid: Grid, seeds: Sequence[int]) -> Choice:
 def heavy_tail(tasks: Sequence[TaskResult]) -> Control:
     """Adam beats SGD where the classes of a linear model are heavy-tailed."""
     name = f"Adam better than SGD on {HEAVY_TAIL}"
-    task = next((task for task in tasks if task.name == HEAVY_TAIL), None)
+    task = next((task for task in tasks if task.name.split("+")[0] == HEAVY_TAIL), None)
     adam = task.result("Adam") if task else None
     sgd = task.result("SGD") if task else None
     if task is None or adam is None or sgd is None or not task.tuned:

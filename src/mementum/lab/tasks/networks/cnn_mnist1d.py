@@ -101,5 +101,7 @@ SIGNALS = entry(
         Tier.STANDARD: Size(2500, 20, 4.0),
     },
     limit=1e3,
+    # Too noisy to rank.
+    named_only=(Tier.QUICK,),
     version=2,
 )

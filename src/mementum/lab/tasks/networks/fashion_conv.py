@@ -53,7 +53,7 @@ FASHION_CONV = entry(
     ),
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 4, 1.9),
+        Tier.QUICK: Size(_STEPS, 2, 1.7),
         Tier.SMOKE: Size(10, 2, 0.3),
         Tier.STANDARD: Size(4000, 10, 20.0),
     },

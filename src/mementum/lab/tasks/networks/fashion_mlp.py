@@ -131,7 +131,7 @@ FASHION_MLP = entry(
     start=Fashion,
     data=fingerprint,
     sizes={
-        Tier.QUICK: Size(_STEPS, 5, 0.8),
+        Tier.QUICK: Size(_STEPS, 4, 0.9),
         Tier.SMOKE: Size(20, 2, 0.1),
         Tier.STANDARD: Size(10_000, 20, 6.0),
     },
