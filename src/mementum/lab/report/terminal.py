@@ -188,6 +188,8 @@ def _closing(analysis: Analysis) -> list[Text]:
     )
     if analysis.tuned:
         reading += " Learning rates are chosen on other seeds than they are scored on."
+    if any(task.design for task in analysis.tasks):
+        reading += " Scores are over the seeds that all contenders have."
     lines = [reading]
     if left := stage_words.open_words(analysis):
         lines.append(left)
