@@ -1,19 +1,19 @@
-"""Data of the papers' form, small and made up."""
+"""Data of the published form, small and made up."""
 
 from collections.abc import Generator
 
 import numpy as np
 import pytest
 
-from mementum.lab.tasks.data import cifar, mnist, wikitext
-from mementum.lab.tasks.networks import paper_tier
+from mementum.lab.tasks.data import cifar, fashion, mnist, wikitext
+from mementum.lab.tasks.networks import fashion_mlp, paper_tier
 
 
 @pytest.fixture
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
-    """Let the tasks of the papers' data find forty examples, and 900 bytes of text.
+    """Let the tasks on data sets find forty examples, and 900 bytes of text.
 
-    Their batches are small too.
+    The papers' batches are small too.
     """
     many = np.random.default_rng(1)
     images = many.integers(0, 256, (40, 28, 28)).astype(np.uint8)
@@ -21,11 +21,13 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
     text = many.integers(0, 256, 900).astype(np.uint8)
     labels = np.arange(40) % 10
     monkeypatch.setattr(mnist, "load", lambda part: (images, labels))
+    monkeypatch.setattr(fashion, "load", lambda part: (images, labels))
     monkeypatch.setattr(cifar, "load", lambda part: (colours, labels))
     monkeypatch.setattr(wikitext, "load", lambda part: text)
     for size, small in {"_BATCH": 8, "PASSAGES": 2, "CONTEXT": 12}.items():
         monkeypatch.setattr(paper_tier, size, small)
-    loaded = paper_tier.digits, paper_tier.pictures, paper_tier.texts
+    of_papers = paper_tier.digits, paper_tier.pictures, paper_tier.texts
+    loaded = *of_papers, fashion_mlp.images, fashion_mlp.fingerprint
     for data in loaded:
         data.cache_clear()
     yield

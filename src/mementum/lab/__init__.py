@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         plan,
         read,
     )
-    from mementum.lab.tasks.task import Problem, Size, Task, Tier, digest, stream
+    from mementum.lab.tasks.problem import Problem
+    from mementum.lab.tasks.task import Size, Task, Tier, digest, stream
 
 __all__ = [
     "Comparison",
@@ -38,13 +39,14 @@ __all__ = [
     "stream",
 ]
 
-_OF_TASKS = ("Problem", "Size", "Task", "Tier", "digest", "stream")
+_OF_TASKS = ("Size", "Task", "Tier", "digest", "stream")
+_ROOM = {"Problem": "tasks.problem"} | dict.fromkeys(_OF_TASKS, "tasks.task")
 
 
 def __getattr__(name: str) -> Any:
     """Import what takes long only when it is asked for."""
     if name in __all__:
-        room = "tasks.task" if name in _OF_TASKS else "experiment"
+        room = _ROOM.get(name, "experiment")
         with install.needing(f"mementum.lab.{name}", "lab"):
             return getattr(import_module(f"mementum.lab.{room}"), name)
     raise AttributeError(f"module 'mementum.lab' has no attribute {name!r}")

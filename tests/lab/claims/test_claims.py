@@ -106,7 +106,7 @@ def holding(relation: Relation, **changes: object) -> Check:
     return Check(relation=relation, **{**given, "margin": 0.1, **changes})
 
 
-def claiming(*checks: Check, arm: Arm = ARM) -> Claim:
+def claiming(*checks: Check, arm: Arm = ARM, other: Arm = OTHER) -> Claim:
     return Claim(
         name="T1",
         paper="paper",
@@ -115,7 +115,7 @@ def claiming(*checks: Check, arm: Arm = ARM) -> Claim:
         read="all",
         sentence="It is <so>.",
         where="there",
-        arms={"ours": arm, "theirs": OTHER},
+        arms={"ours": arm, "theirs": other},
         checks=checks,
     )
 
@@ -328,27 +328,10 @@ def test_a_rise_is_the_largest_of_the_later_training_loss() -> None:
     assert lost.answer is FAILS
 
 
-PILOTED = Claim(
-    name="T1",
-    paper="Tests",
-    title="t",
-    source="s",
-    read="all",
-    sentence="s",
-    where="w",
-    arms={
-        "slow": Arm(contender="AdamW", lrs=(1e-3, 1e-2, 1e-1), pilot=2, seeds=3),
-        "plain": Arm(contender="SGD", lrs=(0.1,), pilot=2, seeds=3),
-    },
-    checks=(
-        Check(
-            says="s",
-            task="mlp-digits",
-            arm="slow",
-            against="plain",
-            relation=Relation.BELOW,
-        ),
-    ),
+PILOTED = claiming(
+    holding(Relation.BELOW),
+    arm=Arm(contender="AdamW", lrs=(1e-3, 1e-2, 1e-1), pilot=2, seeds=3),
+    other=Arm(contender="SGD", lrs=(0.1,), pilot=2, seeds=3),
 )
 
 

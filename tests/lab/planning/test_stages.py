@@ -43,11 +43,16 @@ def records(of: Plan, score: Score) -> list[RunRecord]:
     return [record(spec, score(spec)) for spec in of.specs()]
 
 
-def finished(of: Plan, score: Score, reach: int | None = None) -> Plan:
+def reaching(of: Plan, reach: int) -> Plan:
+    assert of.design is not None
+    return replace(of, design=replace(of.design, reach=reach))
+
+
+def finished(of: Plan, score: Score) -> Plan:
     """Run and grow until nothing is added any more."""
     before, wider = None, of
     while wider != before:
-        before, wider = wider, grown(of, records(wider, score), reach)
+        before, wider = wider, grown(of, records(wider, score))
     return wider
 
 
@@ -95,13 +100,13 @@ def test_nobody_is_judged_before_all_pilots_are_over() -> None:
 def test_a_stopped_comparison_goes_on_as_it_would_have(
     score: Score, widen: int
 ) -> None:
-    of = plan(widen=widen)
-    whole = finished(of, score, 3)
+    of = reaching(plan(widen=widen), 3)
+    whole = finished(of, score)
     every = records(whole, score)
-    assert grown(of, every[::-1], 3) == whole
+    assert grown(of, every[::-1]) == whole
     for share in (0.2, 0.5, 0.9):
         part = every[: int(share * len(every))]
-        some = grown(of, part, 3)
+        some = grown(of, part)
         ids = [{spec.run_id for spec in each.runs} for each in (some, whole)]
         assert ids[0] <= ids[1]
 
@@ -120,7 +125,7 @@ def test_an_open_contrast_gets_more_seeds_and_a_decided_one_none() -> None:
     def score(spec: RunSpec) -> float:
         return math.exp(better[spec.contender] + noise(replace(spec, lr=0)))
 
-    wider = finished(plan(1, names), score, 3)
+    wider = finished(reaching(plan(1, names), 3), score)
     counts = {name: len(seeds(wider, name).popitem()[1]) for name in names}
     assert counts == {"AdamW": 12, "SGD": 3, "Adam": 12}
     analysis = analyse(records(wider, score), wider)
@@ -132,18 +137,19 @@ def test_an_open_contrast_gets_more_seeds_and_a_decided_one_none() -> None:
 
 
 def test_the_reach_says_how_many_looks_are_taken() -> None:
-    for reach, count in ((1, 3), (2, 6), (3, 12), (9, 12)):
-        wider = finished(plan(1), lambda spec: math.exp(noise(spec)), reach)
+    for reach, count in ((1, 3), (2, 6), (3, 12)):
+        of = reaching(plan(1), reach)
+        wider = finished(of, lambda spec: math.exp(noise(spec)))
         assert len(seeds(wider, "SGD")[0.1]) == count
 
 
 def test_a_deterministic_task_has_one_seed() -> None:
-    wider = finished(plan(task="reddi-periodic"), lambda spec: spec.lr, 3)
+    wider = finished(reaching(plan(task="reddi-periodic"), 3), lambda spec: spec.lr)
     assert {spec.seed for spec in wider.runs} == {0}
 
 
 def test_a_task_without_chance_is_not_run_again() -> None:
-    wider = finished(plan(), lambda spec: spec.lr, 3)
+    wider = finished(reaching(plan(), 3), lambda spec: spec.lr)
     assert max(spec.seed for spec in wider.runs) <= DESIGN.judging(1)[-1]
 
 
@@ -154,18 +160,17 @@ def test_runs_that_failed_or_diverged_end_nothing(score: float | None) -> None:
 
     tried = seeds(finished(plan(), some), "SGD")
     assert 0.316 not in tried or len(tried[0.316]) <= DESIGN.first
-    nobody = finished(plan(), lambda _: score, 3)
+    nobody = finished(reaching(plan(), 3), lambda _: score)
     assert len(nobody.runs) < 100
     analyse(records(nobody, lambda _: score), nobody)
 
 
 @pytest.mark.parametrize("points", [1, 3, 5])
 def test_the_runs_to_come_are_foretold(points: int) -> None:
-    of = plan(points)
-    label = of.tasks[0].name
     for reach in (1, 2):
-        known = len(finished(of, lambda s: math.exp(noise(s)), reach).runs)
-        assert expected(of, reach)[label] == known
+        of = reaching(plan(points), reach)
+        known = len(finished(of, lambda s: math.exp(noise(s))).runs)
+        assert expected(of)[of.tasks[0].name] == known
 
 
 def test_a_plan_without_a_design_does_not_grow() -> None:
@@ -176,3 +181,24 @@ def test_a_plan_without_a_design_does_not_grow() -> None:
 def test_a_plan_survives_its_written_form() -> None:
     of = replace(plan(), left_out=("a is left out: b",))
     assert Plan.from_dict(of.to_dict()) == of
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"looks": []},
+        {"looks": [8, 4]},
+        {"looks": [-4, 8]},
+        {"looks": [0, 8]},
+        {"reach": 0},
+        {"reach": 9},
+        {"pilot": [[0, -1]]},
+        {"pilot": [[0, True]]},
+    ],
+)
+def test_a_design_that_cannot_be_carried_out_is_no_plan(
+    part: dict[str, object],
+) -> None:
+    plain = plan().to_dict()
+    with pytest.raises(ValueError, match="no comparison has the design"):
+        Plan.from_dict({**plain, "design": {**plain["design"], **part}})

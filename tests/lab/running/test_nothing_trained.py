@@ -17,7 +17,7 @@ from mementum.lab.running.run_state import Progress
 from mementum.lab.running.stepping.closure import check_trainable
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.own import user_file
-from mementum.lab.tasks.task import Problem
+from mementum.lab.tasks.problem import Problem
 
 BATCH = [(torch.ones(4, 1), torch.ones(4, 1))]
 QUICK = {"steps": 3, "seeds": 2, "lrs": 1, "contenders": ["SGD"], "evaluations": 3}

@@ -16,6 +16,8 @@ from mementum.lab.records.run import RunRecord, RunSpec, Status
 from mementum.lab.running import loop, modifiers, run_state, snapshot
 from mementum.lab.running.executors.local import LocalExecutor
 from mementum.lab.running.snapshot import COUNTED, VARIABLE, Resumable, snapshots_in
+from mementum.lab.tasks.networks.fashion_conv import FASHION_CONV
+from mementum.lab.tasks.networks.fashion_mlp import FASHION_MLP
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.registry import of_tier
 from mementum.lab.tasks.task import Task, Tier
@@ -103,7 +105,11 @@ def files() -> list[Path]:
 @pytest.mark.parametrize(
     ("name", "schedule"), [("SGD", "constant"), ("AdaXW", "drops")]
 )
-@pytest.mark.parametrize("task", of_tier(Tier.PAPER), ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task",
+    [*of_tier(Tier.PAPER), FASHION_MLP, FASHION_CONV],
+    ids=lambda task: task.name,
+)
 def test_an_interrupted_run_ends_as_an_undisturbed_one(
     task: Task, name: str, schedule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,17 @@ from scipy import stats
 from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.statistics import analyse
-from mementum.lab.statistics.across_tasks import cross_fitted, left_out, profile
-from mementum.lab.statistics.bootstrap import REPEATS, Weights, estimate, middle_mean
+from mementum.lab.statistics.across_tasks.bootstrap import (
+    REPEATS,
+    Weights,
+    estimate,
+    middle_mean,
+)
+from mementum.lab.statistics.across_tasks.standings import (
+    cross_fitted,
+    left_out,
+    profile,
+)
 from mementum.lab.statistics.choice import choose
 from mementum.lab.statistics.grid import Grid
 

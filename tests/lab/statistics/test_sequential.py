@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from benchmarks.simulate_design import EQUAL, MIXED, simulate
+from scipy import stats
 
 from mementum.lab.records.plan import Design
 from mementum.lab.statistics import Choice, Contrast, Grid, Scored, Verdict
@@ -151,6 +152,26 @@ def test_failed_runs_complete_a_look_and_missing_ones_do_not() -> None:
     fewer = replace(some, scored=some.scored[1:])
     (found,) = looks.contrasts([fewer], reference, DESIGN, margin=MARGIN)
     assert (found.look, found.verdict) == (0, Verdict.INCONCLUSIVE)
+
+
+def test_whose_runs_failed_counts_among_those_that_are_not_rejected() -> None:
+    # Alone it would be decided, and of two it is not, unless the other one is.
+    noise_of_four = np.array([-3.0, -1.0, 1.0, 3.0])
+    error = noise_of_four.std(ddof=1) / 2
+    p = 0.75 * 0.05 / len(DESIGN.looks)
+    mean = -(MARGIN + error * float(stats.t.isf(p / 2, 3)))
+    near = choice("near", [*(mean + noise_of_four).tolist()])
+    reference = choice("reference", [0.0] * 4)
+    (alone,) = looks.contrasts([near], reference, DESIGN, margin=MARGIN)
+    assert alone.verdict is Verdict.BETTER
+    clear = drawn(-500.0, 0.05, 4)
+    for values, verdict in (
+        (clear, Verdict.BETTER),
+        ([None, *clear[1:]], Verdict.INCONCLUSIVE),
+    ):
+        others = [choice("clear", values), near]
+        first, second = looks.contrasts(others, reference, DESIGN, margin=MARGIN)
+        assert (first.verdict, second.verdict) == (verdict, verdict)
 
 
 @pytest.mark.parametrize(

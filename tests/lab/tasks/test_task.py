@@ -10,8 +10,9 @@ from mementum.lab.tasks.analytic.reddi_periodic import LARGE, PERIOD, SMALL, Per
 from mementum.lab.tasks.linear.logreg_cancer import objective, optimum, table
 from mementum.lab.tasks.networks import lm_bytes as lm
 from mementum.lab.tasks.networks.mlp_digits import Digits
+from mementum.lab.tasks.problem import Problem
 from mementum.lab.tasks.registry import TASKS, find
-from mementum.lab.tasks.task import Problem, Task, Tier, stream
+from mementum.lab.tasks.task import Task, Tier, stream
 
 HERE = [task for task in TASKS if task.tier is not Tier.PAPER]
 """Tasks whose data needs no fetching."""

@@ -29,7 +29,7 @@ from mementum.lab.errors import LabError
 from mementum.lab.planning import search_spaces
 from mementum.lab.planning.search_spaces import KAPPA, SHORTEST, Choice, Dimension
 from mementum.lab.records.run import Option
-from mementum.lab.tasks.task import Problem
+from mementum.lab.tasks.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

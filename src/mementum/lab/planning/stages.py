@@ -21,19 +21,17 @@ from mementum.lab.statistics.choice import grid
 from mementum.lab.statistics.sequential import looks, pilot
 
 
-def grown(plan: Plan, records: Iterable[RunRecord], reach: int | None = None) -> Plan:
+def grown(plan: Plan, records: Iterable[RunRecord]) -> Plan:
     """Return the plan with what the records add to it.
 
-    `reach` is how many looks are taken, as many as the design says unless told. A plan
-    without a design does not grow.
+    A plan without a design does not grow.
     """
     if plan.design is None:
         return plan
     found = {record.spec.run_id: record for record in records}
-    reach = plan.design.reach if reach is None else min(reach, len(plan.design.looks))
     points = _points(plan)
     while True:
-        fresh = [*_added(plan, plan.design, found, reach, points)]
+        fresh = [*_added(plan, plan.design, found, points)]
         varied = [*_added_trials(plan, plan.design, found)]
         if not fresh and not varied:
             return plan
@@ -45,7 +43,6 @@ def _added(
     plan: Plan,
     design: Design,
     found: Mapping[str, RunRecord],
-    reach: int,
     points: Mapping[tuple[str, str], int],
 ) -> Iterator[RunSpec]:
     """Return the runs of the next step on every task, where its last one is over."""
@@ -56,7 +53,7 @@ def _added(
         if task.deterministic or any(steps):
             continue
         if all(entry.over(entry.specs) for entry in entries):
-            yield from _judged(plan, design, task, entries, reach)
+            yield from _judged(plan, design, task, entries)
 
 
 def _judged(
@@ -64,7 +61,6 @@ def _judged(
     design: Design,
     task: Outline,
     entries: Sequence[_Entry],
-    reach: int,
 ) -> Iterator[RunSpec]:
     """Return the runs of the next look for the reference and all that is open.
 
@@ -85,7 +81,7 @@ def _judged(
         if entry.name in still or entry.name == plan.reference
         for spec in entry.judging(design, seeds)
     ]
-    if made < reach or len(runs) * task.seconds <= design.afford:
+    if made < design.reach or len(runs) * task.seconds <= design.afford:
         yield from runs
 
 
@@ -198,7 +194,7 @@ def _points(plan: Plan) -> Counter[tuple[str, str]]:
     return Counter(labels for labels, _ in {(s.labels, s.lr) for s in plan.runs})
 
 
-def expected(plan: Plan, reach: int | None = None) -> Counter[str]:
+def expected(plan: Plan) -> Counter[str]:
     """Return how many runs a plan comes to by task, looks taken by everyone.
 
     Widened grids add to it, and contrasts that are decided early take away.
@@ -207,7 +203,7 @@ def expected(plan: Plan, reach: int | None = None) -> Counter[str]:
     known = Counter(spec.task_label for spec in plan.specs())
     if design is None:
         return known
-    count = design.looks[(design.reach if reach is None else reach) - 1]
+    count = design.looks[design.reach - 1]
     for task in plan.tasks:
         if task.deterministic:
             continue

@@ -68,8 +68,7 @@ class Design:
 
     def judging(self, look: int) -> range:
         """Return the seeds of the first so many looks."""
-        count = self.looks[look - 1] if look else 0
-        return range(self.first, self.first + count)
+        return range(self.first, self.first + self.looks[look - 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,6 @@ class Plan:
     design: Design | None = None
     """None where every rate has every seed, and each seed is scored at the rate that
     the others choose: older comparisons are so, and claims."""
-
     step_costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """The median seconds of a contender's step in a single run, by the labels of tasks
     whose runs are stacked: their own times say nothing of it."""
@@ -200,12 +198,12 @@ def _read_design(plain: Mapping[str, Any] | None) -> Design | None:
         reach=plain["reach"],
         afford=plain["afford"],
     )
-    numbers = [n for rung in design.pilot for n in rung]
     codec.check(
         design, {"looks": codec.WHOLES, "reach": codec.WHOLE, "afford": codec.NUMBER}
     )
-    rising = list(design.looks) == sorted({*design.looks}) and design.looks
-    if not all(map(codec.is_whole, numbers)) or not rising or min(design.looks) < 1:
+    counts = all(codec.is_whole(n) and n >= 0 for rung in design.pilot for n in rung)
+    rising = [0, *design.looks] == sorted({0, *design.looks})
+    if not (counts and rising and 1 <= design.reach <= len(design.looks)):
         raise ValueError(f"no comparison has the design {plain}")
     return design
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from mementum.lab.running.run_state import Modifier, RunState, Stepper
 from mementum.lab.running.sharpness import Hessian, sizes
-from mementum.lab.tasks.task import Problem
+from mementum.lab.tasks.problem import Problem
 
 EVERY = 5
 """Steps from one look at the training objective to the next."""

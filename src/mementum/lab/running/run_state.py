@@ -15,7 +15,8 @@ from mementum.lab.records.scale import on_scale
 from mementum.lab.running.stepping.closure import Closure, Losses
 from mementum.lab.running.stepping.own_optimizer import evaluating
 from mementum.lab.running.versions import environment
-from mementum.lab.tasks.task import Problem, Task
+from mementum.lab.tasks.problem import Problem
+from mementum.lab.tasks.task import Task
 
 
 class Stepper(Protocol):

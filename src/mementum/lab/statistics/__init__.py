@@ -1,16 +1,15 @@
 """The statistics of a comparison: pure functions on records, with no input or output.
 
-`choice` picks learning rates by cross-fitting, `contrast` compares with the reference
-and reaches verdicts, `survival` times the way to a target, `budget` says what tuning
-buys, `across` puts tasks together, `control` checks what must come out as known,
-`analyse` runs all over a plan, `plain` gives the JSON form.
+`choice` picks learning rates by cross-fitting and `sequential` by a pilot, whose choice
+fresh seeds judge in looks. `verdicts` compares with the reference, `target_times` times
+the way to a target, `budget` says what tuning buys, `across_tasks` puts tasks together,
+`controls` checks what must come out as known, and `analysis` runs all over a plan.
 """
 
 from __future__ import annotations
 
-from mementum.lab.statistics.across_tasks import Across, Standing
+from mementum.lab.statistics.across_tasks import Across, Estimate, Standing
 from mementum.lab.statistics.analysis import Analysis, analyse
-from mementum.lab.statistics.bootstrap import Estimate
 from mementum.lab.statistics.choice import Choice, Scored, choose
 from mementum.lab.statistics.controls import Control
 from mementum.lab.statistics.grid import Grid

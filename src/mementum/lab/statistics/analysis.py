@@ -191,6 +191,9 @@ def _of_task(
     design = None if task.deterministic else plan.design
     choices = _choices(own, found, task, plan, gridded=gridded)
     contrasts = _against(plan.reference, choices, task, design)
+    shared = _common([each.grid.seeds for each in choices if each.grid.seeds])
+    margin = scale_margin(task.margin, task.scale)
+    card = None if task.deterministic else noise.card([*contrasts.values()], margin)
     return TaskResult(
         name=task.name,
         family=task.family or task.name,
@@ -202,7 +205,7 @@ def _of_task(
         steps=task.steps,
         data=specs[0].data if specs else "",
         parameters=parameters(specs, found),
-        seeds=(shared := _common([c.grid.seeds for c in choices if c.grid.seeds])),
+        seeds=shared,
         results=tuple(
             of_contender(
                 own[each.contender],
@@ -222,9 +225,7 @@ def _of_task(
         schedule=task.schedule,
         start=starts(specs, found, task.scale),
         question=question(every, found, task),
-        noise=None
-        if task.deterministic
-        else noise.card([*contrasts.values()], scale_margin(task.margin, task.scale)),
+        noise=card,
         design=design,
     )
 

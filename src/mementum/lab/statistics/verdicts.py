@@ -33,7 +33,7 @@ three: two equal contenders that diverge by chance do this with probability at m
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -178,11 +178,13 @@ def compare(
     margin: float,
     deterministic: bool,
     alpha: float = ALPHA,
+    barred: Collection[str] = (),
 ) -> tuple[Contrast, ...]:
     """Contrast each choice with the reference, as one family of comparisons.
 
     `choices` leaves the reference out. `margin` is on the task's scale. On a
-    deterministic task a difference is exact and the margin alone decides.
+    deterministic task a difference is exact and the margin alone decides. Who is
+    `barred` counts in the family and has no p.
     """
     pairs = [pair(choice, reference) for choice in choices]
     if deterministic:
@@ -190,7 +192,10 @@ def compare(
             _exact(choice, reference, both, margin)
             for choice, both in zip(choices, pairs, strict=True)
         )
-    ps = [_raw_p(both, margin) for both in pairs]
+    ps = [
+        None if choice.contender in barred else _raw_p(both, margin)
+        for choice, both in zip(choices, pairs, strict=True)
+    ]
     return tuple(
         _uncertain(choice, reference, both, (p, *adjusted), margin, alpha)
         for choice, both, p, adjusted in zip(

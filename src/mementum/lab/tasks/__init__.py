@@ -7,6 +7,7 @@ __all__ = [
     "linear",
     "networks",
     "own",
+    "problem",
     "registry",
     "sampling",
     "stacks",

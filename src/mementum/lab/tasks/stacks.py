@@ -8,28 +8,12 @@ from typing import Any, Protocol
 
 import torch
 
-from mementum.lab.tasks.task import Problem
+from mementum.lab.tasks.problem import Problem, Stackable
 
 _AHEAD = 16
 """Steps whose batches are drawn at a time, at most."""
 _BYTES = 2**23
 """What the batches that are drawn at a time may take."""
-
-
-class Stackable(Problem, Protocol):
-    """A problem whose loss is a function of its parameters and of a batch.
-
-    Stacked, it is computed by `torch.vmap` over parameters and batches. What else it
-    reads is the same for every seed.
-    """
-
-    def batch_at(self, steps: int | torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the batch of a step, or those of several, one after another."""
-        ...
-
-    def value(self, *batch: torch.Tensor) -> torch.Tensor:
-        """Return the loss on a batch."""
-        ...
 
 
 class Losses(Protocol):

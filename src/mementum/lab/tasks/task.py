@@ -6,68 +6,18 @@ import enum
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 
 from mementum.lab.records.run import CONSTANT, COSINE, SINGLE, STACKED
+from mementum.lab.tasks.problem import Problem, Stackable, StackedProblem
 
 if TYPE_CHECKING:
     import torch
-
-
-class Problem(Protocol):
-    """One training run in the making: parameters at their start, batches in order."""
-
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """Return the tensors to train."""
-        ...
-
-    def loss(self, step: int) -> torch.Tensor:
-        """Return the loss on the batch of this step, steps counted from 0."""
-        ...
-
-    def evaluate(self) -> tuple[float, float]:
-        """Return the training objective and the task's metric, both lower is better."""
-        ...
-
-
-class StackedProblem(Protocol):
-    """Many runs of a task as one model: their parameters are rows of the same tensors.
-
-    A row is to the bit what it is in any other stack.
-    """
-
-    problems: list[Problem]
-    """The rows, each a problem whose parameters are views of the stack's."""
-
-    def loss(self, step: int) -> torch.Tensor:
-        """Return the loss of every row on its batch of this step, [row]."""
-        ...
-
-    def backward(self, losses: torch.Tensor) -> None:
-        """Fill the gradients of the rows."""
-        ...
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows alone."""
-        ...
-
-    def hidden(self) -> str:
-        """Return the digest of what all rows have in common, beside their tensors."""
-        ...
-
-
-@runtime_checkable
-class Fed(Protocol):
-    """A problem that says which batches it was given."""
-
-    def first_batches(self) -> str:
-        """Return the digest of the first batches that were trained on."""
-        ...
 
 
 class Tier(enum.StrEnum):
@@ -234,7 +184,8 @@ def entry(
     (tier, own), *others = sizes.items()
     stack = None
     if form == STACKED:
-        from mementum.lab.tasks.stacks import Stackable, stacked
+        # Here, as it needs torch.
+        from mementum.lab.tasks.stacks import stacked
 
         made = cast("Callable[..., Stackable]", start)
         stack = functools.partial(stacked, made, steps=own.steps)

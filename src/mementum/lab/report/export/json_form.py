@@ -44,9 +44,8 @@ from mementum.lab.statistics.grid import effect, shown_score
 from mementum.lab.statistics.sequential.noise import more_seeds
 
 if TYPE_CHECKING:
-    from mementum.lab.statistics.across_tasks import Across
+    from mementum.lab.statistics.across_tasks import Across, Estimate
     from mementum.lab.statistics.analysis import Analysis
-    from mementum.lab.statistics.bootstrap import Estimate
     from mementum.lab.statistics.pairs import Interval
     from mementum.lab.statistics.task_result import Result, TaskResult
     from mementum.lab.statistics.verdicts import Contrast

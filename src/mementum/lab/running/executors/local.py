@@ -172,11 +172,11 @@ class _Pool:
             else:
                 worker.ready = True
                 self.stillborn = 0
-                if self.waiting and any(map(_may_be_stuck, records or ())):
+                if self.waiting and any(map(_may_be_stuck, records)):
                     self._replace(worker)
                 else:
                     self.feed(worker)
-            yield from records or ()
+            yield from records
 
     def feed(self, worker: _Worker) -> None:
         """Hand the worker the next runs; its death meanwhile shows when it reports."""

@@ -12,7 +12,8 @@ from mementum.lab.records.run import RunSpec, Status
 from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.snapshot import Snapshots
-from mementum.lab.tasks.task import Fed, Task
+from mementum.lab.tasks.problem import Fed
+from mementum.lab.tasks.task import Task
 
 
 def train(run: Progress, spec: RunSpec, task: Task) -> None:

@@ -17,7 +17,8 @@ from mementum.lab.running import modifiers
 from mementum.lab.running.run_state import Progress, RunState
 from mementum.lab.running.stepping.closure import bearable, differentiable
 from mementum.lab.running.stepping.kernel import KernelStepper
-from mementum.lab.tasks.task import Fed, Problem, StackedProblem, Task
+from mementum.lab.tasks.problem import Fed, Problem, StackedProblem
+from mementum.lab.tasks.task import Task
 
 Caught: TypeAlias = Callable[[Progress], AbstractContextManager[None]]
 """What an error of one row is raised in."""

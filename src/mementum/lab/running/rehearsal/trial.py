@@ -35,7 +35,8 @@ from mementum.lab.running.stepping.closure import NothingTrainedError
 from mementum.lab.running.stepping.device import Choice
 from mementum.lab.running.stepping.own_optimizer import OwnStepper, steps_rows
 from mementum.lab.tasks.own.batches import take_in
-from mementum.lab.tasks.task import Fed, Problem, Task
+from mementum.lab.tasks.problem import Fed, Problem
+from mementum.lab.tasks.task import Task
 
 _STEPS = 2
 

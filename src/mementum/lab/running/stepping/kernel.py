@@ -22,18 +22,9 @@ from mementum.lab.records.run import CONSTANT
 from mementum.torch.backends import native
 from mementum.torch.backends.bucket import Bucket
 from mementum.torch.family_optimizer import FamilyOptimizer
+from mementum.torch.groups.options import EXECUTION
 
-_PLAIN = {
-    "maximize": False,
-    "foreach": None,
-    "fused": None,
-    "capturable": False,
-    "differentiable": False,
-    "nonfinite": "propagate",
-    "clip_norm": None,
-    "state_dtype": None,
-    "stochastic_rounding": False,
-}
+_PLAIN = {name: value for name, value in EXECUTION.items() if name != "seed"}
 """What a group says that leaves a step to its twelve numbers."""
 
 

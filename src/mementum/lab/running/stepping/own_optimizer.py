@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.running.stepping.closure import Closure
-from mementum.lab.tasks.task import Problem
+from mementum.lab.tasks.problem import Problem
 from mementum.lab.user_code.chance import Chance
 
 Build = Callable[[Problem], Optimizer]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
-from mementum.lab.tasks.task import Problem
+from mementum.lab.tasks.problem import Problem
 
 
 def place(problem: Problem, kind: str) -> None:

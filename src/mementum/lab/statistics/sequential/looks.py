@@ -40,16 +40,17 @@ def contrasts(
         seeds = design.judging(look)
         if not left or not all(_has(each, seeds) for each in (*left, reference)):
             break
+        holed = _holed(left, reference, seeds)
         judged = compare(
             [_upto(each, seeds) for each in left],
             _upto(reference, seeds),
             margin=margin,
             deterministic=False,
             alpha=share,
+            barred=holed,
         )
-        whole = {c.contender for c in left if _whole(c, seeds)}
         for each in judged:
-            sure = each.contender in whole and _whole(reference, seeds)
+            sure = each.contender not in holed
             found[each.contender] = _settled(
                 each, look, design, alpha, sure=sure, many=len(left)
             )
@@ -81,7 +82,7 @@ def _settled(
     if by_divergence and 2 * 0.5**signs > alpha / len(design.looks) / many:
         verdict = Verdict.INCONCLUSIVE
     if not sure and verdict is not Verdict.FAILED:
-        verdict, p = Verdict.INCONCLUSIVE, None
+        verdict = Verdict.INCONCLUSIVE
     return replace(
         contrast,
         verdict=verdict,
@@ -91,9 +92,14 @@ def _settled(
     )
 
 
-def _whole(choice: Choice, seeds: range) -> bool:
-    """Return whether none of these runs failed."""
-    return all(s.value is not None for s in choice.scored if s.seed in seeds)
+def _holed(choices: Sequence[Choice], reference: Choice, seeds: range) -> set[str]:
+    """Return whose contrast lacks a run of these seeds, as it failed."""
+
+    def whole(choice: Choice) -> bool:
+        return all(s.value is not None for s in choice.scored if s.seed in seeds)
+
+    sure = whole(reference)
+    return {each.contender for each in choices if not (sure and whole(each))}
 
 
 def is_open(contrast: Contrast) -> bool:

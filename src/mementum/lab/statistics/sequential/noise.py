@@ -69,7 +69,7 @@ def _seeds(distance: float, spread: float, level: float) -> int:
     def sees(n: int) -> bool:
         return detectable_errors(n - 1, level) * spread <= distance * math.sqrt(n)
 
-    return _first(sees, 2)
+    return _fewest(sees)
 
 
 def _within(mean: float, margin: float, spread: float, level: float) -> int:
@@ -81,17 +81,17 @@ def _within(mean: float, margin: float, spread: float, level: float) -> int:
         sides = [(margin - mean) * root - reach, (margin + mean) * root - reach]
         return float(sum(special.ndtr(sides))) - 1 >= POWER
 
-    return _first(holds, 2)
+    return _fewest(holds)
 
 
-def _first(fits: Callable[[int], bool], least: int) -> int:
-    """Return the first whole number from `least` on that fits, found by halving."""
-    high = least
+def _fewest(fits: Callable[[int], bool]) -> int:
+    """Return the least number of seeds, two or more, that fits: found by halving."""
+    high = 2
     while not fits(high):
         if high > _FAR:
             return _FAR
         high *= 2
-    low = max(least, high // 2)
+    low = max(2, high // 2)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle + 1, high)

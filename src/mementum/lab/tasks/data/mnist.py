@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from their IDX files."""
+"""MNIST, from its IDX files."""
 
 from __future__ import annotations
 

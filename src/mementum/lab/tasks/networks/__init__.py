@@ -2,7 +2,10 @@
 
 __all__ = [
     "cnn_mnist1d",
+    "fashion_conv",
+    "fashion_mlp",
     "gan_ring",
+    "images",
     "lm_bytes",
     "lm_lstm",
     "mlp_digits",
@@ -10,4 +13,5 @@ __all__ = [
     "pinn_poisson",
     "resnet_digits",
     "tabular",
+    "text_kjv",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d, linear
 
-from mementum.lab.tasks.networks.fashion_mlp import Fashion, fingerprint
+from mementum.lab.tasks.networks.fashion_mlp import classifier, fingerprint
 from mementum.lab.tasks.networks.resnet_digits import Norm, Residual
 from mementum.lab.tasks.sampling import uniform
 from mementum.lab.tasks.task import Size, Tier, entry
@@ -35,7 +35,12 @@ class Convolutions:
         scales = [each for norm in self.norms for each in (norm.gain, norm.shift)]
         return [*self.filters, *scales, self.outer, self.outer_bias]
 
-    def __call__(self, pixels: torch.Tensor, *, training: bool) -> torch.Tensor:
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that training changes: running means as well."""
+        means = [each for norm in self.norms for each in (norm.mean, norm.variance)]
+        return [*self.parameters(), *means]
+
+    def __call__(self, pixels: torch.Tensor, /, *, training: bool) -> torch.Tensor:
         """Return the ten scores of images (n, 784)."""
         flow = pixels.view(-1, 1, 28, 28)
         for filters, norm in zip(self.filters, self.norms, strict=True):
@@ -49,7 +54,7 @@ FASHION_CONV = entry(
     "Convolutional net with batch normalisation on Fashion-MNIST",
     "validation cross-entropy, nats",
     start=functools.partial(
-        Fashion, steps=_STEPS, name="fashion-conv", net=Convolutions
+        classifier, steps=_STEPS, name="fashion-conv", net=Convolutions
     ),
     data=fingerprint,
     sizes={

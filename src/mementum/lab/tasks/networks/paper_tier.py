@@ -5,35 +5,33 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mementum.lab.tasks.data import cifar, mnist, wikitext
+from mementum.lab.tasks.networks.images import Examples, Images
 from mementum.lab.tasks.networks.resnet_digits import Residual, shifted
-from mementum.lab.tasks.sampling import batches
-from mementum.lab.tasks.task import Problem, Size, Task, Tier, digest, entry, stream
+from mementum.lab.tasks.problem import Problem
+from mementum.lab.tasks.task import Size, Task, Tier, digest, entry, stream
 
 _HELD_OUT = 5000
 _BATCH = 128
 PASSAGES, CONTEXT = 32, 128
-_TOGETHER = 1000
-"""How many examples are evaluated at a time."""
-
-_Examples = tuple[torch.Tensor, torch.Tensor]
 
 
 @functools.cache
-def digits() -> _Examples:
+def digits() -> Examples:
     """Return MNIST's 60,000 training images, between 0 and 1, and their digits."""
     images, labels = mnist.load("train")
     return torch.tensor(images).float()[:, None] / 255, torch.tensor(labels).long()
 
 
 @functools.cache
-def pictures() -> _Examples:
+def pictures() -> Examples:
     """Return CIFAR-10's 50,000 training pictures, standardised, and their classes."""
     images, labels = cifar.load("train")
     values = torch.tensor(images).float() / 255
@@ -42,40 +40,25 @@ def pictures() -> _Examples:
 
 
 @functools.cache
-def texts() -> _Examples:
+def texts() -> Examples:
     """Return WikiText-2's training text and its validation text, as bytes."""
     return torch.tensor(wikitext.load("train")), torch.tensor(wikitext.load("valid"))
 
 
-def _fingerprint(data: Callable[[], _Examples]) -> str:
+def _fingerprint(data: Callable[[], Examples]) -> str:
     """Return the sha256 of the data."""
     return digest(*data())
-
-
-class _Net(Protocol):
-    """What is trained, and the scores it gives to inputs, in training or not."""
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the tensors to train."""
-        ...
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return every tensor that training changes."""
-        ...
-
-    def __call__(self, inputs: torch.Tensor, /, *, training: bool) -> torch.Tensor:
-        """Return the scores of inputs."""
-        ...
 
 
 class _Modular:
     """A module as a net; its start is drawn from the seed's own stream."""
 
-    def __init__(self, make: Callable[[], nn.Module], seed: int, name: str) -> None:
+    def __init__(
+        self, make: Callable[[], nn.Module], init: np.random.Generator
+    ) -> None:
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would seed devices too, which nobody puts back.
-            start = int(stream(seed, f"{name}/init").integers(2**62))
-            torch.default_generator.manual_seed(start)
+            torch.default_generator.manual_seed(int(init.integers(2**62)))
             self.module = make()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -108,9 +91,9 @@ def _convolutional() -> nn.Module:
     )  # fmt: skip
 
 
-def _resnet(seed: int, name: str) -> Residual:
+def _resnet(init: np.random.Generator) -> Residual:
     """Return ResNet-20 for pictures of 32 by 32."""
-    return Residual(stream(seed, f"{name}/init"), channels=3, width=16, blocks=3)
+    return Residual(init, channels=3, width=16, blocks=3)
 
 
 class _Reader(nn.Module):
@@ -129,72 +112,30 @@ class _Reader(nn.Module):
         return scores.movedim(-1, 1)
 
 
-class _Images:
-    """A classifier of images; 5,000 of them, drawn by the seed, are held out.
+class _Moved(Images):
+    """Images that are shifted by up to 4 pixels and mirrored by chance, by batch."""
 
-    The published test part is not touched: learning rates are chosen by this score.
-    With ``augment`` a batch is shifted by up to 4 pixels and mirrored by chance.
-    """
-
-    def __init__(
-        self,
-        seed: int,
-        *,
-        steps: int,
-        name: str,
-        data: Callable[[], _Examples],
-        net: Callable[[int, str], _Net],
-        augment: bool = False,
-    ) -> None:
-        self.images, self.labels = data()
-        held = min(_HELD_OUT, len(self.labels) // 5)
-        rows = torch.tensor(stream(seed, f"{name}/split").permutation(len(self.labels)))
-        self.held, kept = rows[:held], rows[held:]
-        self.shown = kept[:held]
-        order = stream(seed, f"{name}/order")
-        self.batch = kept[batches(order, len(kept), steps, _BATCH)]
-        self.net, self.augment = net(seed, name), augment
+    def __init__(self, seed: int, steps: int, *, name: str, **options: Any) -> None:
+        super().__init__(seed, steps, name=name, **options)
         drawn = stream(seed, f"{name}/moves")
-        self.moves = torch.from_numpy(drawn.integers(0, 9, (steps, _BATCH, 2)))
-        self.turned = torch.from_numpy(drawn.random((steps, _BATCH)) < 0.5)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the tensors to train."""
-        return self.net.parameters()
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return every tensor that training changes."""
-        return self.net.tensors()
+        moves = drawn.integers(0, 9, (*self.batch.shape, 2))
+        self.moves = torch.from_numpy(moves)
+        self.turned = torch.from_numpy(drawn.random(self.batch.shape) < 0.5)
 
     def inputs(self, step: int) -> torch.Tensor:
-        """Return the images of this step's batch."""
-        images = self.images[self.batch[step]]
-        if not self.augment:
-            return images
+        """Return the images of this step's batch, as they are moved."""
+        images = super().inputs(step)
         moved = shifted(images, self.moves[step], 4, images.shape[-1])
         turned = self.turned[step][:, None, None, None]
         return torch.where(turned, moved.flip(-1), moved)
 
-    def loss(self, step: int) -> torch.Tensor:
-        """Return the loss on the batch of this step."""
-        scores = self.net(self.inputs(step), training=True)
-        return cross_entropy(scores, self.labels[self.batch[step]])
 
-    def entropy(self, rows: torch.Tensor) -> float:
-        """Return the mean cross-entropy of these images, in nats."""
-        parts = [
-            cross_entropy(
-                self.net(self.images[some], training=False),
-                self.labels[some],
-                reduction="sum",
-            )
-            for some in torch.split(rows, _TOGETHER)
-        ]
-        return float(torch.stack(parts).sum()) / len(rows)
-
-    def evaluate(self) -> tuple[float, float]:
-        """Return the cross-entropy on training images and on held-out ones."""
-        return self.entropy(self.shown), self.entropy(self.held)
+def _images(
+    seed: int, *, steps: int, kind: type[Images] = Images, **options: Any
+) -> Images:
+    """Return a net on images, of which 5,000 are held out."""
+    options |= {"batch": _BATCH, "held": _HELD_OUT, "shown": _HELD_OUT}
+    return kind(seed, steps, **options)
 
 
 class _Text:
@@ -210,7 +151,7 @@ class _Text:
             torch.linspace(0, len(text) - CONTEXT - 1, 256).long()
             for text in (self.kept, self.held)
         ]
-        self.net = _Modular(_Reader, seed, name)
+        self.net = _Modular(_Reader, stream(seed, f"{name}/init"))
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the tensors to train."""
@@ -249,7 +190,7 @@ def _task(
     name: str,
     title: str,
     start: Callable[..., Problem],
-    data: Callable[[], _Examples],
+    data: Callable[[], Examples],
     size: Size,
     *,
     metric: str = "validation cross-entropy, nats",
@@ -271,7 +212,7 @@ PAPER: tuple[Task, ...] = (
         "mnist-mlp",
         "Perceptron 784-100-10 on MNIST",
         functools.partial(
-            _Images, data=digits, net=functools.partial(_Modular, _perceptron)
+            _images, data=digits, net=functools.partial(_Modular, _perceptron)
         ),
         digits,
         Size(4300, 20, 15.0),
@@ -280,7 +221,7 @@ PAPER: tuple[Task, ...] = (
         "mnist-cnn",
         "Convolutional net on MNIST",
         functools.partial(
-            _Images, data=digits, net=functools.partial(_Modular, _convolutional)
+            _images, data=digits, net=functools.partial(_Modular, _convolutional)
         ),
         digits,
         Size(4300, 20, 900.0),
@@ -288,7 +229,7 @@ PAPER: tuple[Task, ...] = (
     _task(
         "cifar-resnet20",
         "ResNet-20 on CIFAR-10",
-        functools.partial(_Images, data=pictures, net=_resnet, augment=True),
+        functools.partial(_images, kind=_Moved, data=pictures, net=_resnet),
         pictures,
         Size(64_000, 40, 40_000.0),
     ),

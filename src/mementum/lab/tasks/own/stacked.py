@@ -17,8 +17,8 @@ from torch.utils import _pytree as pytree
 
 from mementum.lab.errors import LabError
 from mementum.lab.tasks.own.batches import Batch
+from mementum.lab.tasks.problem import Problem
 from mementum.lab.tasks.stacks import Stack, others, value
-from mementum.lab.tasks.task import Problem
 from mementum.lab.user_code.hidden_state import HiddenState
 from mementum.lab.user_code.session import Session
 

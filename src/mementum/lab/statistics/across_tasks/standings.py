@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from mementum.lab.statistics.bootstrap import (
+from mementum.lab.statistics.across_tasks.bootstrap import (
     REPEATS,
     Array,
     Estimate,
