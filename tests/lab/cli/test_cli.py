@@ -19,6 +19,8 @@ from tests.lab.runs import instant
 
 from mementum import install
 from mementum.cli import main
+from mementum.lab.experiment import comparison
+from mementum.lab.planning.stages import grown
 from mementum.lab.records import journal as stores
 from mementum.lab.records.journal import JOURNAL, Store
 from mementum.lab.records.plan import Plan
@@ -140,6 +142,24 @@ def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path: Path) -> None:
     assert f"{done} of {RUNS} runs are done" in error
     assert "the same command" in error
     assert "Traceback" not in error + out
+
+
+def test_ctrl_c_while_no_run_is_under_way_says_so_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(plan: Plan, records: Sequence[RunRecord]) -> Plan:
+        if records:
+            raise KeyboardInterrupt
+        return grown(plan, records)
+
+    monkeypatch.setattr(choice, "LocalExecutor", Instantly)
+    monkeypatch.setattr(comparison, "grown", interrupted)
+    assert main(["compare", *SMALL, "--workers", "1", "--out", str(tmp_path)]) == 130
+    done = lines(tmp_path)
+    assert 0 < done < RUNS
+    assert f"{done} of {RUNS} runs are done" in capsys.readouterr().err
 
 
 @pytest.mark.process

@@ -70,7 +70,6 @@ class Mirror:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            close_connection = True
 
             def do_GET(self) -> None:
                 mirror.asked.append(self.path)
@@ -83,6 +82,7 @@ class Mirror:
                     self.wfile.write(b"Please log in first.\r\n\r\n")
                     return
                 self.send_response(200)
+                self.send_header("Connection", "close")
                 if place == "cut":
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()

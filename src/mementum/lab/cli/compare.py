@@ -14,7 +14,13 @@ from rich.markup import escape
 from mementum.lab import arguments, experiment
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.cli.progress import PatientConsole
-from mementum.lab.cli.session import foretell, say_failures, shown_on, workforce
+from mementum.lab.cli.session import (
+    foretell,
+    say_failures,
+    shown_on,
+    stoppable,
+    workforce,
+)
 from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
 from mementum.lab.experiment.comparison import reaching
@@ -55,16 +61,17 @@ def _compare(options: argparse.Namespace) -> int:
     if chance and plan.design is not None and plan.design.looks == (1,):
         console.print(_ONE_SEED)
     tracker = None if options.log is None else watch(options.log, folder)
-    found = experiment.compare(
-        plan,
-        folder,
-        workers=options.workers,
-        dask=options.dask,
-        device=options.device,
-        until=options.until,
-        budget=options.budget,
-        observer=shown_on(console, tracker),
-    )
+    with stoppable(console, Store(folder)):
+        found = experiment.compare(
+            plan,
+            folder,
+            workers=options.workers,
+            dask=options.dask,
+            device=options.device,
+            until=options.until,
+            budget=options.budget,
+            observer=shown_on(console, tracker),
+        )
     return _show(found, folder, page, as_json=options.json)
 
 

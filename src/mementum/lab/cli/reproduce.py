@@ -53,7 +53,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     console = PatientConsole(stderr=True, highlight=False)
     with store:
         if plan.runs:
-            plan = pursue(plan, store, executor, session.shown_on(console), grow)
+            with session.stoppable(console, store):
+                plan = pursue(plan, store, executor, session.shown_on(console), grow)
         else:
             store.write_plan(plan)
         records = of_plan(plan, store.records())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mementum.lab.cli.progress import PatientConsole, display
 from mementum.lab.planning.forecast import Forecast, clock
+from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status
-from mementum.lab.running.driver import Listener, Observer, Round, missing
+from mementum.lab.running.driver import Listener, Observer, Round, missing, of_plan
 from mementum.lab.running.executors.choice import number
 from mementum.lab.running.stepping.device import chosen
 
@@ -39,8 +40,27 @@ def foretell(
     return 0
 
 
+@contextmanager
+def stoppable(console: PatientConsole, store: Store) -> Generator[None, None, None]:
+    """Say, where Ctrl-C ends what is inside, what the store keeps and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(StoreError):
+            plan = store.read_plan()
+            records = of_plan(plan, store.records())
+            done, total = Forecast(plan, missing(plan, records), 1).runs()
+            console.print(
+                f"Stopped. {done} of {total} runs are done and kept in {store.folder}; "
+                f"the same command continues with the other {total - done}.",
+                soft_wrap=True,
+                markup=False,
+            )
+        raise
+
+
 def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observer:
-    """Return the observer that shows the runs on the console, and their interruption.
+    """Return the observer that shows the runs on the console.
 
     The tracker is told of every record too.
     """
@@ -63,19 +83,8 @@ def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observ
             if tracker is not None:
                 tracker(record)
 
-        try:
-            with screen:
-                yield listener
-        except KeyboardInterrupt:
-            rest = len(missing(about.plan, about.store.records()))
-            done = len(about.plan.specs()) - rest
-            console.print(
-                f"Stopped. {done} of {total} runs are done and kept in {folder}; the "
-                f"same command continues with the other {total - done}.",
-                soft_wrap=True,
-                markup=False,
-            )
-            raise
+        with screen:
+            yield listener
         if about.left:
             console.print(forecast.summary())
 
