@@ -9,7 +9,7 @@ from contextlib import contextmanager
 PACKAGES = {
     "torch": ("torch",),
     "jax": ("jax", "optax"),
-    "lab": ("torch", "duckdb", "scipy", "sklearn", "rich", "jinja2", "plotly"),
+    "lab": ("torch", "duckdb", "scipy", "sklearn", "rich", "jinja2", "matplotlib"),
 }
 
 

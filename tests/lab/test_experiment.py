@@ -233,11 +233,13 @@ def test_the_report_has_its_figures_and_tables_beside_it(tmp_path: Path) -> None
         path.name for path in (beside / "tables").iterdir()
     }
     figures = {path.name: path.read_bytes() for path in (beside / "figures").iterdir()}
-    assert {"effects.svg", "effects.png", "curves.svg", "rates.png"} <= figures.keys()
+    task = found.plan.tasks[0].name
+    effects = f"{task}-forest-0.svg"
+    assert {effects, f"{task}-forest-0.png", f"{task}-rates-0-0.png"} <= figures.keys()
     for name, content in figures.items():
         assert content.startswith(SVG if name.endswith("svg") else PNG)
-    assert b"SGD" in figures["effects.svg"]
-    assert b"url(http" not in figures["effects.svg"]
+    assert b"SGD" in figures[effects]
+    assert b"url(http" not in figures[effects]
 
 
 def test_help_does_not_wait_for_what_takes_long() -> None:

@@ -50,16 +50,18 @@ def shown() -> tuple[list[Verdict], list[RunRecord]]:
 
 def figures_of(
     verdicts: Sequence[Verdict], records: Sequence[RunRecord]
-) -> pictures.ClaimFigures:
+) -> dict[str, pictures.ClaimFigures]:
     found = by_identity(records)
-    return {v.claim.name: pictures.drawn(v, Tier.QUICK, found) for v in verdicts}
+    return {v.claim.name: pictures.said(v, Tier.QUICK, found) for v in verdicts}
 
 
 def test_the_page_loads_nothing_and_holds_every_claim(
     shown: tuple[list[Verdict], list[RunRecord]],
 ) -> None:
     verdicts, records = shown
-    text = page.render(verdicts, Tier.QUICK, records, figures_of(verdicts, records))
+    figures = figures_of(verdicts, records)
+    every = [figure for each in figures.values() for figure in each.all()]
+    text = page.render(verdicts, Tier.QUICK, records, figures, report_page.drawn(every))
     body = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r'(?:src|href)="(?!#)', body)
     assert "default-src 'none'" in body
@@ -67,15 +69,17 @@ def test_the_page_loads_nothing_and_holds_every_claim(
     assert "<so>" not in body
     assert "<i>" not in body
     for verdict in verdicts:
-        assert f'<section id="claim-{verdict.claim.name}"' in body
-        assert f"{verdict.claim.name}: {verdict.outcome}" in body
-    assert body.count('class="interval"') == 3
-    data = re.search(r'<script id="figures"[^>]*>(.*?)</script>', text, re.DOTALL)
-    figures = json.loads(data.group(1))
-    assert {figure["name"] for figure in figures} == {"T1-0", "T2-0"}
-    for figure in figures:
-        assert f'id="{figure["name"]}"' in body
-        assert figure["data"]
+        assert f'<details class="task" id="claim-{verdict.claim.name}"' in body
+        assert str(verdict.outcome) in body
+    assert [name for name in figures if figures[name].checks] == ["T1", "T2"]
+    assert sum(len(each.checks) for each in figures.values()) == 3
+    assert {f.name for each in figures.values() for f in each.others} == {
+        "T1-0",
+        "T2-0",
+    }
+    for figure in every:
+        assert f'<svg id="{figure.name}"' in body
+        assert figure.series
 
 
 def test_the_markdown_is_a_table_of_all_claims(
@@ -83,11 +87,18 @@ def test_the_markdown_is_a_table_of_all_claims(
 ) -> None:
     verdicts, records = shown
     text = markdown.ledger(verdicts, Tier.QUICK, figures_of(verdicts, records))
-    assert "| T1 | paper | **not reproduced** | It is <so>. |" in text
+    assert "| T1 | paper | not reproduced | It is <so>. |" in text
     assert "a \\| b" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    widths = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
-    assert widths == {5, 10}
+    widths = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+    for row, width in zip(rows, widths, strict=True):
+        if row.startswith("|---"):
+            inside = width
+        elif row.startswith(("| Claim ", "| Check ")):
+            continue
+        else:
+            assert width == inside
+    assert widths.count(5) == 2 + len(verdicts)
 
 
 def test_every_picture_of_the_markdown_lies_beside_it(
@@ -117,7 +128,7 @@ def test_a_report_shows_the_verdicts_of_a_ledger_or_says_how_to_get_one(
     section = with_one[with_one.index('<section id="claims"') :]
     section = section[: section.index("</section>")]
     for verdict in verdicts:
-        assert f">{verdict.claim.name}</th>" in section
+        assert f">{verdict.claim.name}</th>" in section.replace("\n", "")
         assert str(verdict.outcome) in section
     assert "tier quick" in section
     assert "It is &lt;so&gt;." in section

@@ -25,7 +25,7 @@ from mementum.lab.records import journal as stores
 from mementum.lab.records.journal import JOURNAL, Store
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status
-from mementum.lab.report.figures import matplotlib_export
+from mementum.lab.report import page
 from mementum.lab.running.executors import choice
 from mementum.lab.tasks.registry import TASKS, of_tier
 from mementum.lab.tasks.task import Tier
@@ -445,8 +445,9 @@ def test_the_smoke_tier_runs_every_task_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # Drawing every task's figures twice takes longer than training on them.
-    monkeypatch.setattr(matplotlib_export, "sheets", lambda kinds, folder: None)
+    # Drawing every task's figures takes longer than training on them.
+    monkeypatch.setattr(page, "drawn", lambda figures, seen: [])
+    monkeypatch.setattr(page, "_rendered", lambda *_: "")
     options = ["--tier", "smoke", "--contenders", "SGD", "--reference", "SGD", *ALONE]
     assert main(["compare", *options, "--seeds", "1", "--out", str(tmp_path)]) == 0
     records = Store(tmp_path).records()
@@ -458,7 +459,7 @@ def test_the_smoke_tier_runs_every_task_to_its_end(
 def test_help_needs_none_of_the_heavy_packages() -> None:
     script = (
         "import sys; from mementum.cli import parser; parser().format_help(); "
-        "print(*{'torch', 'sklearn', 'rich', 'plotly', 'scipy'} & set(sys.modules))"
+        "print(*{'torch', 'sklearn', 'rich', 'matplotlib', 'scipy'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

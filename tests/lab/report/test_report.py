@@ -1,25 +1,35 @@
 """Laws of the report: it shows everything, loads nothing and survives anything."""
 
+import html
 import io
+import itertools
 import json
 import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
-import plotly.graph_objects as go
 import pytest
-from plotly.offline import get_plotlyjs
+from matplotlib.markers import MarkerStyle
 from rich.console import Console
 from tests.lab.synthetic import Noise, SyntheticPlan, SyntheticTask, replaced, run
 
 from mementum.lab.planning import contender
-from mementum.lab.report import methods, number_words, page
+from mementum.lab.report import (
+    finding,
+    methods,
+    number_words,
+    page,
+    sentences,
+    tables,
+)
 from mementum.lab.report.export.json_form import to_dict
-from mementum.lab.report.figures import axes, matplotlib_export, palette
+from mementum.lab.report.figures import axes, palette
 from mementum.lab.report.figures.bands import bands
+from mementum.lab.report.figures.drawing import draw, spread
 from mementum.lab.report.figures.figure_set import FigureSet
-from mementum.lab.report.page import cost, grouped
+from mementum.lab.report.figures.inline_svg import Styles, inline
 from mementum.lab.report.terminal import table
 from mementum.lab.statistics import Analysis, Trouble, Verdict, analyse
 from mementum.lab.statistics.pairs import Interval
@@ -128,9 +138,9 @@ class Reader(HTMLParser):
 
 
 def printed(analysis: Analysis, width: int) -> str:
-    """The terminal tables at this width, without colour."""
+    """What a terminal of this width shows with all details, without colour."""
     console = Console(width=width, file=io.StringIO())
-    console.print(table(analysis))
+    console.print(table(analysis, details=True))
     return console.file.getvalue()
 
 
@@ -184,72 +194,99 @@ def test_the_page_fetches_nothing(full_page):
     assert policy[0].startswith("default-src 'none'")
 
 
-def test_the_plotly_script_is_inlined_once(full_page):
-    assert full_page.count("plotly.js v") == 1
-
-
 def test_every_figure_can_be_read_out(full, full_page):
     figures = [a for _, a in Reader(full_page).elements if a.get("role") == "img"]
-    assert len(figures) == len(FigureSet.of(*full).all()) == 3 * 5 + 2 + 1
+    assert len(figures) == len(FigureSet.of(*full).all()) == 3 * 5 + 2 + 2
     assert all(len(str(figure["aria-label"])) > 30 for figure in figures)
 
 
-def test_every_figure_is_valid_plotly(full):
-    analysis, records = full
-    figures = FigureSet.of(analysis, records).all()
-    assert figures
-    for figure in figures:
-        go.Figure(data=figure.data, layout=figure.layout)
+def test_every_series_is_a_group_that_says_whose_it_is_and_what(full):
+    for figure in FigureSet.of(*full).all():
+        text = inline(draw(figure), Styles())
+        owners = re.findall(r'data-contender="([^"]*)"', text)
+        assert set(owners) == set(figure.shown())
+        titles = set(re.findall(r"<title>(.*?)</title>", text))
+        for each in figure.series:
+            said = [f"{each.name}, {words}" for words in each.points]
+            said += [f"{each.name}, {words}" for _, words in each.crosses]
+            wanted = {html.escape(words) for words in filter(None, [each.words, *said])}
+            assert wanted <= titles
+
+
+def test_a_figure_beside_the_page_is_the_one_in_it(full):
+    for figure in FigureSet.of(*full).all():
+        drawing = draw(figure)
+        alone = re.findall(r"<text[^>]*>([^<]+)</text>", drawing.svg)
+        inside = re.findall(r"<text[^>]*>([^<]+)</text>", inline(drawing, Styles()))
+        titles = len(alone) - len(inside)
+        assert titles >= 1
+        assert sorted(set(inside) - set(alone)) == []
+        assert drawing.png().startswith(b"\x89PNG")
+
+
+def test_coordinates_have_a_tenth_and_ids_are_the_figures_own(full):
+    seen: set[str] = set()
+    for figure in FigureSet.of(*full).all():
+        text = inline(draw(figure), Styles())
+        assert not re.search(
+            r"\d\.\d\d",
+            re.sub(r"<(text|title).*?</\1>|aria-label=\"[^\"]*\"", "", text),
+        )
+        ids = set(re.findall(r' id="([^"]+)"', text))
+        assert all(each.startswith(figure.name) for each in ids)
+        assert not ids & seen
+        seen |= ids
+        assert set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", text))
+
+
+def test_labels_stand_apart_and_in_order():
+    for places in ([0.5] * 4, [0.0, 0.01, 0.99, 1.0], [1.0] * 3, [], [0.3]):
+        found = spread(places, 0.1)
+        gaps = [after - before for before, after in itertools.pairwise(found)]
+        # Sums of tenths are off by an ulp.
+        assert all(gap >= 0.1 - 1e-12 for gap in gaps)
+        assert all(-1e-12 <= place <= 1.0 for place in found)
 
 
 def test_panels_that_share_the_contenders_say_whose_they_are():
-    names = [f"rival-{i}" for i in range(8)]
+    names = [f"rival-{i}" for i in range(10)]
     analysis, records = comparison(SyntheticPlan(contenders=("AdamW", *names)))
     captions = re.findall(
-        "<figcaption>\n<span>(.*?)</span>", page.render(analysis, records)
+        "<figcaption>(.*?)</figcaption>", page.render(analysis, records)
     )
-    halves = [": AdamW, " + ", ".join(half) for half in (names[:4], names[4:])]
+    halves = [": AdamW, " + ", ".join(half) for half in (names[:5], names[5:])]
     for half in halves:
         assert sum(caption.endswith(half) for caption in captions) >= 3
 
 
-def test_no_panel_has_more_than_eight_contenders():
+def test_no_panel_has_more_than_ten_contenders():
     names = [f"C{i}" for i in range(20)]
     groups = palette.panels([*names, "AdamW"], "AdamW")
-    assert all(len(group) <= 8 and group[0] == "AdamW" for group in groups)
+    assert all(len(group) <= 10 and group[0] == "AdamW" for group in groups)
     assert [name for group in groups for name in group[1:]] == names
 
 
 def test_the_looks_of_a_panel_differ_in_more_than_colour():
     looks = palette.looks(CONTENDERS, "AdamW").values()
     assert len({look.colour for look in looks}) == 8
-    assert len({look.symbol for look in looks}) == 8
+    assert len({look.marker for look in looks}) == 8
 
 
 def test_no_two_contenders_look_alike_however_many_there_are():
     known = [each.name for each in contender.CONTENDERS]
     more = [f"C{i}" for i in range(21 - len(known))]
     looks = palette.looks([*known, *more], "AdamW").values()
-    assert len({(look.colour, look.dash) for look in looks}) == 21
-    assert len({(look.colour, look.symbol) for look in looks}) == 21
-    assert {look.symbol for look in looks} <= matplotlib_export.MARKERS.keys()
+    assert len({(look.colour, look.dashes) for look in looks}) == 21
+    assert len({(look.colour, look.marker) for look in looks}) == 21
+    assert {look.marker for look in looks} <= MarkerStyle.markers.keys()
 
 
 def test_the_reference_is_drawn_first_and_dashed(full):
-    analysis, records = full
-    drawn = FigureSet.of(analysis, records)
-    for figure in (f for kind in (drawn.curves, drawn.sensitivities) for f in kind[2]):
-        lines = [trace for trace in figure.data if trace.get("name")]
-        assert lines[0]["meta"] == "AdamW"
-        assert lines[0]["line"]["dash"] != "solid"
-
-
-def test_a_figure_leaves_as_much_room_as_it_fills(full, full_page):
-    places = [a for _, a in Reader(full_page).elements if a.get("role") == "img"]
-    heights = {f.name: f.layout["height"] for f in FigureSet.of(*full).all()}
-    assert {a["id"]: a["style"] for a in places} == {
-        name: f"min-height: {height}px" for name, height in heights.items()
-    }
+    figures = FigureSet.of(*full).tasks[2]
+    for figure in figures:
+        if figure.name.startswith(("curve", "rates")):
+            assert figure.series[0].name == "AdamW"
+            assert figure.series[0].look.dashes
 
 
 def test_the_curves_end_at_the_scores_that_are_compared(full):
@@ -266,6 +303,14 @@ def test_the_curves_end_at_the_scores_that_are_compared(full):
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"
 
 
+@pytest.mark.parametrize("subject", [HOSTILE, "../../up", ".", "a" * 300, "é/ö"])
+def test_a_figures_file_lies_in_its_folder_whatever_the_task_is_called(full, subject):
+    figure = replace(FigureSet.of(*full).tasks[0][0], subject=subject)
+    assert Path(figure.file).name == figure.file
+    assert figure.file.endswith(figure.name)
+    assert len(figure.file) < 100
+
+
 def test_hostile_names_are_escaped():
     plan = SyntheticPlan(
         tasks=(SyntheticTask(name=HOSTILE, title=HOSTILE, metric=HOSTILE),),
@@ -278,7 +323,7 @@ def test_hostile_names_are_escaped():
     ]
     text = page.render(analyse(records, plan), records)
     reader = Reader(text)
-    assert "<img" not in text.split("plotly.js v")[0]
+    assert "<img" not in text
     assert "img" not in [tag for tag, _ in reader.elements]
     assert HOSTILE in reader.text
 
@@ -355,8 +400,73 @@ def test_the_page_does_not_depend_on_the_order_of_the_records(full, full_page):
     assert page.render(analysis, records[::-1]) == full_page
 
 
-def test_the_page_weighs_little_more_than_its_plotting_library(full_page):
-    assert len(full_page) - len(get_plotlyjs()) < 400_000
+def test_a_figure_weighs_little(full_page, full):
+    assert len(full_page) < 30_000 * len(FigureSet.of(*full).all())
+
+
+def test_a_column_in_which_nothing_stands_is_left_out(full):
+    found = tables.table("t", [{"a": "1", "b": "", "c": number_words.NONE}, {"b": ""}])
+    assert [column.head for column in found.columns] == ["a"]
+    assert [len(row) for row in found.rows] == [1, 1]
+    analysis, _ = full
+    heads = [
+        column.head for column in tables.tuning(analysis.tasks[0], analysis).columns
+    ]
+    assert "Reached" not in heads
+    heads = [
+        column.head for column in tables.tuning(analysis.tasks[1], analysis).columns
+    ]
+    assert "Reached" in heads
+
+
+# --- the finding
+
+
+def effects_on(number, **effects):
+    tasks = tuple(SyntheticTask(name=f"task-{i}") for i in range(number))
+    plan = SyntheticPlan(
+        tasks=tasks, contenders=("AdamW", *effects), seeds=tuple(range(10))
+    )
+    noise = Noise(plan, spread=0.003)
+
+    def score(spec):
+        effect = effects.get(spec.contender, {}).get(int(spec.task[-1]), 0.0)
+        return noise(spec) * math.exp(effect)
+
+    return analyse(run(plan, score), plan)
+
+
+@pytest.mark.parametrize(
+    ("number", "effects", "said"),
+    [
+        (
+            3,
+            {"A": {0: -0.3, 2: -0.3}, "B": {1: 0.3}},
+            "A is better than tuned AdamW on 2 of 3 tasks, worse on none",
+        ),
+        (
+            3,
+            {"A": {0: -0.3, 2: 0.3}, "B": {1: 0.3}},
+            "Nobody is shown better than tuned AdamW over 3 tasks",
+        ),
+        (
+            3,
+            {"A": {0: -0.3}, "B": {1: -0.3}},
+            "A and B are each better than tuned AdamW on 1 of 3 tasks, worse on none",
+        ),
+        (1, {"A": {0: -0.3}, "B": {0: 0.3}}, "A is better than tuned AdamW on task-0"),
+        (1, {"A": {0: 0.3}}, "Nobody is shown better than tuned AdamW on task-0"),
+        (2, {}, "Tuned AdamW alone on 2 tasks"),
+    ],
+)
+def test_the_title_is_the_finding(number, effects, said):
+    analysis = effects_on(number, **effects)
+    assert finding.headline(analysis) == said
+    few = replace(
+        analysis, tasks=[replace(t, seeds=(0, 1, 2, 3)) for t in analysis.tasks]
+    )
+    told = "" if "alone" in said else "Screening: "
+    assert finding.headline(few) == told + said
 
 
 # --- the methods
@@ -410,7 +520,7 @@ def test_the_methods_say_what_was_set_otherwise():
     kin = tuple(replace(task, family="logreg-cancer") for task in plan.tasks)
     analysis, _ = comparison(replace(plan, tasks=kin))
     text = " ".join(methods.paragraphs(analysis))
-    assert "but a weight decay of 0.05 for everyone" in number_words.lede(analysis)
+    assert "a weight decay of 0.05 for everyone" in finding.basis(analysis)
     for needed in (
         "widened there by two rates, 2 times at most",
         'except on tasks named "+cosine" (linear warm-up over 5 % of the steps',
@@ -427,7 +537,7 @@ def test_grids_of_several_sizes_are_named_by_all_of_them(full):
         for task in analysis.tasks
         for result in task.results
     }
-    assert f"each trained at {size} learning rates" in number_words.lede(analysis)
+    assert f"; {size} learning rates each" in finding.basis(analysis)
     first, *others = analysis.tasks
     result, *beside = first.results
     grid = result.choice.grid
@@ -435,8 +545,8 @@ def test_grids_of_several_sizes_are_named_by_all_of_them(full):
         result, choice=replace(result.choice, grid=replace(grid, lrs=(*grid.lrs, 1e3)))
     )
     tasks = (replace(first, results=(wide, *beside)), *others)
-    words = number_words.lede(replace(analysis, tasks=tasks))
-    assert f"each trained at {size} or {size + 1} learning rates" in words
+    words = finding.basis(replace(analysis, tasks=tasks))
+    assert f"; {size} or {size + 1} learning rates each" in words
 
 
 def test_the_methods_give_the_horizons_of_growing_memories(full):
@@ -449,6 +559,27 @@ def test_the_methods_give_the_horizons_of_growing_memories(full):
 
 
 # --- the terminal
+
+
+def first_screen(analysis, width=80):
+    console = Console(width=width, file=io.StringIO())
+    console.print(table(analysis))
+    return console.file.getvalue()
+
+
+def test_the_answer_fits_a_screen_with_a_sign_for_every_verdict(full):
+    analysis, _ = full
+    lines = first_screen(analysis).splitlines()
+    assert len(lines) <= 23
+    assert " ".join(lines).startswith(finding.headline(analysis))
+    for task in analysis.tasks:
+        row = next(line for line in lines if line.startswith(task.name))
+        signs = [
+            sentences.SIGNS[result.verdict]
+            for result in task.results
+            if result.contender != analysis.reference
+        ]
+        assert row.split()[1:] == signs
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -479,7 +610,9 @@ def test_an_inconclusive_line_states_what_was_detectable():
 
 
 def test_the_terminal_survives_ascii(full):
-    printed(full[0], 80).encode("ascii")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Console(width=80, file=stream).print(table(full[0], details=True))
+    stream.flush()
 
 
 def test_the_edge_of_a_grid_is_marked():
@@ -497,9 +630,9 @@ def test_the_edge_of_a_grid_is_marked():
     ("low", "high"), [(1e-5, 1e3), (0.06, 0.17), (1.0, 9.0), (0.999, 1.001), (3e-8, 2)]
 )
 def test_a_logarithmic_axis_has_between_two_and_nine_labels(low, high):
-    ticks = axes.logarithmic("", low, high)
-    assert 2 <= len(ticks["tickvals"]) <= 9
-    assert len(set(ticks["ticktext"])) == len(ticks["ticktext"])
+    ticks = axes.logarithmic("", low, high).ticks
+    assert 2 <= len(ticks) <= 9
+    assert len(set(ticks.values())) == len(ticks)
 
 
 @pytest.mark.parametrize(
@@ -541,7 +674,7 @@ def test_beyond_a_thousand_percent_effects_are_factors(low, high, words):
     task = analyse([], SyntheticPlan()).tasks[0]
     interval = Interval(low=math.log1p(low), high=math.log1p(high), level=0.95)
     assert number_words.interval_words(interval, task) == words
-    labels = axes.relative("", 0.0, math.log1p(high))["ticktext"]
+    labels = axes.relative("", 0.0, math.log1p(high)).ticks.values()
     assert any(label[0] == "x" for label in labels) is (high > 20)
     assert all(label[0] == "x" or len(label) <= 5 for label in labels)
 
@@ -549,7 +682,7 @@ def test_beyond_a_thousand_percent_effects_are_factors(low, high, words):
 # --- troubles and costs
 
 
-def test_troubles_that_differ_in_rate_and_seed_alone_are_one_line():
+def test_troubles_that_differ_in_rate_and_seed_alone_are_one_line(full):
     def trouble(lr, seed, kind="failed", error="no"):
         return Trouble(
             task="bowl", contender="SGD", lr=lr, seed=seed, kind=kind, error=error
@@ -558,11 +691,12 @@ def test_troubles_that_differ_in_rate_and_seed_alone_are_one_line():
     every = [trouble(lr, seed) for seed in (1, 0) for lr in (0.1, 0.01)]
     lone = trouble(1.0, 1)
     diverged = trouble(0.1, 0, "diverged", None)
-    found = grouped([diverged, lone, *every])
-    assert [(g.kind, g.lrs, g.seeds) for g in found] == [
-        ("failed", (0.01, 0.1), (0, 1)),
-        ("failed", (1.0,), (1,)),
-        ("diverged", (0.1,), (0,)),
+    analysis = replace(full[0], troubles=(diverged, lone, *every))
+    rows = [[cell.text for cell in row] for row in tables.troubles(analysis).rows]
+    assert [(row[0], row[3], row[4]) for row in rows] == [
+        ("failed", "0.01, 0.1", "0, 1"),
+        ("failed", "1", "1"),
+        ("diverged", "0.1", "0"),
     ]
 
 
@@ -571,6 +705,5 @@ def test_small_models_have_no_cost_per_million_parameters():
     for parameters, scaled in ((99_999, None), (200_000, 200.0)):
         task = replace(analysis.tasks[0], parameters=parameters)
         # 4e-5 seconds a step; the median of equal quotients is off by an ulp at most.
-        given = cost(task, "AdamW")
-        assert given.microseconds == pytest.approx(40.0, rel=1e-14)
-        assert given.per_million == (scaled and pytest.approx(scaled, rel=1e-14))
+        given = tables.cost_per_million(task, 40.0)
+        assert given == (scaled and pytest.approx(scaled, rel=1e-14))

@@ -20,6 +20,7 @@ from mementum.lab.cli.session import (
     shown_on,
     stoppable,
     workforce,
+    writing,
 )
 from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
@@ -72,7 +73,7 @@ def _compare(options: argparse.Namespace) -> int:
             budget=options.budget,
             observer=shown_on(console, tracker),
         )
-    return _show(found, folder, page, as_json=options.json)
+    return _show(found, folder, page, options)
 
 
 def _planned(options: argparse.Namespace) -> Plan:
@@ -155,32 +156,32 @@ def _report(options: argparse.Namespace) -> int:
     if ledger is not None:
         ledger = arguments.folder("ledger", ledger)
         json_form.read(ledger)
-    return _show(found, folder, page, ledger, as_json=options.json)
+    return _show(found, folder, page, options, ledger)
 
 
 def _show(
     found: experiment.Comparison,
     folder: Path,
     page: Path,
+    options: argparse.Namespace,
     ledger: Path | None = None,
-    *,
-    as_json: bool,
 ) -> int:
-    """Print the table, or JSON alone; write the page; return the exit code."""
-    if as_json:
+    """Print the finding, or JSON alone; write the page; return the exit code."""
+    if options.json:
         text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
         PatientConsole().out(text, highlight=False)
     else:
-        PatientConsole().print(found.table())
+        PatientConsole().print(found.table(details=options.details))
     try:
-        found.report(page, ledger)
+        with writing(PatientConsole(stderr=True, highlight=False), "the page") as seen:
+            found.report(page, ledger, seen)
     except OSError as error:
         raise LabError(
             f"{error.filename or page} cannot be written ({error.strerror}). The runs "
             f"are kept; `mementum report {folder} --report FILE` writes the page "
             "elsewhere."
         ) from error
-    say = PatientConsole(stderr=as_json, highlight=False, soft_wrap=True)
+    say = PatientConsole(stderr=options.json, highlight=False, soft_wrap=True)
     failed = say_failures(found.records, found.plan, say)
     say.print(f"Report: {page}", markup=False)
     return 1 if failed else 0

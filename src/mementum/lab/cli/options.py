@@ -61,6 +61,7 @@ def add_commands(
         metavar="FOLDER",
         help="show the verdicts on claims that `mementum reproduce` keeps there",
     )
+    report.add_argument("--details", action="store_true", help=_DETAILS)
     report.add_argument("--json", action="store_true", help="print JSON only")
     report.set_defaults(run=run, lab="report")
     tasks = commands.add_parser(
@@ -73,6 +74,7 @@ def add_commands(
     add_archive(commands, run, FOLDER)
 
 
+_DETAILS = "print effects, intervals, ranks and notes as well"
 _REPORT = (
     "Make the table and the page of a comparison again from the folder it was kept in. "
     "Nothing is trained."
@@ -298,6 +300,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     )
     add("--offline", action="store_true", help="fetch no data")
     add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--details", action="store_true", help=_DETAILS)
     add("--json", action="store_true", help="print JSON only; progress to stderr")
 
 

@@ -100,7 +100,9 @@ def _show(
     else:
         PatientConsole().print(_table(verdicts))
     try:
-        files.write(verdicts, tier, records, folder)
+        console = PatientConsole(stderr=True, highlight=False)
+        with session.writing(console, "the ledger") as seen:
+            files.write(verdicts, tier, records, folder, seen)
     except OSError as error:
         raise LabError(
             f"{error.filename or folder} cannot be written ({error.strerror}). "

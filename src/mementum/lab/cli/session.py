@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mementum.lab.cli.progress import PatientConsole, display
 from mementum.lab.planning.forecast import Forecast, clock
@@ -89,6 +91,21 @@ def shown_on(console: PatientConsole, tracker: Listener | None = None) -> Observ
             console.print(forecast.summary())
 
     return observer
+
+
+@contextmanager
+def writing(
+    console: PatientConsole, what: str
+) -> Generator[Callable[[float], None], None, None]:
+    """Show how much of something is written; what is yielded is told which share."""
+    if not console.is_terminal:
+        console.print(f"Writing {what}.", soft_wrap=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as shown:
+        task = shown.add_task(f"Writing {what}", total=1.0)
+        yield lambda share: shown.update(task, completed=share)
 
 
 def say_failures(

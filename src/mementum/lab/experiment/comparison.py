@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -63,24 +63,35 @@ class Comparison:
         """Return tidy tables: columns by name, as any data frame library takes them."""
         return frames(self.analysis, self.records)
 
-    def table(self) -> Summary:
-        """Return the verdicts as a table that rich prints."""
+    def table(self, *, details: bool = False) -> Summary:
+        """Return the finding and the verdicts as rich prints them, with all details."""
         from mementum.lab.report import terminal
 
-        return terminal.table(self.analysis)
+        return terminal.table(self.analysis, details=details)
 
-    def report(self, path: str | Path, ledger: str | Path | None = None) -> None:
+    def report(
+        self,
+        path: str | Path,
+        ledger: str | Path | None = None,
+        seen: Callable[[float], object] = lambda _: None,
+    ) -> None:
         """Write the page here, and figures and tables in a folder beside it.
 
         The page shows the verdicts of the ledger of claims in a folder, if it is given.
+        Meanwhile `seen` is told which share of the work is done.
         """
         from mementum.lab.report import page
         from mementum.lab.report.export import files
 
         spare(arguments.folder("path", path), "path", like=PAGE_BEGINS)
         claims = None if ledger is None else json_form.read(Path(ledger))
-        page.write(self.analysis, self.records, Path(path), claims)
-        files.write(self.analysis, self.records, Path(path))
+        place, records = Path(path), self.records
+        drawings = page.write(
+            self.analysis, records, place, claims, lambda share: seen(share / 2)
+        )
+        files.write(
+            self.analysis, records, place, drawings, lambda share: seen((1 + share) / 2)
+        )
 
 
 def reaching(plan: Plan, until: str) -> Plan:

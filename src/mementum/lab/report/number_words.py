@@ -98,6 +98,8 @@ def _times_words(change: float, digits: int) -> str:
 
 def size_words(difference: float, task: TaskResult) -> str:
     """The size of a difference: "9.1 %" or "x12", or "0.02" in the metric's unit."""
+    if task.scale == "log" and difference >= _ANY / 2:
+        return "any"
     shown = effect(difference, task.scale)
     if shown is None:
         return "> 1e308"
@@ -107,6 +109,14 @@ def size_words(difference: float, task: TaskResult) -> str:
     rounded = float(f"{size:.2g}")
     words = f"{rounded:.2g}" if rounded < 100 else f"{rounded:.6g}"
     return f"{words} %" if task.scale == "log" else words
+
+
+def with_interval(value: float, interval: Interval | None, digits: int) -> str:
+    """A number with its interval, to so many decimals: "2.1 [1.2, 3.0]"."""
+    if interval is None:
+        return f"{value:.{digits}f}"
+    low, high = interval.low, interval.high
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def margin_words(task: TaskResult) -> str:
@@ -173,34 +183,9 @@ def adjusted(analysis: Analysis) -> str:
     return f"adjusted {looks}after Holm for the contenders of a task"
 
 
-def headline(analysis: Analysis) -> str:
-    """What was compared: "7 contenders against tuned AdamW on 4 tasks"."""
-    reference = named_reference(analysis)
-    rivals = [name for name in analysis.contenders if name != analysis.reference]
-    where = f"on {count(len(analysis.tasks), 'task')}"
-    if not rivals:
-        return f"{reference[0].upper()}{reference[1:]} alone {where}"
-    number = count(len(rivals), "contender")
-    return f"{number} against {reference} {where}"
-
-
 def named_reference(analysis: Analysis) -> str:
     """The reference, called tuned where its rate could be chosen."""
     return f"{'tuned ' * analysis.tuned}{analysis.reference}"
-
-
-def lede(analysis: Analysis) -> str:
-    """What was compared, how often, and how much of it is done."""
-    names = ", ".join(analysis.contenders)
-    rates = rates_tried(analysis)
-    grid = f" at {rates}" if rates else ""
-    common = analysis.weight_decay
-    but = "" if common is None else f" but a weight decay of {common:g} for everyone"
-    done = f"{analysis.runs_done:,} of {count(analysis.runs_planned, 'run')}"
-    return (
-        f"{names}: each trained{grid} on every task, all other hyperparameters as "
-        f"published{but}. {done} gave a result."
-    )
 
 
 def rates_tried(analysis: Analysis) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
+from mementum.lab.report import number_words, stage_words
 from mementum.lab.report.number_words import listed
 from mementum.lab.statistics import (
     Across,
@@ -22,6 +21,17 @@ ARMS = {
     "default": "as published, untuned",
     "full": "all hyperparameters tuned",
 }
+SIGNS = {
+    Verdict.BETTER: "▲",
+    Verdict.WORSE: "▼",
+    Verdict.EQUIVALENT: "=",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.REFERENCE: "·",
+    Verdict.FAILED: "✕",
+}
+"""Verdicts for the eye, beside the words."""
+KINDS = {"these": "these tasks", "like_these": "tasks like these"}
+"""What an interval over tasks is for."""
 _NONE = "-"
 
 
@@ -64,13 +74,6 @@ def number(value: float | None) -> str:
     return "" if value is None else repr(float(value))
 
 
-def sort_key(result: Result) -> str:
-    """What sorts a column of verdicts: the effect, the reference at zero."""
-    if result.verdict is Verdict.REFERENCE:
-        return "0.0"
-    return number(None if result.contrast is None else result.contrast.mean)
-
-
 def fixed(value: float | None, digits: int) -> str:
     """A number with so many decimals."""
     return _NONE if value is None else f"{value:.{digits}f}"
@@ -81,6 +84,11 @@ def ends(interval: Interval | None, digits: int) -> str:
     if interval is None:
         return _NONE
     return f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def low(interval: Interval | None) -> float | None:
+    """The lower end of an interval, to sort by."""
+    return None if interval is None else interval.low
 
 
 def share_words(share: float | None) -> str:
@@ -110,11 +118,6 @@ def diverged_share(result: Result) -> float | None:
     return diverged / total if total else None
 
 
-def any_target(analysis: Analysis) -> bool:
-    """Whether a task has a target."""
-    return any(task.target is not None for task in analysis.tasks)
-
-
 def reached_words(reach: Reach) -> str:
     """How many runs reached the target: "3 of 4"; a dash where none has a result."""
     return f"{reach.reached} of {len(reach.times)}" if reach.times else _NONE
@@ -136,15 +139,24 @@ def gap_words(task: TaskResult, result: Result, analysis: Analysis) -> str:
     return _NONE if interval is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
 
 
-def low(interval: Interval | None) -> str:
-    """The lower end of an interval, to sort by."""
-    return number(None if interval is None else interval.low)
-
-
-def usual_settings(analysis: Analysis) -> int:
-    """How many learning rates a grid has that was not widened."""
-    counts = Counter(r.settings for task in analysis.tasks for r in task.results)
-    return min(counts, default=0)
+def card(result: Result, task: TaskResult, analysis: Analysis) -> list[str]:
+    """What a cell of the matrix says besides its effect, a line each."""
+    contrast, choice = result.contrast, result.choice
+    found = []
+    if contrast is not None and contrast.mean is not None:
+        found.append(number_words.effect_words(contrast, task))
+        if result.verdict is Verdict.INCONCLUSIVE and contrast.detectable is not None:
+            size = number_words.size_words(contrast.detectable, task)
+            found.append(f"detectable from {size}")
+            found.append(stage_words.need(result, task, analysis.reference))
+    if choice.lrs:
+        at = f"lr {number_words.rate_words(result, ' to ')}"
+        found.append(f"{at}, an end of its grid" if choice.edge else at)
+    regret = stage_words.regret(result, task)
+    found.append(f"regret {regret}" if regret not in ("", "none") else "")
+    if choice.diverged:
+        found.append(f"diverged on {choice.diverged} of {len(choice.scored)} seeds")
+    return [line for line in found if line]
 
 
 def kinship(analysis: Analysis) -> str:

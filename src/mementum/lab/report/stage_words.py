@@ -30,6 +30,12 @@ def seeds(task: TaskResult) -> str:
     return f"{fewest} to {most} fresh seeds"
 
 
+def looks_taken(task: TaskResult) -> int:
+    """How often differences were looked at where it was most often."""
+    made = [r.contrast.look for r in task.results if r.contrast is not None]
+    return max(made, default=0)
+
+
 def need(result: Result, task: TaskResult, reference: str) -> str:
     """What would decide an open contrast: "needs about 23 more seeds, 4 minutes"."""
     contrast, design = result.contrast, task.design
@@ -42,11 +48,10 @@ def need(result: Result, task: TaskResult, reference: str) -> str:
     text = f"needs about {count(more, 'more seed')}"
     if len(design.looks) == 1:
         return f"{text} than these {made}"
-    if made + more > design.looks[-1]:
+    seconds = _cost(task, result, reference)
+    if seconds is None:
         return f"{text}, beyond its last look at {design.looks[-1]}"
-    other = task.result(reference)
-    costs = [each.seconds for each in (result, other) if each and each.seconds]
-    return f"{text}, {_time(more * sum(costs) / cores())}" if costs else text
+    return f"{text}, {_time(seconds)}" if seconds else text
 
 
 def _time(seconds: float) -> str:
@@ -117,22 +122,44 @@ def _many(number: int) -> str:
 
 
 def open_words(analysis: Analysis) -> str:
-    """What to do about contrasts that a further look may decide; empty if none."""
-    left = sum(
-        result.verdict is Verdict.INCONCLUSIVE
-        and task.design is not None
-        and 0 < result.contrast.look < len(task.design.looks)
+    """What is open before its last look, and what it costs to decide it; "" if none."""
+    left = [
+        (task, result)
         for task in analysis.tasks
         for result in task.results
-        if result.contrast is not None
-    )
+        if result.verdict is Verdict.INCONCLUSIVE and _looks_left(task, result)
+    ]
     if not left:
         return ""
-    verb = "is" if left == 1 else "are"
-    return (
-        f"{count(left, 'contrast')} {verb} open before the last look: --until decided "
-        "goes on with more seeds."
-    )
+    costs = [_cost(*each, analysis.reference) for each in left]
+    able = [seconds for seconds in costs if seconds is not None]
+    text = f"--until decided goes on with {len(left)} of the inconclusive"
+    if able:
+        text += f": about {_time(sum(able))} decide {len(able)}"
+    if rest := len(left) - len(able):
+        verb = "needs" if rest == 1 else "need"
+        text += f"; by what is seen, {rest} {verb} more seeds than the last look has"
+    return f"{text}."
+
+
+def _looks_left(task: TaskResult, result: Result) -> bool:
+    """Whether a further look may decide a contrast."""
+    look = 0 if result.contrast is None else result.contrast.look
+    return task.design is not None and 0 < look < len(task.design.looks)
+
+
+def _cost(task: TaskResult, result: Result, reference: str) -> float | None:
+    """Seconds to decide an open contrast; None where its last look would not do."""
+    contrast, design = result.contrast, task.design
+    if contrast is None or contrast.verdict_interval is None or design is None:
+        return None
+    more = more_seeds(contrast, contrast.verdict_interval.level)
+    made = len(contrast.pairs.differences)
+    if more is None or made + more > design.looks[-1]:
+        return None
+    other = task.result(reference)
+    costs = [each.seconds or 0.0 for each in (result, other) if each]
+    return more * sum(costs) / cores()
 
 
 def design(analysis: Analysis) -> str:

@@ -1,7 +1,8 @@
-"""The comparison as tables for a terminal, readable from 60 columns upwards."""
+"""The comparison for a terminal: the answer on a screen, the rest where asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -9,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mementum.lab.report import number_words, sentences, stage_words
+from mementum.lab.report import finding, number_words, sentences, stage_words
 from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.remarks import EDGE, of_choice
 
@@ -21,20 +22,30 @@ _STYLES = {
     Verdict.REFERENCE: "dim",
     Verdict.FAILED: "bold magenta",
 }
+_SIGNS = sentences.SIGNS
+_LETTERS = {
+    Verdict.BETTER: "B",
+    Verdict.WORSE: "W",
+    Verdict.EQUIVALENT: "=",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.REFERENCE: ".",
+    Verdict.FAILED: "X",
+}
+"""The signs, where there is ASCII alone."""
 _NAME_WIDTH = 12
-_CELL_WIDTH = 14
+_SIGN_WIDTH = 5
 _SCORE_FROM = 76
 
 
 @dataclass(frozen=True)
 class Summary:
-    """An analysis that prints itself: verdict matrix, then one table a task.
+    """An analysis that prints itself: the finding and a matrix of signs, on a screen.
 
-    The matrix is left out where the terminal is too narrow for it; the tables below
-    say the same and more. Every verdict is a word, whatever its colour.
+    With `details` follow a table for each task, and one over all.
     """
 
     analysis: Analysis
+    details: bool = False
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -43,29 +54,41 @@ class Summary:
         analysis, width = self.analysis, options.max_width
         if warning := sentences.alarm(analysis):
             yield Text(warning, style="bold red")
+        yield Text(finding.headline(analysis), style="bold")
+        yield Text(finding.basis(analysis))
+        for said in (
+            number_words.screening_words(analysis),
+            sentences.untuned_words(analysis),
+        ):
+            yield from [Text(said)] if said else []
+        signs = _SIGNS if "utf" in options.encoding.lower() else _LETTERS
+        yield from _matrix(analysis, width, signs)
+        if left := stage_words.open_words(analysis):
+            yield Text(left)
+        yield from map(Text, analysis.left_out)
+        if self.details:
             yield Text()
-        yield Text(number_words.headline(analysis), style="bold")
-        if untuned := sentences.untuned_words(analysis):
-            yield Text(untuned)
-        yield Text()
-        many = len(analysis.tasks)
-        if many > 1 and width >= _NAME_WIDTH + many * _CELL_WIDTH:
-            yield _matrix(analysis)
-            yield Text()
-        for task in analysis.tasks:
-            yield _task_title(task)
-            yield _task_table(task, analysis.reference, with_score=width >= _SCORE_FROM)
-            yield from _task_notes(task, analysis.reference)
-            yield Text()
-        if len(analysis.across.tasks) > 1:
-            yield _standings(analysis)
-            yield Text()
-        yield from _closing(analysis)
+            yield from _details(analysis, width)
+        elif analysis.tasks:
+            yield Text("--details shows effects, intervals and ranks.", style="dim")
 
 
-def table(analysis: Analysis) -> Summary:
+def table(analysis: Analysis, *, details: bool = False) -> Summary:
     """The analysis as something rich can print."""
-    return Summary(analysis)
+    return Summary(analysis, details)
+
+
+def _details(analysis: Analysis, width: int) -> RenderResult:
+    """A table for each task, one over all, and how to read them."""
+    for task in analysis.tasks:
+        yield _task_title(task)
+        yield _task_table(task, analysis.reference, with_score=width >= _SCORE_FROM)
+        yield from _task_notes(task, analysis.reference)
+        yield Text()
+    if len(analysis.across.tasks) > 1:
+        yield _standings(analysis)
+        yield Text()
+    yield from _closing(analysis)
 
 
 def _verdict_text(verdict: Verdict) -> Text:
@@ -73,19 +96,40 @@ def _verdict_text(verdict: Verdict) -> Text:
     return Text(verdict.value, style=_STYLES[verdict])
 
 
-def _matrix(analysis: Analysis) -> Table:
-    """Verdicts of all contenders on all tasks."""
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("", no_wrap=True)
-    for task in analysis.tasks:
-        grid.add_column(Text(task.name), overflow="fold", max_width=_CELL_WIDTH)
-    for contender in analysis.contenders:
-        found = [task.result(contender) for task in analysis.tasks]
-        cells = [
-            _verdict_text(r.verdict) if r else Text(number_words.NONE) for r in found
-        ]
-        grid.add_row(Text(contender), *cells)
-    return grid
+def _matrix(
+    analysis: Analysis, width: int, signs: Mapping[Verdict, str]
+) -> RenderResult:
+    """The signs of all verdicts: tasks down, contenders across, in as many blocks."""
+    rivals = [name for name in analysis.contenders if name != analysis.reference]
+    if not rivals or not analysis.tasks:
+        return
+    names = max(len(task.name) for task in analysis.tasks)
+    names = min(names, max(_NAME_WIDTH, width // 3))
+    many = max(1, (width - names) // (_SIGN_WIDTH + 1))
+    for first in range(0, len(rivals), many):
+        grid = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False)
+        grid.add_column("", overflow="fold", width=names)
+        for name in rivals[first : first + many]:
+            grid.add_column(Text(name), overflow="fold", width=_SIGN_WIDTH)
+        for task in analysis.tasks:
+            found = [task.result(name) for name in rivals[first : first + many]]
+            cells = [
+                Text(signs[each.verdict], style=_STYLES[each.verdict])
+                if each
+                else Text(number_words.NONE)
+                for each in found
+            ]
+            grid.add_row(Text(task.name), *cells)
+        yield grid
+    told = dict.fromkeys(
+        result.verdict
+        for task in analysis.tasks
+        for result in task.results
+        if result.contender != analysis.reference
+    )
+    words = [f"{signs[each]} {each}" for each in Verdict if each in told]
+    against = number_words.named_reference(analysis)
+    yield Text(f"{', '.join(words)}: against {against}.", style="dim")
 
 
 def _task_title(task: TaskResult) -> Text:
@@ -191,17 +235,12 @@ def _closing(analysis: Analysis) -> list[Text]:
     if any(task.design for task in analysis.tasks):
         reading += " Scores are over the seeds that all contenders have."
     lines = [reading]
-    if left := stage_words.open_words(analysis):
-        lines.append(left)
     if len(analysis.across.tasks) > 1:
         lines.append(
             "Place: by mean rank, best and worst with any other contender left out. "
             "Profile: area under the performance profile of times to target, up to 4 "
             "times the fastest."
         )
-    lines += analysis.left_out
-    if screening := number_words.screening_words(analysis):
-        lines.append(screening)
     if troubles := number_words.troubles_words(analysis):
         planned = number_words.count(analysis.runs_planned, "run")
         lines.append(f"Of {planned} planned: {troubles}.")

@@ -1,12 +1,10 @@
-"""The pictures of the ledger: intervals against their regions, rates and curves."""
+"""The figures of the ledger: intervals against their regions, rates and curves."""
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Mapping, Sequence
-
-from markupsafe import Markup
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from mementum.lab.claims.ledger import words
 from mementum.lab.claims.settled import Tier, settle
@@ -15,57 +13,67 @@ from mementum.lab.claims.verdict import Answer, Finding, Verdict
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.report.figures import axes
 from mementum.lab.report.figures.bands import Band, Quantity, band
+from mementum.lab.report.figures.figure import Figure, Series
 from mementum.lab.report.figures.palette import BETTER, MUTED, WORSE, Look, looks
-from mementum.lab.report.figures.task_figures import Figure, Trace, curves, layout
+from mementum.lab.report.figures.task_figures import curves
+from mementum.lab.report.number_words import rate, score_words
 
-_WIDTH, _HEIGHT = 220.0, 30.0
-_DRAWING = (
-    '<svg xmlns="http://www.w3.org/2000/svg" class="interval" role="img" '
-    'width="{width:g}" height="{height:g}" '
-    'viewBox="0 0 {width:g} {height:g}" aria-label="{label}">'
-    '<rect x="{left}" y="3" width="{wide}" height="24" fill="{region}" '
-    'fill-opacity="0.12"/>'
-    '<line x1="{zero}" x2="{zero}" y1="0" y2="30" stroke="{rule}"/>'
-    '<line x1="{first}" x2="{last}" y1="15" y2="15" stroke="{colour}" '
-    'stroke-width="4"/>'
-    '<circle cx="{mean}" cy="15" r="5" fill="{colour}"/></svg>'
-)
-ClaimFigures = Mapping[str, tuple[Figure, ...]]
-"""The figures of every claim, by its name."""
-_COLOURS = {Answer.HOLDS: BETTER, Answer.FAILS: WORSE}
+_LOOKS = {
+    Answer.HOLDS: Look(BETTER, (), "o"),
+    Answer.FAILS: Look(WORSE, (), "s"),
+}
+_OPEN = Look(MUTED, (), "o")
 
 
-def interval(finding: Finding) -> Markup:
-    """An interval over the region it is wanted in, as a small drawing."""
+class ClaimFigures(NamedTuple):
+    """The figures of a claim."""
+
+    checks: Mapping[int, Figure]
+    """The interval of each check that has one, by the check's number from 1."""
+    others: tuple[Figure, ...]
+    """Curves, or values at every learning rate."""
+
+    def all(self) -> list[Figure]:
+        """Every figure once."""
+        return [*self.checks.values(), *self.others]
+
+
+def interval(name: str, finding: Finding) -> Figure | None:
+    """An interval over the region it is wanted in; None where there is none."""
     if finding.interval is None or finding.difference is None:
-        return Markup("")
+        return None
     ends = [finding.interval.low, finding.interval.high, finding.difference, 0.0]
     edges = [edge for edge in finding.region if math.isfinite(edge)]
     low, high = min(ends + edges), max(ends + edges)
-    room = 0.12 * (high - low) or 1.0
-    low, high = low - room, high + room
-
-    def place(x: float) -> float:
-        return round(_WIDTH * (min(max(x, low), high) - low) / (high - low), 1)
-
-    left, right = map(place, finding.region)
-    first, last = place(finding.interval.low), place(finding.interval.high)
-    colour = _COLOURS.get(finding.answer, MUTED)
-    text = _DRAWING.format(
-        width=_WIDTH,
-        height=_HEIGHT,
-        label=html.escape(words.describe(finding)),
-        left=left,
-        wide=round(right - left, 1),
-        zero=place(0),
-        first=first,
-        last=last,
-        mean=place(finding.difference),
-        region=BETTER,
-        rule=MUTED,
-        colour=colour,
+    title = f"{finding.check.says} ({words.sides(finding)})"
+    logged = finding.check.scale == "log" and high < _FAR
+    x = (axes.relative if logged else axes.linear)("%" * logged, low, high)
+    return Figure(
+        name=name,
+        title=title,
+        description=f"{title}: {words.describe(finding)}.",
+        x=x,
+        y=axes.rows([finding.answer.value]),
+        height=84,
+        series=(
+            Series(
+                name=finding.check.arm,
+                look=_LOOKS.get(finding.answer, _OPEN),
+                xs=[finding.difference],
+                ys=[0.0],
+                bars=[(finding.interval.low, finding.interval.high, 3.0)],
+                sizes=[6.0],
+                filled=[finding.answer in _LOOKS],
+                points=[words.describe(finding)],
+            ),
+        ),
+        subject=finding.check.task,
+        band=(max(finding.region[0], x.low), min(finding.region[1], x.high)),
     )
-    return Markup(text)  # noqa: S704, numbers and one escaped label
+
+
+_FAR = math.log(1e6)
+"""Beyond this a difference of logarithms has no percentage that can be read."""
 
 
 def claim_looks(verdict: Verdict) -> dict[str, Look]:
@@ -75,26 +83,32 @@ def claim_looks(verdict: Verdict) -> dict[str, Look]:
     return looks(arms, (against or arms)[0]) if arms else {}
 
 
-def drawn(
-    verdict: Verdict, tier: Tier, found: Mapping[str, RunRecord]
-) -> tuple[Figure, ...]:
-    """The figures of a claim: one for each quantity that its checks read."""
+def said(verdict: Verdict, tier: Tier, found: Mapping[str, RunRecord]) -> ClaimFigures:
+    """The figures of a claim: its intervals, and one for each quantity that is read."""
+    name = verdict.claim.name
     figures: dict[tuple[str, str], Figure | None] = {}
     style = claim_looks(verdict)
     for finding in verdict.findings:
         key = finding.check.task, finding.check.value
         if key in figures:
             continue
-        name = f"{verdict.claim.name}-{len(figures)}"
+        own = f"{name}-{len(figures)}"
         if finding.check.value == "rise" or len(finding.arm.by_rate) > 1:
-            figures[key] = _by_rate(name, verdict, finding, style)
+            figures[key] = _by_rate(own, verdict, finding, style)
         else:
             bands = _arms_bands(verdict, finding, tier, found)
             about = words.value(finding)
             whole = finding.check.scale == "linear"
             task = finding.check.task
-            figures[key] = curves(name, task, about, bands, style, whole=whole)
-    return tuple(figure for figure in figures.values() if figure is not None)
+            figures[key] = curves(own, task, about, bands, style, whole=whole)
+    checks = {
+        number: interval(f"check-{name}-{number}", finding)
+        for number, finding in enumerate(verdict.findings, start=1)
+    }
+    return ClaimFigures(
+        {number: each for number, each in checks.items() if each is not None},
+        tuple(each for each in figures.values() if each is not None),
+    )
 
 
 def _arms_bands(
@@ -133,15 +147,19 @@ def _by_rate(
     if seen is None:
         return None
     rates = [rate for reading in sides.values() for rate in reading.by_rate]
-    y = (axes.logarithmic if logged else axes.linear)("", *seen)
-    x = axes.logarithmic("learning rate", min(rates), max(rates))
     means = ", ".join(f"{arm} {_mean_words(r, logged)}" for arm, r in sides.items())
     return Figure(
         name=name,
         title=f"{words.value(finding)}, against learning rate",
         description=f"{check.task}: {words.value(finding)}. Means: {means}.",
-        data=[_rate_trace(arm, r, style[arm], logged) for arm, r in sides.items()],
-        layout=layout(x, y, 300),
+        x=axes.logarithmic("learning rate", min(rates), max(rates)),
+        y=axes.of_scale("log" if logged else "linear", *seen),
+        height=270,
+        series=tuple(
+            _at_rates(arm, reading, style[arm], logged)
+            for arm, reading in sides.items()
+        ),
+        subject=check.task,
     )
 
 
@@ -152,32 +170,26 @@ def _mean_words(reading: Reading, logged: bool) -> str:
     return f"{math.exp(reading.mean) if logged else reading.mean:.3g}"
 
 
-def _rate_trace(arm: str, reading: Reading, look: Look, logged: bool) -> Trace:
-    """One arm: means as a line, lowest and highest seeds as whiskers."""
-    points: list[tuple[float, float, float, float]] = []
-    for rate, values in reading.by_rate.items():
-        if values:
-            mean = math.fsum(values) / len(values)
-            three: Sequence[float] = (mean, min(values), max(values))
-            mean, low, high = map(math.exp, three) if logged else three
-            points.append((rate, mean, max(0.0, mean - low), max(0.0, high - mean)))
-    return {
-        "type": "scatter",
-        "meta": arm,
-        "name": html.escape(arm),
-        "mode": "lines+markers",
-        "x": [point[0] for point in points],
-        "y": [point[1] for point in points],
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "arrayminus": [point[2] for point in points],
-            "array": [point[3] for point in points],
-            "color": look.colour,
-            "thickness": 1,
-            "width": 0,
-        },
-        "line": {"color": look.colour, "dash": look.dash, "width": 1.5},
-        "marker": {"color": look.colour, "symbol": look.symbol, "size": 8},
-        "hovertemplate": "%{fullData.name}<br>lr %{x:.3g}: %{y:.4g}<extra></extra>",
+def _at_rates(arm: str, reading: Reading, look: Look, logged: bool) -> Series:
+    """One arm: means as a line, lowest and highest seeds as bars."""
+    found = {
+        lr: (math.fsum(values) / len(values), min(values), max(values))
+        for lr, values in reading.by_rate.items()
+        if values
     }
+    shown = [tuple(map(math.exp, each)) if logged else each for each in found.values()]
+    means = [each[0] for each in shown]
+    return Series(
+        name=arm,
+        look=look,
+        xs=[*found],
+        ys=means,
+        low=[each[1] for each in shown],
+        high=[each[2] for each in shown],
+        sizes=[5.0] * len(found),
+        points=[
+            f"lr {rate(lr)}: {score_words(mean)}"
+            for lr, mean in zip(found, means, strict=True)
+        ],
+        labelled=True,
+    )

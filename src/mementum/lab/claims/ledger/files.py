@@ -3,8 +3,7 @@
 ledger.html               the page
 ledger.md                 the same in Markdown, with the pictures below
 ledger.json               the same as plain data, as ``--json`` prints it
-ledger-files/checks       the interval of each check: R1-1.svg
-ledger-files/figures      the figures of each claim: R1.svg and R1.png
+ledger-files/figures      every figure, as SVG and as PNG
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mementum.lab.claims.ledger import figures as pictures
-from mementum.lab.claims.ledger import markdown, page
+from mementum.lab.claims.ledger import figures, markdown, page
 from mementum.lab.claims.ledger.json_form import PAGE, PLAIN, text
 from mementum.lab.claims.plan import by_identity
 from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Verdict
 from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord
-from mementum.lab.report.figures import matplotlib_export
+from mementum.lab.report.export.files import pictures
+from mementum.lab.report.page import Seen, drawn, unseen
 
 TEXT = "ledger.md"
 
@@ -30,24 +29,19 @@ def write(
     tier: Tier,
     records: Sequence[RunRecord],
     folder: Path,
+    seen: Seen = unseen,
 ) -> None:
     """Write all files into the folder, each in the place of the one before.
 
     Errors:
         OSError: The folder cannot be written, or the disk is full.
     """
-    checks, figures = folder / markdown.CHECKS, folder / markdown.FIGURES
-    for place in (checks, figures):
-        place.mkdir(parents=True, exist_ok=True)
     found = by_identity(records)
-    for verdict in verdicts:
-        for number, finding in enumerate(verdict.findings, start=1):
-            drawing = pictures.interval(finding)
-            if drawing:
-                name = f"{verdict.claim.name}-{number}.svg"
-                atomic.write_text(checks / name, str(drawing))
-    drawn = {each.claim.name: pictures.drawn(each, tier, found) for each in verdicts}
-    matplotlib_export.sheets(drawn.items(), figures)
-    atomic.write_text(folder / PAGE, page.render(verdicts, tier, records, drawn))
-    atomic.write_text(folder / TEXT, markdown.ledger(verdicts, tier, drawn))
+    said = {each.claim.name: figures.said(each, tier, found) for each in verdicts}
+    every = [figure for each in said.values() for figure in each.all()]
+    drawings = drawn(every, lambda share: seen(share / 2))
+    whole = page.render(verdicts, tier, records, said, drawings)
+    atomic.write_text(folder / PAGE, whole)
+    atomic.write_text(folder / TEXT, markdown.ledger(verdicts, tier, said))
     atomic.write_text(folder / PLAIN, text(verdicts, tier) + "\n")
+    pictures(drawings, folder / markdown.FIGURES, lambda share: seen((1 + share) / 2))

@@ -143,12 +143,17 @@ def remarks(finding: Finding) -> str:
     return "; ".join(found)
 
 
-def remarked(verdict: Verdict) -> bool:
-    """Whether there is a remark on any check of a claim."""
-    return any(map(remarks, verdict.findings))
-
-
 def tally(verdicts: Sequence[Verdict]) -> dict[Outcome, int]:
     """How many claims have each outcome."""
     found = [verdict.outcome for verdict in verdicts]
     return {outcome: found.count(outcome) for outcome in Outcome if outcome in found}
+
+
+def headline(verdicts: Sequence[Verdict]) -> str:
+    """The finding: "Of 32 claims, 11 reproduced, 4 not reproduced, 17 inconclusive"."""
+    told = ", ".join(f"{number} {each}" for each, number in tally(verdicts).items())
+    if len(verdicts) == 1:
+        return f"{verdicts[0].claim.name}: {told.removeprefix('1 ')}"
+    return (
+        f"Of {number_words.count(len(verdicts), 'claim')}, {told or 'none is checked'}"
+    )

@@ -11,12 +11,18 @@ import duckdb
 from mementum.lab.records import segments, sql
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report.export.data_frames import ROWS, Frame, frames
-from mementum.lab.report.figures import matplotlib_export
-from mementum.lab.report.figures.figure_set import FigureSet
+from mementum.lab.report.figures.drawing import Drawing
+from mementum.lab.report.page import Seen, unseen
 from mementum.lab.statistics import Analysis
 
 
-def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
+def write(
+    analysis: Analysis,
+    records: Sequence[RunRecord],
+    page: Path,
+    drawings: Sequence[Drawing],
+    seen: Seen = unseen,
+) -> Path:
     """Write `figures` and `tables` into the folder of this page's name.
 
     Every figure is an SVG and a PNG, every table a Parquet and a CSV file. Returns the
@@ -26,14 +32,26 @@ def write(analysis: Analysis, records: Sequence[RunRecord], page: Path) -> Path:
         OSError: The folder cannot be written, or the disk is full.
     """
     folder = page.with_name(f"{page.stem}-files")
-    figures = folder / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
+    pictures(drawings, folder / "figures", seen)
     found = frames(analysis, records)
     with _tables(found) as base:
         for form in sql.FORMATS:
             sql.export(base, folder / "tables", form, found)
-    matplotlib_export.sheets(FigureSet.of(analysis, records).sheets().items(), figures)
     return folder
+
+
+def pictures(drawings: Sequence[Drawing], folder: Path, seen: Seen = unseen) -> None:
+    """Write figures into a folder, each as SVG and as PNG, telling how many are done.
+
+    Errors:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for done, drawing in enumerate(drawings, start=1):
+        name = drawing.figure.file
+        (folder / f"{name}.svg").write_text(drawing.svg, encoding="utf-8")
+        (folder / f"{name}.png").write_bytes(drawing.png())
+        seen(done / len(drawings))
 
 
 def _tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:

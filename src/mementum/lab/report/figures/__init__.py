@@ -1,11 +1,13 @@
-"""The figures of a report."""
+"""The figures of a report: said as data, drawn once, put into the page."""
 
 __all__ = [
     "axes",
     "bands",
+    "drawing",
+    "figure",
     "figure_set",
+    "inline_svg",
     "line_figures",
-    "matplotlib_export",
     "palette",
     "task_figures",
 ]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from mementum.lab.report.figures.palette import MUTED, RULE
-
-Axis = dict[str, Any]
 _FEW = 10
 """Whole numbers that are labelled one by one."""
 _LOSSES = (-99, -90, -75, -50, -30, -20, -10, -5, -2, -1, -0.5)
@@ -17,21 +14,19 @@ _CHANGES = (*_LOSSES, 0, *_GAINS)
 """Relative changes, in percent, that an axis of effects may be labelled with."""
 
 
-def axis(title: str, **settings: object) -> Axis:
-    """An axis in the style of the page."""
-    return {
-        "title": {"text": title, "font": {"size": 12, "color": MUTED}, "standoff": 8},
-        "tickfont": {"size": 11, "color": MUTED},
-        "gridcolor": "#eceef1",
-        "linecolor": RULE,
-        "zeroline": False,
-        "showline": True,
-        "ticks": "outside",
-        "tickcolor": RULE,
-        "ticklen": 4,
-        "automargin": True,
-        "fixedrange": True,
-    } | settings
+class Axis(NamedTuple):
+    """One axis of a panel: title, range, whether it is logarithmic, labelled ticks.
+
+    Without ticks, round numbers are labelled.
+    """
+
+    title: str
+    low: float
+    high: float
+    logged: bool = False
+    ticks: Mapping[float, str] | None = None
+    bare: bool = False
+    """Labels alone, without a line, marks or a grid."""
 
 
 def steps_axis(last: int) -> Axis:
@@ -42,18 +37,27 @@ def steps_axis(last: int) -> Axis:
 def counts(title: str, first: int, last: int, room: float) -> Axis:
     """An axis of whole numbers; a few are all labelled."""
     beyond = 0.0 if first == 0 else room
-    found = axis(title, range=[first - beyond, max(last, first + 1) + room])
-    if last - first < _FEW:
-        ticks = list(range(first, last + 1))
-        found |= {"tickvals": ticks, "ticktext": list(map(str, ticks))}
-    return found
+    few = range(first, last + 1) if last - first < _FEW else ()
+    ticks = {float(number): str(number) for number in few}
+    high = max(last, first + 1) + room
+    return Axis(title, first - beyond, high, ticks=ticks or None)
 
 
 def shares() -> Axis:
     """An axis of shares from none to all."""
-    quarters = [0, 0.25, 0.5, 0.75, 1]
-    words = [f"{quarter:.0%}" for quarter in quarters]
-    return axis("", range=[-0.03, 1.05], tickvals=quarters, ticktext=words)
+    quarters = (0, 0.25, 0.5, 0.75, 1)
+    return Axis("", -0.03, 1.05, ticks={each: f"{each:.0%}" for each in quarters})
+
+
+def rows(names: Sequence[str]) -> Axis:
+    """An axis of names, the first at the bottom."""
+    ticks = {float(place): name for place, name in enumerate(names)}
+    return Axis("", -0.6, len(names) - 0.4, ticks=ticks, bare=True)
+
+
+def of_scale(scale: str, low: float, high: float) -> Axis:
+    """An axis of scores: logarithmic where these are compared by their logarithms."""
+    return logarithmic("", low, high) if scale == "log" else linear("", low, high)
 
 
 def logarithmic(title: str, low: float, high: float) -> Axis:
@@ -62,21 +66,16 @@ def logarithmic(title: str, low: float, high: float) -> Axis:
         raise ValueError(f"a logarithmic axis cannot begin at {low}")
     room = 0.04 * max(math.log10(high) - math.log10(low), 0.1)
     # Beyond these ends of a float a tick has no value.
-    ends = [max(math.log10(low) - room, -307.0), min(math.log10(high) + room, 308.0)]
-    ticks = _log_ticks(10 ** ends[0], 10 ** ends[1])
-    return axis(
-        title,
-        type="log",
-        range=ends,
-        tickvals=ticks,
-        ticktext=[_label(tick) for tick in ticks],
-    )
+    first = 10 ** max(math.log10(low) - room, -307.0)
+    last = 10 ** min(math.log10(high) + room, 308.0)
+    ticks = {tick: _label(tick) for tick in _log_ticks(first, last)}
+    return Axis(title, first, last, logged=True, ticks=ticks)
 
 
 def linear(title: str, low: float, high: float) -> Axis:
     """A linear axis over [low, high] with a little room."""
     room = 0.05 * (high - low) or 0.5
-    return axis(title, range=[low - room, high + room])
+    return Axis(title, low - room, high + room)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
@@ -118,13 +117,8 @@ def relative(title: str, low: float, high: float) -> Axis:
     kept = _spread(
         [c for c in _CHANGES if low <= math.log1p(c / 100) <= high], high - low
     )
-    return axis(
-        title,
-        range=[low, high],
-        tickvals=[math.log1p(change / 100) for change in kept],
-        ticktext=[_percent_label(change) for change in kept],
-        tickangle=0,
-    )
+    ticks = {math.log1p(change / 100): _percent_label(change) for change in kept}
+    return Axis(title, low, high, ticks=ticks)
 
 
 def _spread(changes: Sequence[float], width: float) -> list[float]:

@@ -2,7 +2,7 @@
 
 The colours are those of Okabe and Ito, chosen to stay distinct for colour-blind
 readers, with grey in the place of their yellow, which is too pale for lines on white.
-Dash and symbol change with the colour.
+Dash and marker change with the colour.
 """
 
 from __future__ import annotations
@@ -16,44 +16,61 @@ from mementum.family.picture import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 INK = "#1d1d1f"
 MUTED = "#5c5f66"
 RULE = "#d9dbe0"
+PAPER = "#ffffff"
+GREY = "#8a8a8a"
 BETTER = BLUE
 WORSE = VERMILION
+NAMED = {
+    INK: "ink",
+    MUTED: "muted",
+    RULE: "rule",
+    PAPER: "paper",
+    GREY: "grey",
+    BLUE: "blue",
+    GREEN: "green",
+    ORANGE: "orange",
+    PURPLE: "purple",
+    SKY: "sky",
+    VERMILION: "vermilion",
+}
+"""What the page's style calls a colour, so that it has another one in the dark."""
 
-_SERIES_PER_PANEL = 8
+_SERIES_PER_PANEL = 10
 
 
 class Look(NamedTuple):
-    """How a contender is drawn: colour, Plotly dash, Plotly symbol."""
+    """How a contender is drawn: colour, lengths of dashes and gaps, marker."""
 
     colour: str
-    dash: str
-    symbol: str
+    dashes: tuple[float, ...]
+    """In line widths; empty for a solid line."""
+    marker: str
 
     @property
     def stroke(self) -> str:
-        """The dash as an SVG dash array."""
-        return {"solid": "none", "dot": "2 3", "dashdot": "7 3 2 3"}.get(
-            self.dash, self.dash.replace("px", "").replace(",", " ")
-        )
+        """The dashes as an SVG dash array."""
+        return " ".join(f"{2.5 * each:g}" for each in self.dashes) or "none"
 
 
-_REFERENCE = Look(INK, "9px,4px", "circle")
+def variable(colour: str) -> str:
+    """What the page's style calls a colour, as a value of a style."""
+    return f"var(--{NAMED[colour]})"
+
+
+_REFERENCE = Look(INK, (4.5, 2), "o")
 _OTHERS = (
-    Look(ORANGE, "solid", "square"),
-    Look(SKY, "solid", "diamond"),
-    Look(GREEN, "6px,3px", "triangle-up"),
-    Look(PURPLE, "solid", "triangle-down"),
-    Look(VERMILION, "6px,3px", "cross"),
-    Look(BLUE, "dashdot", "x"),
-    Look("#8A8A8A", "dot", "star"),
+    Look(ORANGE, (), "s"),
+    Look(SKY, (), "D"),
+    Look(GREEN, (3, 1.5), "^"),
+    Look(PURPLE, (), "v"),
+    Look(VERMILION, (3, 1.5), "P"),
+    Look(BLUE, (3.5, 1.5, 1, 1.5), "X"),
+    Look(GREY, (1, 1.5), "*"),
 )
-_AGAIN = (
-    ("2px,2px", "triangle-left"),
-    ("14px,4px", "triangle-right"),
-)
-"""Dashes and symbols with which the colours come again where there are not enough."""
-_MATCHED_DASH = "10px,3px,2px,3px,2px,3px"
-_MATCHED_SYMBOLS = ("hexagon", "pentagon")
+_AGAIN = (((1, 1), "<"), ((7, 2), ">"))
+"""Dashes and markers with which the colours come again where there are not enough."""
+_MATCHED_DASHES = (5, 1.5, 1, 1.5, 1, 1.5)
+_MATCHED_MARKERS = ("h", "p")
 
 
 def looks(
@@ -73,8 +90,8 @@ def looks(
     }
     for i, name in enumerate(each for each in rivals if each in originals):
         original = found.get(originals[name], _look(i))
-        symbol = _MATCHED_SYMBOLS[i % len(_MATCHED_SYMBOLS)]
-        found[name] = Look(original.colour, _MATCHED_DASH, symbol)
+        marker = _MATCHED_MARKERS[i % len(_MATCHED_MARKERS)]
+        found[name] = Look(original.colour, _MATCHED_DASHES, marker)
     return found
 
 
@@ -83,12 +100,11 @@ def _look(place: int) -> Look:
     turn, place = divmod(place, len(_OTHERS))
     if turn == 0:
         return _OTHERS[place]
-    dash, symbol = _AGAIN[(turn - 1) % len(_AGAIN)]
-    return Look(_OTHERS[place].colour, dash, symbol)
+    return Look(_OTHERS[place].colour, *_AGAIN[(turn - 1) % len(_AGAIN)])
 
 
 def panels(contenders: Sequence[str], reference: str) -> list[tuple[str, ...]]:
-    """Contenders in even groups of at most eight, the reference in each of them."""
+    """Contenders in even groups of at most ten, the reference in each of them."""
     rivals = [name for name in contenders if name != reference]
     groups = math.ceil(len(rivals) / (_SERIES_PER_PANEL - 1)) or 1
     size = math.ceil(len(rivals) / groups) or 1

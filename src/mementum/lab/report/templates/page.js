@@ -1,87 +1,66 @@
 "use strict";
 
-const figures = JSON.parse(document.getElementById("figures").textContent);
-const config = { displayModeBar: false, responsive: true };
-const plots = [];
+const all = (selector) => [...document.querySelectorAll(selector)];
+
+// Each press hides a contender in every figure, or shows it again.
 const hidden = new Set();
-
-// The page answers at once: figures draw one after the other while it is idle.
-const idle = window.requestIdleCallback || ((draw) => setTimeout(draw, 1));
-
-function drawNext(waiting) {
-  const figure = waiting.shift();
-  if (!figure) return;
-  draw(figure);
-  idle(() => drawNext(waiting));
-}
-
-function draw(figure) {
-  const place = document.getElementById(figure.name);
-  if (place.dataset.drawn) return;
-  for (const trace of figure.data) {
-    if (hidden.has(trace.meta)) trace.visible = false;
-  }
-  place.dataset.drawn = "begun";
-  Plotly.newPlot(place, figure.data, figure.layout, config).then(() => {
-    place.dataset.drawn = "yes";
-    // Plotly measures texts in a picture that is for no reader.
-    document.getElementById("js-plotly-tester")?.setAttribute("aria-hidden", "true");
-  });
-  plots.push(place);
-}
-
-drawNext([...figures]);
-
-// One legend serves all figures: a press hides a contender in each of them.
-function toggle(button) {
-  const name = button.dataset.contender;
-  const shown = button.getAttribute("aria-pressed") === "true";
-  if (shown) hidden.add(name);
-  else hidden.delete(name);
-  for (const other of document.querySelectorAll(".legend button")) {
-    if (other.dataset.contender === name) {
-      other.setAttribute("aria-pressed", String(!shown));
-    }
-  }
-  for (const place of plots) {
-    const owned = place.data.map((_, i) => i).filter((i) => place.data[i].meta === name);
-    if (owned.length) Plotly.restyle(place, { visible: !hidden.has(name) }, owned);
-  }
-}
-
-for (const button of document.querySelectorAll(".legend button")) {
-  button.addEventListener("click", () => toggle(button));
-}
-
-for (const button of document.querySelectorAll("button[data-save]")) {
+const hiding = document.head.appendChild(document.createElement("style"));
+for (const button of all("[data-hides]")) {
   button.addEventListener("click", () => {
-    const name = button.dataset.save;
-    const place = document.getElementById(name);
-    const size = { width: place.clientWidth, height: place.clientHeight };
-    Plotly.downloadImage(place, { format: "svg", filename: name, ...size });
+    const name = button.dataset.hides;
+    if (!hidden.delete(name)) hidden.add(name);
+    for (const other of all("[data-hides]")) {
+      other.ariaPressed = String(!hidden.has(other.dataset.hides));
+    }
+    hiding.textContent = [...hidden]
+      .map((each) => `figure [data-contender="${CSS.escape(each)}"] { display: none; }`)
+      .join("\n");
   });
 }
 
 // Ways of tuning share their place: one table of verdicts is shown at a time.
-const arms = [...document.querySelectorAll(".choices button")];
+const arms = all("[data-arm]");
 function showArm(name) {
-  for (const button of arms) {
-    button.setAttribute("aria-pressed", String(button.dataset.arm === name));
-  }
-  for (const table of document.querySelectorAll(".arm")) {
-    table.hidden = arms.length > 0 && table.id !== `arm-${name}`;
-  }
+  for (const button of arms) button.ariaPressed = String(button.dataset.arm === name);
+  for (const arm of all(".arm")) arm.hidden = arm.id !== `arm-${name}`;
 }
 for (const button of arms) {
   button.addEventListener("click", () => showArm(button.dataset.arm));
 }
 if (arms.length) showArm("lr");
 
+// What a link leads to is unfolded.
+function unfold() {
+  const place = location.hash && document.getElementById(location.hash.slice(1));
+  const folded = place && (place.closest("details") ?? place.querySelector(":scope > details"));
+  if (folded) folded.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+
+document.getElementById("filter")?.addEventListener("input", (event) => {
+  const wanted = event.target.value.trim().toLowerCase();
+  for (const each of all("[data-task]")) {
+    each.hidden = !each.dataset.task.toLowerCase().includes(wanted);
+  }
+});
+
+document.getElementById("unfold")?.addEventListener("click", (event) => {
+  const open = all("details.task:not([open])").length > 0;
+  for (const each of all("details.task")) each.open = open;
+  event.target.textContent = open ? "Fold all" : "Unfold all";
+});
+
+// Escape takes away what the focus shows.
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") document.activeElement?.blur();
+});
+
 // Numbers sort by their value and texts by their letters; what is missing comes last.
 function keyOf(cell) {
   const text = cell.dataset.value ?? cell.textContent.trim();
-  const number = Number(text);
-  return ["", "-", "\u2212", "\u2013"].includes(text) ? null : Number.isNaN(number) ? text : number;
+  if (text === "") return null;
+  return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
 function order(one, other) {
@@ -91,9 +70,9 @@ function order(one, other) {
 }
 
 function sort(table, header, column) {
-  const down = header.getAttribute("aria-sort") === "ascending";
+  const down = header.ariaSort === "ascending";
   for (const each of table.tHead.rows[0].cells) each.removeAttribute("aria-sort");
-  header.setAttribute("aria-sort", down ? "descending" : "ascending");
+  header.ariaSort = down ? "descending" : "ascending";
   const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row.cells[column]), row]);
   rows.sort(([one], [other]) => {
     const missing = one === null || other === null;
@@ -102,20 +81,19 @@ function sort(table, header, column) {
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
+for (const table of all("table.sortable")) {
   [...table.tHead.rows[0].cells].forEach((header, column) => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
-    // What stands below a heading stays outside of its button.
-    button.append(header.firstChild);
-    header.prepend(button);
+    button.append(...header.childNodes);
+    header.append(button);
     button.addEventListener("click", () => sort(table, header, column));
   });
 }
 
 const copy = document.getElementById("copy");
-copy.addEventListener("click", async () => {
+copy?.addEventListener("click", async () => {
   const text = document.getElementById("methods-text");
   try {
     await navigator.clipboard.writeText(text.innerText);
@@ -125,15 +103,4 @@ copy.addEventListener("click", async () => {
     getSelection().selectAllChildren(text);
     copy.textContent = "Selected: copy it with the keyboard";
   }
-});
-
-// Figures keep the width of the screen unless they are told the width of the paper.
-addEventListener("beforeprint", () => {
-  for (const figure of figures) draw(figure);
-  for (const place of plots) {
-    Plotly.relayout(place, { width: 320, autosize: false });
-  }
-});
-addEventListener("afterprint", () => {
-  for (const place of plots) Plotly.relayout(place, { width: null, autosize: true });
 });
