@@ -196,7 +196,7 @@ def test_the_page_fetches_nothing(full_page):
 
 def test_every_figure_can_be_read_out(full, full_page):
     figures = [a for _, a in Reader(full_page).elements if a.get("role") == "img"]
-    assert len(figures) == len(FigureSet.of(*full).all()) == 3 * 5 + 2 + 2
+    assert len(figures) == len(FigureSet.of(*full).all()) == 3 * 4 + 2 + 2
     assert all(len(str(figure["aria-label"])) > 30 for figure in figures)
 
 
@@ -569,9 +569,10 @@ def first_screen(analysis, width=80):
 
 def test_the_answer_fits_a_screen_with_a_sign_for_every_verdict(full):
     analysis, _ = full
-    lines = first_screen(analysis).splitlines()
+    text = first_screen(analysis)
+    lines = text.splitlines()
     assert len(lines) <= 23
-    assert " ".join(lines).startswith(finding.headline(analysis))
+    assert " ".join(text.split()).startswith(finding.headline(analysis))
     for task in analysis.tasks:
         row = next(line for line in lines if line.startswith(task.name))
         signs = [
@@ -606,7 +607,7 @@ def test_an_inconclusive_line_states_what_was_detectable():
     plan = SyntheticPlan()
     analysis, _ = comparison(plan, spread=0.3)
     assert analysis.tasks[0].result("AdaXW").verdict is Verdict.INCONCLUSIVE
-    assert "detectable: " in printed(analysis, 60)
+    assert "detectable from " in " ".join(printed(analysis, 60).split())
 
 
 def test_the_terminal_survives_ascii(full):
@@ -619,8 +620,7 @@ def test_the_edge_of_a_grid_is_marked():
     plan = SyntheticPlan()
     records = run(plan, lambda spec: 1 / spec.lr)
     text = printed(analyse(records, plan), 80)
-    assert "0.01*" in text
-    assert "edge of its grid" in text
+    assert "an end of its grid" in " ".join(text.split())
 
 
 # --- numbers

@@ -47,49 +47,23 @@ def _number_kind(fits: Callable[[Any], bool], words: str) -> Kind:
 _NAME = Kind(
     _is_name, "a name of up to 40 letters, digits, dots, dashes and underscores"
 )
-
-
 _WORDS = Kind(lambda v: is_text(v) and v != "" and not v.isspace(), "a text")
-
-
 _TABLE = Kind(_is_table, "a table")
-
-
 _TABLES = Kind(lambda value: codec.each(_is_table, value), "a list of tables")
-
-
 _NAMED = Kind(lambda value: codec.table(_is_table, value), "a table of tables")
-
-
 _RATES = Kind(_is_rates, "a list of learning rates above 0, from low to high")
-
-
 _COUNT = Kind(
     lambda value: is_whole(value) and value > 0, "a whole number of 1 or more"
 )
-
-
 _SEEDS = Kind(
     lambda value: is_whole(value) and 0 < value <= SEEDS,
     f"a whole number from 1 to {SEEDS:,}",
 )
-
-
 _ABOVE = _number_kind(lambda value: value > 0, "a number above 0")
-
-
 _MARGIN = _number_kind(lambda value: value >= 0, "a number of 0 or more")
-
-
 _SHARE = _number_kind(lambda value: 0 < value <= 1, "a share above 0, up to 1")
-
-
 _FILE = {"paper": _TABLE, "claim": _TABLES}
-
-
 PAPER = {"name": _WORDS, "title": _WORDS, "source": _WORDS, "read": _WORDS}
-
-
 CLAIM = {
     "name": _NAME,
     "sentence": _WORDS,
@@ -101,11 +75,7 @@ CLAIM = {
     "arms": _NAMED,
     "check": _TABLES,
 }
-
-
 ARM = {"contender": _WORDS, "lrs": _RATES, "options": codec.OPTIONS, "kappa": _ABOVE}
-
-
 CHECK = {
     "says": _WORDS,
     "task": _WORDS,

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mementum.lab.report import finding, number_words, sentences, stage_words
-from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
+from mementum.lab.report import finding, number_words, sentences, stage_words, tables
+from mementum.lab.statistics import Analysis, TaskResult, Verdict
 from mementum.lab.statistics.remarks import EDGE, of_choice
 
 _STYLES = {
@@ -34,7 +34,6 @@ _LETTERS = {
 """The signs, where there is ASCII alone."""
 _NAME_WIDTH = 12
 _SIGN_WIDTH = 5
-_SCORE_FROM = 76
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Summary:
         yield from map(Text, analysis.left_out)
         if self.details:
             yield Text()
-            yield from _details(analysis, width)
+            yield from _details(analysis)
         elif analysis.tasks:
             yield Text("--details shows effects, intervals and ranks.", style="dim")
 
@@ -78,22 +77,17 @@ def table(analysis: Analysis, *, details: bool = False) -> Summary:
     return Summary(analysis, details)
 
 
-def _details(analysis: Analysis, width: int) -> RenderResult:
+def _details(analysis: Analysis) -> RenderResult:
     """A table for each task, one over all, and how to read them."""
     for task in analysis.tasks:
         yield _task_title(task)
-        yield _task_table(task, analysis.reference, with_score=width >= _SCORE_FROM)
+        yield _task_table(task, analysis)
         yield from _task_notes(task, analysis.reference)
         yield Text()
     if len(analysis.across.tasks) > 1:
         yield _standings(analysis)
         yield Text()
     yield from _closing(analysis)
-
-
-def _verdict_text(verdict: Verdict) -> Text:
-    """A verdict as a coloured word."""
-    return Text(verdict.value, style=_STYLES[verdict])
 
 
 def _matrix(
@@ -143,83 +137,57 @@ def _task_title(task: TaskResult) -> Text:
     return title
 
 
-def _task_table(task: TaskResult, reference: str, *, with_score: bool) -> Table:
-    """One row a contender: verdict, effect with interval, learning rate."""
-    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+def _task_table(task: TaskResult, analysis: Analysis) -> Table:
+    """One row a contender: verdict, effect with interval, learning rate, regret."""
+    grid = _grid()
     grid.add_column("", overflow="fold", max_width=20)
     grid.add_column("verdict", no_wrap=True)
-    grid.add_column("effect")
-    if with_score:
-        grid.add_column("score", justify="right", no_wrap=True)
-    grid.add_column("lr", no_wrap=True)
+    grid.add_column("effect, learning rate")
     for result in task.results:
-        score = [number_words.score_words(result.score)] if with_score else []
         grid.add_row(
             Text(result.contender),
-            _verdict_text(result.verdict),
-            _effect_text(result, task, reference),
-            *score,
-            number_words.rate_words(result, "..") + ("*" if result.choice.edge else ""),
+            Text(result.verdict.value, style=_STYLES[result.verdict]),
+            Text("; ".join(sentences.card(result, task, analysis))),
         )
     return grid
-
-
-def _effect_text(result: Result, task: TaskResult, reference: str) -> Text:
-    """The effect with its interval; for an open verdict also what could be seen."""
-    contrast = result.contrast
-    if contrast is None or result.verdict is Verdict.FAILED:
-        return Text()
-    text = Text(number_words.effect_words(contrast, task))
-    if contrast.detectable is not None and result.verdict is Verdict.INCONCLUSIVE:
-        seen = number_words.size_words(contrast.detectable, task)
-        text.append(f"\ndetectable: {seen}", style="dim")
-        if needed := stage_words.need(result, task, reference):
-            text.append(f"\n{needed}", style="dim")
-    return text
 
 
 def _task_notes(task: TaskResult, reference: str) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
     lines = [Text(task.question, style="bold")] if task.question else []
-    if told := stage_words.step_costs(task, reference):
-        lines.append(Text(told.replace("\N{MICRO SIGN}", "u"), style="dim"))
-    if card := stage_words.noise(task):
-        lines.append(Text(card, style="dim"))
-    if told := stage_words.most_regret(task):
-        lines.append(Text(told, style="dim"))
-    lines += [
-        Text(f"{result.contender}: {note}", style="dim")
-        for result in task.results
-        for note in of_choice(result.choice)
-        if note != EDGE
+    said = [
+        stage_words.step_costs(task, reference).replace("\N{MICRO SIGN}", "u"),
+        stage_words.noise(task),
+        stage_words.most_regret(task),
+        *(
+            f"{result.contender}: {note}"
+            for result in task.results
+            for note in of_choice(result.choice)
+            if note != EDGE
+        ),
     ]
-    if any(result.choice.edge for result in task.results):
-        edge = "* at the edge of its grid: a better rate may lie outside"
-        lines.append(Text(edge, style="dim"))
+    lines += [Text(line, style="dim") for line in said if line]
     return [Padding(line, (0, 0, 0, 2)) for line in lines]
 
 
 def _standings(analysis: Analysis) -> Table:
-    """Every contender over all tasks: rank with its interval, score, profile."""
-    across = analysis.across
-    title = f"Over {number_words.count(len(across.tasks), 'task')}"
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    grid.add_column(Text(title), overflow="fold", max_width=20)
-    grid.add_column("mean rank")
-    grid.add_column("place")
-    grid.add_column("score, 1 is tuned", justify="right")
-    grid.add_column("profile", justify="right")
-    for each in across.standings:
-        rank, score = each.rank, each.score
-        between = sentences.ends(rank.like_these if rank else None, 1)
-        grid.add_row(
-            Text(each.contender),
-            Text(f"{sentences.fixed(rank.value if rank else None, 1)} {between}"),
-            sentences.places(across, each.contender),
-            sentences.fixed(score.value if score else None, 2),
-            sentences.fixed(each.area, 2),
-        )
+    """Every contender over all tasks, the best rank first."""
+    found = tables.standings(analysis)
+    grid = _grid()
+    shown = []
+    for place, column in enumerate(found.columns):
+        # The others are on the page.
+        if not column.head.endswith(", these tasks"):
+            grid.add_column(Text(column.head), max_width=14)
+            shown.append(place)
+    for row in found.rows:
+        grid.add_row(*(Text(row[place].text) for place in shown))
     return grid
+
+
+def _grid() -> Table:
+    """A table without lines."""
+    return Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
 
 
 def _closing(analysis: Analysis) -> list[Text]:

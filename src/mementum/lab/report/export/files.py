@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import duckdb
 
 from mementum.lab.records import segments, sql
 from mementum.lab.records.run import RunRecord
-from mementum.lab.report.export.data_frames import ROWS, Frame, frames
+from mementum.lab.report.export.data_frames import COLUMNS, Frame, frames
 from mementum.lab.report.figures.drawing import Drawing
 from mementum.lab.report.page import Seen, unseen
 from mementum.lab.statistics import Analysis
@@ -58,13 +57,11 @@ def _tables(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
     """Return a database of the tables of a comparison; what is not a number is NULL."""
     base = segments.database()
     for name, frame in frames.items():
-        hints = typing.get_type_hints(ROWS[name])
-        kinds = {column: sql.type_of(hints[column]) or "JSON" for column in frame}
         segments.fill(
             base,
             name,
             {
-                column: (kinds[column], [None if v != v else v for v in values])
+                column: (COLUMNS[name][column], [None if v != v else v for v in values])
                 for column, values in frame.items()
             },
         )

@@ -182,6 +182,7 @@ def _of_result(result: Result, task: TaskResult) -> dict[str, Any]:
         "steps_to_target": None
         if reach is None
         else {
+            "seeds": list(reach.seeds),
             "times": list(reach.times),
             "reached": reach.reached,
             "median": reach.median,

@@ -87,7 +87,6 @@ def _of_task(
         own = [result for result in results if result.contender in names]
         found += [
             task_figures.sensitivity(f"rates-{key}", task, own, style),
-            line_figures.budgets(f"budget-{key}", task, names, style),
             line_figures.arrivals(f"arrival-{key}", task, names, style),
         ]
     return _present(found)

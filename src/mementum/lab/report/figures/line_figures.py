@@ -1,4 +1,4 @@
-"""Figures of one line a contender: budgets, times to a target, profiles, ranks."""
+"""Figures of one line a contender: times to a target, profiles; and mean ranks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from mementum.lab.report.figures.figure import Figure, Series
 from mementum.lab.report.figures.palette import INK, Look
 from mementum.lab.report.figures.task_figures import Looks
 from mementum.lab.statistics import Across, Analysis, TaskResult
-from mementum.lab.statistics.grid import shown_score
 
 
 def _lines(
     found: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     looks: Looks,
     words: Mapping[str, str],
-    *,
-    stepped: bool,
 ) -> tuple[Series, ...]:
-    """The series of these lines; a stepped one keeps its value to the next point."""
+    """The series of these lines, which keep their value to the next point."""
     return tuple(
         Series(
             name=name,
@@ -28,7 +25,7 @@ def _lines(
             xs=xs,
             ys=ys,
             words=f"{name} {words[name]}",
-            stepped=stepped,
+            stepped=True,
             labelled=True,
         )
         for name, (xs, ys) in found.items()
@@ -38,36 +35,6 @@ def _lines(
 def _told(words: Mapping[str, str]) -> str:
     """The words of all lines in a row."""
     return ", ".join(f"{name} {said}" for name, said in words.items())
-
-
-def budgets(
-    name: str, task: TaskResult, names: Sequence[str], looks: Looks
-) -> Figure | None:
-    """Expected score against the number of settings tuned over; None without a line."""
-    found = {}
-    for result in task.results:
-        scores = [shown_score(value, task.scale) for value in task.budget(result)]
-        ys = [score for score in scores if score is not None]
-        if ys and result.contender in names:
-            found[result.contender] = range(1, 1 + len(ys)), ys
-    seen = axes.extent(y for _, ys in found.values() for y in ys)
-    if seen is None:
-        return None
-    words = {
-        name: " to ".join(map(number_words.score_words, (ys[0], ys[-1])))
-        for name, (_, ys) in found.items()
-    }
-    return Figure(
-        name=name,
-        title=f"expected {task.metric}, against settings tried",
-        description=f"{task.name}: expected score from one setting to all settings "
-        f"tried. {_told(words)}.",
-        x=axes.counts("settings tried", 1, max(len(x) for x, _ in found.values()), 0.3),
-        y=axes.of_scale(task.scale, *seen),
-        height=250,
-        series=_lines(found, looks, words, stepped=False),
-        subject=task.name,
-    )
 
 
 def arrivals(
@@ -89,7 +56,7 @@ def arrivals(
         x=axes.steps_axis(task.steps),
         y=axes.shares(),
         height=250,
-        series=_lines(found, looks, words, stepped=True),
+        series=_lines(found, looks, words),
         subject=task.name,
     )
 
@@ -110,7 +77,7 @@ def profiles(
         x=axes.logarithmic("multiple of the fastest time", 1, across.ratios[-1]),
         y=axes.shares(),
         height=290,
-        series=_lines(found, looks, words, stepped=True),
+        series=_lines(found, looks, words),
     )
 
 
