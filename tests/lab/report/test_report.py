@@ -23,6 +23,7 @@ from mementum.lab.report import (
     page,
     sentences,
     tables,
+    templating,
 )
 from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.report.figures import axes, palette
@@ -160,7 +161,7 @@ def test_the_page_shows_every_task_contender_and_verdict(full, full_page):
                 words = number_words.interval_words(
                     result.contrast.verdict_interval, task
                 )
-                assert page.typeset(words) in text
+                assert templating.typeset(words) in text
 
 
 def test_the_page_is_well_formed_and_names_its_language(full_page):
