@@ -13,7 +13,7 @@ def table(rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
     """Return rows as a table: the first heads the columns, first cells head the rows.
 
     >>> print(table([["", "lr"], ["group <0>", "0.001"]], caption="Groups"))
-    <table border="1" class="tex2jax_ignore mathjax_ignore">
+    <table border="1" cellpadding="4" class="tex2jax_ignore mathjax_ignore">
     <caption>Groups</caption>
     <thead>
     <tr><th scope="col"></th><th scope="col">lr</th></tr>
@@ -25,7 +25,7 @@ def table(rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
     """
     head, *body = rows
     columns = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    lines = [f'<table border="1" {_VERBATIM}>']
+    lines = [f'<table border="1" cellpadding="4" {_VERBATIM}>']
     lines += [f"<caption>{escape(caption)}</caption>"] if caption else []
     lines += ["<thead>", f"<tr>{columns}</tr>", "</thead>", "<tbody>"]
     for name, *cells in body:

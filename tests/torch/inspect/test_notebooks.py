@@ -47,8 +47,8 @@ def test_an_explanation_is_a_string_that_has_tables(member: Member) -> None:
     assert repr(found) == repr(str(found)) == str.__repr__(found)
     assert found == "" + found
     read = Reader(found._repr_html_() or "")
-    title = explain.title(member.recipe).split("\n")
-    assert read.cells[: len(title)] == title
+    summary, source, *_ = read.cells
+    assert f"{summary} {source}" == " ".join(explain.title(member.recipe).split())
     for index, group in enumerate(optimizer.param_groups):
         rule = member.recipe.rule({k: group[k] for k in member.recipe.defaults})
         assert explain.equations(rule) in read.cells

@@ -105,13 +105,13 @@ def describe(
 ) -> Explanation:
     """Return each group's equations, its numbers now, and the path that runs it."""
     found = [_read(*each, state) for each in zip(groups, rules, strict=True)]
-    title = explain.title(recipe)
     skipped = f"Steps left out for a bad gradient: {skipped_steps:,}"
     closing = [skipped] if skipped_steps else []
     parts = [part for i, group in enumerate(found) for part in group.text(i)]
-    said = Explanation("\n\n".join([title, *parts, *closing]))
-    shown = [*map(markup.paragraph, title.split("\n")), *_tables(found)]
-    said.html = "\n".join([*shown, *map(markup.paragraph, closing)])
+    said = Explanation("\n\n".join([explain.title(recipe), *parts, *closing]))
+    opening = [f"{recipe.name}: {recipe.summary}", f"Source: {recipe.paper}"]
+    first, last = (map(markup.paragraph, each) for each in (opening, closing))
+    said.html = "\n".join([*first, *_tables(found), *last])
     return said
 
 
@@ -128,7 +128,7 @@ def _tables(groups: Sequence[_Group]) -> Iterator[str]:
     names = dict.fromkeys(name for each in columns for name in each)
     rows = [[name, *(each[name] for each in columns)] for name in names]
     head = ["", *(f"group {index}" for index in range(len(groups)))]
-    yield markup.table([head, *rows], caption="Groups, and the numbers of a step")
+    yield markup.table([head, *rows], caption="Numbers of a step")
     runs = [
         [str(index), *run.cells()]
         for index, group in enumerate(groups)
