@@ -339,18 +339,6 @@ def test_another_optimizer_is_refused_when_training_begins(tmp_path: Path) -> No
     assert same_bits(before, list(model.parameters()))
 
 
-@pytest.mark.parametrize(
-    ("every", "kind"),
-    [(0, ValueError), (-1, ValueError), (True, TypeError), (2.5, TypeError)],
-)
-def test_an_impossible_interval_is_refused(
-    every: Any, kind: type[Exception], tmp_path: Path
-) -> None:
-    run = trainer(tmp_path, language_model())
-    with pytest.raises(kind, match=f"every is {every!r}; it is the number of steps"):
-        telemetry_callback(run, every=every)
-
-
 def test_what_is_no_trainer_is_refused() -> None:
     with pytest.raises(TypeError, match=r"trainer is 100; it is the Trainer, as in"):
         telemetry_callback(100)  # type: ignore[arg-type]

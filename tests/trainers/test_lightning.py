@@ -237,23 +237,19 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps == ["10"]
 
 
-class Kept:
-    """A logger of Lightning that keeps what it is told."""
+def keeping() -> Any:
+    """Return a logger of Lightning that keeps what it is told of telemetry."""
+    from lightning.pytorch.loggers.logger import DummyLogger
 
-    def __new__(cls) -> Any:
-        from lightning.pytorch.loggers.logger import DummyLogger
+    class Keeping(DummyLogger):
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            if any(name.startswith("telemetry/") for name in metrics):
+                assert step not in self.told
+                self.told[step] = dict(metrics)
 
-        class Keeping(DummyLogger):
-            told: dict[int, dict[str, float]]
-
-            def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-                if any(name.startswith("telemetry/") for name in metrics):
-                    assert step not in self.told
-                    self.told[step or 0] = dict(metrics)
-
-        made = Keeping()
-        made.told = {}
-        return made
+    made = Keeping()
+    made.told = {}
+    return made
 
 
 @kinds
@@ -262,7 +258,7 @@ class Kept:
 def test_telemetry_is_logged_every_so_many_steps(
     member: Member, precision: str, accumulated: int
 ) -> None:
-    made, kept = module(member), Kept()
+    made, kept = module(member), keeping()
     callbacks = [telemetry_callback(every=2)]
     how = {"callbacks": callbacks, "accumulate_grad_batches": accumulated}
     trainer(precision, logger=kept, **how).fit(made, loader())
@@ -307,7 +303,7 @@ def two_optimizers(*members: type[torch.optim.Optimizer]) -> Any:
 
 
 def test_of_several_optimizers_those_of_the_family_are_read() -> None:
-    kept = Kept()
+    kept = keeping()
     made = two_optimizers(torch.optim.SGD, AdaXW)
     callbacks = [telemetry_callback(every=5)]
     trainer(logger=kept, callbacks=callbacks).fit(made, loader())
@@ -319,7 +315,7 @@ def test_of_several_optimizers_those_of_the_family_are_read() -> None:
 
 def test_other_optimizers_are_refused_when_training_begins() -> None:
     made = module(torch.optim.SGD)
-    how = {"logger": Kept(), "callbacks": [telemetry_callback()]}
+    how = {"logger": keeping(), "callbacks": [telemetry_callback()]}
     with pytest.raises(TypeError, match="the optimizer is SGD, and only those of"):
         trainer(**how).fit(made, loader())
     with pytest.raises(TypeError, match="the optimizer is SGD, Adam, and only"):
@@ -336,7 +332,7 @@ def test_a_run_that_is_continued_is_logged_at_the_same_steps(tmp_path: Path) -> 
 
     path = None
     for epochs, saved, logged in ((1, 1, [6]), (2, 0, [12])):
-        kept = Kept()
+        kept = keeping()
         saves = ModelCheckpoint(tmp_path, filename="last", save_top_k=saved)
         callbacks = [saves, telemetry_callback(every=6)]
         settings = {"enable_checkpointing": True, "max_epochs": epochs}
@@ -359,7 +355,7 @@ def test_it_can_be_sent_to_another_process() -> None:
     callback = telemetry_callback(every=7)
     again = pickle.loads(pickle.dumps(callback))
     assert type(again).__name__ == type(callback).__name__
-    kept = Kept()
+    kept = keeping()
     trainer(logger=kept, callbacks=[again]).fit(module(AdaXW), loader())
     assert [*kept.told] == [7]
 

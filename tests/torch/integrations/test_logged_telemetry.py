@@ -11,7 +11,7 @@ from tests.torch.cases import Member, kinds
 from torch import nn
 
 from mementum.torch import AdaXW
-from mementum.torch.integrations.logged_telemetry import entries
+from mementum.torch.integrations.logged_telemetry import entries, interval
 
 
 def parameters() -> list[nn.Parameter]:
@@ -65,3 +65,12 @@ def test_what_is_of_another_family_is_refused(
 ) -> None:
     with pytest.raises(TypeError, match=words):
         entries(optimizers)
+
+
+@pytest.mark.parametrize(
+    ("every", "kind"),
+    [(0, ValueError), (-1, ValueError), (True, TypeError), (2.5, TypeError)],
+)
+def test_an_impossible_interval_is_refused(every: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=f"every is {every!r}; it is the number of steps"):
+        interval(every)
