@@ -295,7 +295,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     add("--report", metavar="FILE", help=f"the page (default: {_PAGE} in the folder)")
     add(
         "--log",
-        choices=("trackio", "wandb", "tensorboard"),
+        choices=("trackio", "wandb", "tensorboard", "mlflow"),
         help="hand every finished run to this tracker as well",
     )
     add("--offline", action="store_true", help="fetch no data")
