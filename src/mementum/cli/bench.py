@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mementum import install
+from mementum.bench import chart, names
 
 
 def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,10 +40,9 @@ def _add_subjects(group: argparse._ArgumentGroup) -> None:
     add(
         "--cases",
         metavar="NAMES",
-        help="with commas; in a training loop: perceptron, convolutions, layer, "
-        "adapters, vectors; steps alone: 16m, 300x1000, 60x1000, resnet18, "
-        "transformer, strided, transposed; on a device: 256m, llama, 1000x1m, "
-        "300x1000, odd, tiny (default: all)",
+        help=f"with commas; in a training loop: {', '.join(names.IN_LOOP)}; steps "
+        f"alone: {', '.join(names.ALONE)}; on a device: {', '.join(names.ON_DEVICE)} "
+        "(default: all)",
     )
     add(
         "--classes",
@@ -52,8 +52,7 @@ def _add_subjects(group: argparse._ArgumentGroup) -> None:
     add(
         "--formats",
         metavar="NAMES",
-        help="on a device, with commas: float32, float32+bfloat16, float32+float8, "
-        "bfloat16+float32, bfloat16, bfloat16+float8 (default: all)",
+        help=f"on a device, with commas: {', '.join(names.FORMATS)} (default: all)",
     )
     add(
         "--quick",
@@ -77,6 +76,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
+    _check(args)
     if args.jax:
         return _bench_jax(args)
     with install.needing("it", "torch"):
@@ -84,25 +84,42 @@ def _bench(args: argparse.Namespace) -> int:
 
     if args.device is not None:
         return _bench_device(args)
-    if args.formats is not None:
-        raise ValueError(
-            f"--formats is {args.formats}, and formats are measured on a --device; "
-            "name one, or leave --formats out."
-        )
     asked = command.request(
         args.cases, args.classes, quick=args.quick, in_loop=args.in_loop
     )
     return command.bench(asked, as_json=args.json, plot=args.plot)
 
 
-def _bench_jax(args: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be measured before torch, or JAX, is imported for it."""
     for name in ("device", "formats", "cases", "in_loop"):
-        if getattr(args, name):
+        if args.jax and getattr(args, name):
             flag = "--" + name.replace("_", "-")
             raise ValueError(
                 f"{flag} is for steps of torch's parameters, and --jax is given; leave "
                 "one of them out."
             )
+    names.classes(args.classes)
+    if args.device is None:
+        names.cases(args.cases, in_loop=args.in_loop)
+        if args.formats is not None:
+            raise ValueError(
+                f"--formats is {args.formats}, and formats are measured on a --device; "
+                "name one, or leave --formats out."
+            )
+    else:
+        names.cases_on_device(args.cases)
+        names.formats(args.formats)
+        if args.in_loop:
+            raise ValueError(
+                f"--in-loop is for the processor, and --device is {args.device}; "
+                "leave one of them out."
+            )
+    if args.plot is not None:
+        chart.check(args.plot)
+
+
+def _bench_jax(args: argparse.Namespace) -> int:
     with install.needing("--jax", "jax"):
         from mementum.bench import jax
 
@@ -114,11 +131,6 @@ def _bench_device(args: argparse.Namespace) -> int:
     from mementum.bench import command
     from mementum.bench.gpu.device import opened
 
-    if args.in_loop:
-        raise ValueError(
-            f"--in-loop is for the processor, and --device is {args.device}; "
-            "leave one of them out."
-        )
     device = opened(args.device)
     asked = command.request_on_device(
         device, args.cases, args.classes, args.formats, quick=args.quick

@@ -44,6 +44,7 @@ __all__ = [
     "several",
     "shown",
     "whole",
+    "workers",
 ]
 
 _T = TypeVar("_T")
@@ -123,6 +124,11 @@ def whole(name: str, value: Whole, *, least: int = 1, most: int = MOST) -> int:
             f"{most:,}.",
         )
     return number
+
+
+def workers(value: Whole | None) -> int | None:
+    """Return how many processes run at a time, 0 for this one; None is left open."""
+    return None if value is None else whole("workers", value, least=0)
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}

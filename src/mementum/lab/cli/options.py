@@ -339,10 +339,13 @@ def run(arguments: argparse.Namespace) -> int:
     the reason given in a sentence. Errors: `ModuleNotFoundError` without the lab's
     packages.
     """
-    for package in install.PACKAGES["lab"]:
-        if importlib.util.find_spec(package) is None:
-            raise install.missing("it", package, "lab")
+    from mementum.lab.cli import words
+
     try:
+        words.check(arguments.lab, arguments)
+        for package in install.PACKAGES["lab"]:
+            if importlib.util.find_spec(package) is None:
+                raise install.missing("it", package, "lab")
         module = import_module(getattr(arguments, "module", "mementum.lab.cli.compare"))
         return int(module.COMMANDS[arguments.lab](arguments))
     except LabError as error:
