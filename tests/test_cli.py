@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mementum import cli
+from mementum.cli import misspelt
 from mementum.family import picture
 from mementum.family.memory import Memory
 from mementum.family.recipes import RECIPES
@@ -130,6 +132,17 @@ def test_what_cannot_be_parsed_is_a_line_of_usage_and_a_sentence(
     assert err.endswith(f"\nmementum {command}: {sentence}\n")
 
 
+ABOVE = Path(__file__).parents[1]
+DOCUMENTS = [ABOVE / "README.md", *sorted(ABOVE.glob("docs/*.md"))]
+COMMAND = re.compile(r"(?:^    |`)mementum ([a-z]+[^`\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_documents_name_commands_and_options_that_there_are(path: Path) -> None:
+    for line in COMMAND.findall(path.read_text("utf-8")):
+        misspelt.check(ROOT, shlex.split(line, comments=True))
+
+
 def test_a_query_may_begin_with_dashes() -> None:
     assert ROOT.parse_args(["query", "-- all\nFROM runs"]).sql.startswith("--")
 
@@ -166,7 +179,10 @@ def test_every_recipe_is_explained_within_80_columns(
         (["explain", "Adma"], "no optimizer is named 'Adma'; did you mean Adam"),
         (["explain", "zzz"], "there are Adam, AdamW, AMSGrad"),
         (["explain", "Adam", "--step", "0"], "--step is 0; the first step is 1."),
-        (["explain", "Adam", "--lr", "nan"], "lr is nan"),
+        (
+            ["explain", "Adam", "--lr", "nan"],
+            "--lr is nan; give a finite number, 0 or more.",
+        ),
         (["explain", "Adam", "--plot", "pic"], "pic is no picture file"),
         (["explain", "Adam", "--plot", "no/where.png"], "there is no such folder"),
         (["explain", "Adam", "--plot", "."], ". is no picture file"),

@@ -31,7 +31,7 @@ def _explain(args: argparse.Namespace) -> int:
     if args.step < 1:
         raise ValueError(f"--step is {args.step}; the first step is 1.")
     if args.lr is not None:
-        limits.learning_rate(args.lr)
+        limits.number("--lr", args.lr, wants="give a finite number, 0 or more.")
     if args.plot is not None:
         picture.check(args.plot)
     pages, averages = [], {}

@@ -61,9 +61,16 @@ def _carried_out(words: Sequence[str]) -> int:
         OSError,
         ModuleNotFoundError,
     ) as error:
-        print(f"mementum {args.command}: {error}", file=sys.stderr)
+        print(f"mementum {args.command}: {_told(error)}", file=sys.stderr)
         return 2
     return code
+
+
+def _told(error: Exception) -> str:
+    """Return the sentence on an error; those of files come as number and words."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return f"{error}"
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
