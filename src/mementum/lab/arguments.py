@@ -34,6 +34,7 @@ __all__ = [
     "cluster",
     "device",
     "duration",
+    "file",
     "folder",
     "function",
     "known_name",
@@ -217,6 +218,14 @@ def repeatable(name: str, value: object) -> None:
             "every contender is to see the same batches; give what begins anew each "
             "time, such as the list or the DataLoader itself.",
         )
+
+
+def file(name: str, value: str | Path) -> Path:
+    """Return the path of a file that is there, from the root."""
+    path = Path(value).resolve()
+    if not path.is_file():
+        raise ArgumentError(Argument(name), f" is {path}, and there is no such file.")
+    return path
 
 
 def folder(name: str, value: str | Path) -> Path:

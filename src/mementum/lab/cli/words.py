@@ -22,6 +22,7 @@ def check(command: str, options: argparse.Namespace) -> None:
         arguments.known_name("tier", options.tier, OF_CLAIMS, "tier")
     if command in ("compare", "reproduce"):
         _check_places(options, options.task if command == "compare" else None)
+        _check_files(options)
 
 
 def _check_places(options: argparse.Namespace, files: Sequence[str] | None) -> None:
@@ -30,6 +31,14 @@ def _check_places(options: argparse.Namespace, files: Sequence[str] | None) -> N
     arguments.cluster(options.dask, options.workers, files or ())
     if options.device is not None:
         arguments.device("device", options.device)
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    for each in getattr(options, "task", None) or ():
+        arguments.file("files", each)
+    for each in options.contender or ():
+        if each.strip().endswith(".py"):
+            arguments.file("contender", each.strip())
 
 
 def _check_comparison(options: argparse.Namespace) -> None:
