@@ -76,4 +76,6 @@ def test_all_members_are_measured_unless_some_are_named() -> None:
 )
 def test_what_is_torchs_is_refused(words: list[str], capsys) -> None:
     assert cli.main(["bench", "--jax", *words]) == 2
-    assert capsys.readouterr().err.startswith(f"mementum: {words[0]} is for steps of ")
+    assert capsys.readouterr().err.startswith(
+        f"mementum bench: {words[0]} is for steps of "
+    )

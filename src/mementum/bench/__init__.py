@@ -12,6 +12,7 @@ __all__ = [
     "entrant",
     "gpu",
     "measurement",
+    "names",
     "run",
     "table",
     "training",

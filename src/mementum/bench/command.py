@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from mementum import machine
-from mementum.bench import chart, run, table
-from mementum.bench.case import ON_GPU
+from mementum.bench import chart, names, run, table
 from mementum.bench.entrant import CLASSES
 from mementum.bench.gpu import run as gpu_run
 from mementum.bench.gpu import table as gpu_table
@@ -22,7 +20,6 @@ from mementum.bench.run import (
     Request,
 )
 from mementum.bench.training import TRAININGS
-from mementum.family.limits import resolve
 
 
 def request(
@@ -36,8 +33,8 @@ def request(
     default = QUICK if quick else tuple(CLASSES)
     known = tuple(TRAININGS if in_loop else MEASURED)
     return Request(
-        _named("case", cases, known) or known,
-        _named("optimizer", classes, CLASSES) or default,
+        names.cases(cases, in_loop=in_loop) or known,
+        names.classes(classes) or default,
         QUICK_BUDGET if quick else BUDGET,
     )
 
@@ -56,9 +53,9 @@ def request_on_device(
     """
     return gpu_run.request(
         device,
-        cases=_named("case", cases, ON_GPU),
-        classes=_named("optimizer", classes, CLASSES),
-        formats=_named("format", formats, gpu_run.FORMATS),
+        cases=names.cases_on_device(cases),
+        classes=names.classes(classes),
+        formats=names.formats(formats),
         quick=quick,
     )
 
@@ -89,11 +86,3 @@ def bench_device(
         lambda rows, path: chart.draw(gpu_table.panels(rows), path),
     )
     return report(measurement, as_json=as_json, plot=plot)
-
-
-def _named(
-    kind: str, names: str | None, known: Iterable[str]
-) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    return tuple(dict.fromkeys(resolve(kind, name, known) for name in names.split(",")))

@@ -14,11 +14,10 @@ import jax
 import optax as peers
 
 from mementum import machine, optax
-from mementum.bench import chart
+from mementum.bench import chart, names
 from mementum.bench.chart import Mark, Panel
 from mementum.bench.clock import Spread, alternate_samples, ratio, short, spread
 from mementum.bench.measurement import Measurement, disturbance, plain, report
-from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
 
 # Rounds, and steps before the first that is timed.
@@ -90,13 +89,10 @@ def request(classes: str | None, *, quick: bool) -> Request:
 
     Errors: `ValueError` for a name of nothing, with the nearest ones.
     """
-    names = tuple(RECIPES) if not quick else QUICK
-    if classes is not None:
-        asked = (resolve("optimizer", name, RECIPES) for name in classes.split(","))
-        names = tuple(dict.fromkeys(asked))
+    asked = names.classes(classes) or (QUICK if quick else names.CLASSES)
     if quick:
-        return Request(names, FORMATS[:1], QUICK_ROUNDS)
-    return Request(names)
+        return Request(asked, FORMATS[:1], QUICK_ROUNDS)
+    return Request(asked)
 
 
 def bench(asked: Request, *, as_json: bool, plot: Path | None) -> int:

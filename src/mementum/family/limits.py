@@ -113,11 +113,17 @@ def resolve(kind: str, name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a clause that asks for the names nearest to one, or says all of them."""
+    known = [*known]
+    if found := near(name, known):
+        return f"did you mean {' or '.join(found)}?"
+    return "there are " + ", ".join(known) + "."
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names that may be meant by one, the nearest first; at most three."""
     by_lower = {each.lower(): each for each in known}
     asked = name.strip().lower()
-    near = difflib.get_close_matches(asked, by_lower, n=3, cutoff=0.5)
+    found = difflib.get_close_matches(asked, by_lower, n=3, cutoff=0.5)
     # An anagram is a slip of the fingers, whatever the ratio of letters says.
-    near.sort(key=lambda each: sorted(each) != sorted(asked))
-    if near:
-        return f"did you mean {' or '.join(by_lower[each] for each in near)}?"
-    return "there are " + ", ".join(by_lower.values()) + "."
+    found.sort(key=lambda each: sorted(each) != sorted(asked))
+    return [by_lower[each] for each in found]

@@ -34,6 +34,7 @@ __all__ = [
     "cluster",
     "device",
     "duration",
+    "file",
     "folder",
     "function",
     "known_name",
@@ -44,6 +45,7 @@ __all__ = [
     "several",
     "shown",
     "whole",
+    "workers",
 ]
 
 _T = TypeVar("_T")
@@ -123,6 +125,11 @@ def whole(name: str, value: Whole, *, least: int = 1, most: int = MOST) -> int:
             f"{most:,}.",
         )
     return number
+
+
+def workers(value: Whole | None) -> int | None:
+    """Return how many processes run at a time, 0 for this one; None is left open."""
+    return None if value is None else whole("workers", value, least=0)
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
@@ -211,6 +218,14 @@ def repeatable(name: str, value: object) -> None:
             "every contender is to see the same batches; give what begins anew each "
             "time, such as the list or the DataLoader itself.",
         )
+
+
+def file(name: str, value: str | Path) -> Path:
+    """Return the path of a file that is there, from the root."""
+    path = Path(value).resolve()
+    if not path.is_file():
+        raise ArgumentError(Argument(name), f" is {path}, and there is no such file.")
+    return path
 
 
 def folder(name: str, value: str | Path) -> Path:

@@ -149,6 +149,9 @@ def test_a_query_changes_nothing(
         ("SELEC 1", "syntax error"),
         ("SELECT 1 AS a, 2 AS a", "several columns named a"),
         ("COPY runs TO '/nowhere/x.csv'", "one SELECT"),
+        ("DROP TABLE runs", "one SELECT"),
+        ("CREATE TABLE x AS (PIVOT runs ON seed)", "one SELECT"),
+        ("WITH t AS (PIVOT runs ON seed) INSERT INTO curves FROM t", "one SELECT"),
     ],
 )
 def test_a_query_without_an_answer_is_a_sentence(
@@ -159,6 +162,26 @@ def test_a_query_without_an_answer_is_a_sentence(
     shown = capsys.readouterr()
     assert words in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH t AS (FROM runs) SELECT seed FROM t",
+        "DESCRIBE curves",
+        "SHOW TABLES",
+        "SUMMARIZE runs",
+        "PIVOT runs ON seed USING min(score) GROUP BY contender",
+        "-- in columns\n(PIVOT runs ON seed)",
+        "FROM (PIVOT runs ON seed USING min(score) GROUP BY contender)",
+    ],
+)
+def test_every_way_to_read_is_a_query(
+    sql: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder(tmp_path, RECORDS[:2])
+    assert main(["query", sql, str(tmp_path), "--format", "csv"]) == 0
+    assert capsys.readouterr().out.count("\n") > 1
 
 
 def test_an_answer_in_json_has_null_for_what_is_no_number(

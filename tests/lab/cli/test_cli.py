@@ -389,8 +389,8 @@ def test_a_missing_extra_is_a_sentence_with_the_remedy(
     monkeypatch.setitem(install.PACKAGES, "lab", ("no_such_package",))
     assert main(["compare"]) == 2
     assert capsys.readouterr().err == (
-        "mementum: compare needs no_such_package: run `pip install '.[lab]'` in a clone "
-        "of mementum.\n"
+        "mementum compare: it needs no_such_package: run `pip install '.[lab]'` in a "
+        "clone of mementum.\n"
     )
 
 

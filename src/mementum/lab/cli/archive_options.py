@@ -9,7 +9,6 @@ from typing import TypeAlias
 _QUERY = (
     "Answer an SQL query over two tables: runs, a row for each run, and curves, a row "
     "for each point of its learning curve. They are copies: a query changes no result. "
-    'Example: mementum query "SELECT contender, min(score) FROM runs GROUP BY ALL"'
 )
 
 
@@ -104,5 +103,9 @@ def _export(commands: _Commands, folder: str) -> argparse.ArgumentParser:
 def _add_folder(parser: argparse.ArgumentParser, folder: str) -> None:
     """Add the folder that a command reads."""
     parser.add_argument(
-        "folder", nargs="?", default=folder, help=f"its folder (default: {folder})"
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        default=folder,
+        help=f"its folder (default: {folder})",
     )

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from mementum.lab import arguments, experiment
 from mementum.lab.claims.ledger import json_form
+from mementum.lab.cli import words
 from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.cli.session import (
     foretell,
@@ -25,7 +26,6 @@ from mementum.lab.cli.session import (
 from mementum.lab.cli.trackers import watch
 from mementum.lab.errors import LabError
 from mementum.lab.experiment.comparison import reaching
-from mementum.lab.planning import contender
 from mementum.lab.planning.stages import grown
 from mementum.lab.records.journal import Store, spare
 from mementum.lab.records.plan import Plan
@@ -80,9 +80,9 @@ def _planned(options: argparse.Namespace) -> Plan:
     """Return the plan that the options ask for."""
     with _rehearsing(options.task or ()):
         return experiment.plan(
-            _words(options.tasks),
-            _contenders(options),
-            lr=_rates(options.lr),
+            words.listed(options.tasks),
+            words.contenders(options),
+            lr=words.rates(options.lr),
             files=options.task,
             tier=options.tier,
             seeds=options.seeds,
@@ -90,7 +90,7 @@ def _planned(options: argparse.Namespace) -> Plan:
             reference=options.reference,
             trials=options.trials,
             widen=options.widen,
-            schedules=_words(options.schedule),
+            schedules=words.listed(options.schedule),
             weight_decay=options.weight_decay,
             device=options.device,
         )
@@ -102,36 +102,6 @@ def _rehearsing(files: Sequence[str]) -> AbstractContextManager[object]:
         return nullcontext()
     names = ", ".join(Path(each).name for each in files)
     return PatientConsole(stderr=True).status(f"Rehearsing {escape(names)}")
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else text.split(",")
-
-
-def _contenders(options: argparse.Namespace) -> list[str] | None:
-    """Return the names, all of the lab's unless told, and the sources beside them."""
-    if not options.contender:
-        return _words(options.contenders)
-    if not all(map(str.strip, options.contender)):
-        raise arguments.ArgumentError(
-            arguments.Argument("contender"),
-            " is empty; give a Python file, or package.module:Class.",
-        )
-    usual = [each.name for each in contender.CONTENDERS]
-    return [*(_words(options.contenders) or usual), *options.contender]
-
-
-def _rates(texts: list[str] | None) -> dict[str, arguments.Real]:
-    """Return the rates by the names of their contenders."""
-    for text in texts or ():
-        if "=" not in text:
-            raise arguments.ArgumentError(
-                arguments.Argument("lr"), f" is {text}; give NAME=RATE."
-            )
-    return {
-        name.strip(): rate
-        for name, _, rate in (text.rpartition("=") for text in texts or ())
-    }
 
 
 def _page(text: str | None, folder: Path) -> Path:

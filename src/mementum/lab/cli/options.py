@@ -10,12 +10,15 @@ import argparse
 import importlib.util
 import sys
 from importlib import import_module
+from typing import TypeAlias
 
 from mementum import install
 from mementum.lab.arguments import ArgumentError
 from mementum.lab.cli.archive_options import add_archive
 from mementum.lab.errors import LabError
 
+Group: TypeAlias = argparse._ActionsContainer
+"""What options are added to: a parser, or a group of its options."""
 FOLDER = "mementum-compare"
 _PAGE = "report.html"
 _SPELLING = {
@@ -50,10 +53,17 @@ def add_commands(
     _add_compare(commands)
     _add_reproduce(commands)
     report = commands.add_parser(
-        "report", help="make the report of a comparison again", description=_REPORT
+        "report",
+        usage="mementum report [OPTION ...] [FOLDER]",
+        help="make the report of a comparison again",
+        description=_REPORT,
     )
     report.add_argument(
-        "folder", nargs="?", default=FOLDER, help=f"its folder (default: {FOLDER})"
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        default=FOLDER,
+        help=f"its folder (default: {FOLDER})",
     )
     report.add_argument("--report", metavar="FILE", help=f"the page (default: {_PAGE})")
     report.add_argument(
@@ -99,43 +109,59 @@ def _add_reproduce(
 ) -> None:
     """Add ``mementum reproduce`` to the command line."""
     parser = commands.add_parser(
-        "reproduce", help="check the claims of the papers", description=_REPRODUCE
+        "reproduce",
+        usage="mementum reproduce [OPTION ...] [PAPER|CLAIM|all]",
+        help="check the claims of the papers",
+        description=_REPRODUCE,
     )
-    add = parser.add_argument
-    add(
+    what = parser.add_argument_group("what is checked")
+    what.add_argument(
         "claims",
         nargs="?",
         metavar="PAPER|CLAIM|all",
         help="comma-separated, such as AdaX or R1,X2 (default: all)",
     )
-    add(
+    what.add_argument(
         "--claim",
         metavar="FILE",
         action="append",
         help="a TOML file with claims of your own; may be given again. Without a "
         "name, no other claim is run",
     )
-    add(
+    _add_own(what)
+    parser.add_argument_group("how much is spent").add_argument(
         "--tier",
+        metavar="NAME",
         default="quick",
         help="smoke (2 seeds), quick (10) or standard (20) (default: quick)",
     )
-    _add_workforce(parser)
-    add(
-        "--out",
-        metavar="FOLDER",
-        default=_CLAIMS,
-        help=f"where results are kept and found again (default: {_CLAIMS})",
-    )
-    _add_own(parser)
-    add("--dry-run", action="store_true", help="say how many runs, and how long")
-    add("--json", action="store_true", help="print JSON only; progress to stderr")
+    _add_workforce(parser.add_argument_group("where it runs"))
+    output = parser.add_argument_group("what comes out")
+    _add_out(output, _CLAIMS)
+    _add_forms(output)
     parser.set_defaults(run=run, lab="reproduce", module="mementum.lab.cli.reproduce")
 
 
-def _add_workforce(parser: argparse.ArgumentParser) -> None:
+def _add_out(group: Group, folder: str) -> None:
+    """Add where results are kept."""
+    group.add_argument(
+        "--out",
+        metavar="FOLDER",
+        default=folder,
+        help=f"where results are kept and found again (default: {folder})",
+    )
+
+
+def _add_forms(group: Group) -> None:
+    """Add what is printed in the place of the usual."""
+    add = group.add_argument
+    add("--dry-run", action="store_true", help="say how many runs, and how long")
+    add("--json", action="store_true", help="print JSON only; progress to stderr")
+
+
+def _add_workforce(group: Group) -> None:
     """Add what says who carries the runs out."""
-    add = parser.add_argument
+    add = group.add_argument
     add(
         "--workers",
         metavar="N",
@@ -159,17 +185,21 @@ def _add_compare(
 ) -> None:
     """Add ``mementum compare`` to the command line."""
     parser = commands.add_parser(
-        "compare", help="compare optimizers on real tasks", description=_COMPARE
+        "compare",
+        usage="mementum compare [OPTION ...]",
+        help="compare optimizers on real tasks",
+        description=_COMPARE,
     )
-    _add_subjects(parser)
-    _add_spending(parser)
-    _add_places(parser)
+    _add_subjects(parser.add_argument_group("what is compared"))
+    _add_spending(parser.add_argument_group("how much is spent"))
+    _add_places(parser.add_argument_group("where it runs"))
+    _add_output(parser.add_argument_group("what comes out"))
     parser.set_defaults(run=run, lab="compare")
 
 
-def _add_subjects(parser: argparse.ArgumentParser) -> None:
+def _add_subjects(group: Group) -> None:
     """Add what says which optimizers are compared on what."""
-    add = parser.add_argument
+    add = group.add_argument
     add("--tasks", metavar="NAMES", help="comma-separated (default: all)")
     add(
         "--task",
@@ -179,7 +209,7 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         "--tasks, no other task is run",
     )
     add("--contenders", metavar="NAMES", help="comma-separated (default: all)")
-    _add_own(parser)
+    _add_own(group)
     add(
         "--lr",
         metavar="NAME=RATE",
@@ -208,9 +238,9 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_own(parser: argparse.ArgumentParser) -> None:
+def _add_own(group: Group) -> None:
     """Add what says which optimizers are the user's own."""
-    parser.add_argument(
+    group.add_argument(
         "--contender",
         metavar="SOURCE",
         action="append",
@@ -236,9 +266,9 @@ def _add_contenders(
     parser.set_defaults(run=run, lab="contenders")
 
 
-def _add_spending(parser: argparse.ArgumentParser) -> None:
+def _add_spending(group: Group) -> None:
     """Add what says how much is spent."""
-    add = parser.add_argument
+    add = group.add_argument
     add(
         "--tier",
         metavar="NAME",
@@ -282,44 +312,43 @@ def _add_spending(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    """Add what says where runs are carried out, kept and shown."""
-    add = parser.add_argument
-    _add_workforce(parser)
-    add(
-        "--out",
-        metavar="FOLDER",
-        default=FOLDER,
-        help=f"where results are kept and found again (default: {FOLDER})",
-    )
+def _add_places(group: Group) -> None:
+    """Add what says where runs are carried out."""
+    _add_workforce(group)
+    group.add_argument("--offline", action="store_true", help="fetch no data")
+
+
+def _add_output(group: Group) -> None:
+    """Add what says where results are kept, and how they are shown."""
+    add = group.add_argument
+    _add_out(group, FOLDER)
     add("--report", metavar="FILE", help=f"the page (default: {_PAGE} in the folder)")
+    add("--details", action="store_true", help=_DETAILS)
     add(
         "--log",
         choices=("trackio", "wandb", "tensorboard", "mlflow"),
         help="hand every finished run to this tracker as well",
     )
-    add("--offline", action="store_true", help="fetch no data")
-    add("--dry-run", action="store_true", help="say how many runs, and how long")
-    add("--details", action="store_true", help=_DETAILS)
-    add("--json", action="store_true", help="print JSON only; progress to stderr")
+    _add_forms(group)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out a command of the lab and return its exit code.
 
     0: done, diverged runs included. 1: done, but runs failed. 2: it cannot be done, for
-    the reason given in a sentence. 130: stopped by Ctrl-C. Errors:
-    `ModuleNotFoundError` without the lab's packages.
+    the reason given in a sentence. Errors: `ModuleNotFoundError` without the lab's
+    packages.
     """
-    for package in install.PACKAGES["lab"]:
-        if importlib.util.find_spec(package) is None:
-            raise install.missing(arguments.lab, package, "lab")
+    from mementum.lab.cli import words
+
     try:
+        words.check(arguments.lab, arguments)
+        for package in install.PACKAGES["lab"]:
+            if importlib.util.find_spec(package) is None:
+                raise install.missing("it", package, "lab")
         module = import_module(getattr(arguments, "module", "mementum.lab.cli.compare"))
         return int(module.COMMANDS[arguments.lab](arguments))
     except LabError as error:
         says = error.spelled(_SPELLING) if isinstance(error, ArgumentError) else error
         print(f"mementum {arguments.lab}: {says}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130

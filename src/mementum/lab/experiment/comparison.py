@@ -13,6 +13,7 @@ from mementum.lab import arguments
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
 from mementum.lab.experiment import verdict_matrix
+from mementum.lab.planning import request
 from mementum.lab.planning.own import registry as contenders
 from mementum.lab.planning.stages import grown
 from mementum.lab.records.journal import Store, StoreError, spare
@@ -101,7 +102,7 @@ class Comparison:
 
 def reaching(plan: Plan, until: str) -> Plan:
     """Return the plan with all of its looks to be taken, for "decided"."""
-    arguments.allowed("until", until, ("decided",))
+    request.until(until)
     if plan.design is None:
         return plan
     return replace(plan, design=replace(plan.design, reach=len(plan.design.looks)))

@@ -10,6 +10,7 @@ from mementum.lab import arguments
 from mementum.lab.arguments import Argument, ArgumentError, Real, Whole
 from mementum.lab.errors import LabError
 from mementum.lab.experiment.comparison import Comparison, carried_out, reaching
+from mementum.lab.planning import request
 from mementum.lab.planning.factorial import Grid, factorial
 from mementum.lab.planning.own.registry import check_reach
 from mementum.lab.planning.selection import Named, chosen_tasks, rivals
@@ -79,57 +80,34 @@ def plan(
 
     Errors: `LabError`; `LookupError` as well for a name that is not known.
     """
-    size = Tier(arguments.known_name("tier", tier, [*Tier], "tier"))
-    usual = SPENDING[size]
-    grid = Grid(
-        points=arguments.odd("lrs", usual.rates if lrs is None else lrs),
-        factor=usual.factor,
+    spent = request.effort(
+        tier=tier,
+        seeds=seeds,
+        lrs=lrs,
+        trials=trials,
+        widen=widen,
+        weight_decay=weight_decay,
     )
     who = rivals(contenders, reference, lr)
     asked = None if device is None else chosen(device)
-    many = _number("trials", trials, usual.trials)
-    design = usual.design(
-        grid.points,
-        many,
-        None
-        if seeds is None
-        else arguments.whole("seeds", seeds, most=arguments.SEEDS),
-    )
-    wider = _number("widen", widen, usual.widen)
-    decay = (
-        None if weight_decay is None else arguments.real("weight_decay", weight_decay)
-    )
     # Last, as it runs the code of the files.
     subjects, left_out = chosen_tasks(
-        *(tasks, files, size, schedules),
+        *(tasks, files, spent.tier, schedules),
         read=lambda paths: rehearsed(paths, who["contenders"], asked),
         device=asked and asked.kind,
     )
     found = factorial(
         **who,
         tasks=subjects,
-        design=design,
-        grid=grid,
+        design=spent.design(),
+        grid=Grid(points=spent.rates, factor=SPENDING[spent.tier].factor),
         versions=versions(),
-        trials=many,
-        widen=wider,
-        weight_decay=decay,
+        trials=spent.trials,
+        widen=spent.widen,
+        weight_decay=spent.weight_decay,
     )
     found = replace(found, left_out=left_out)
     return rehearse_own(found, who["contenders"], subjects)
-
-
-def _number(
-    name: str,
-    value: Whole | None,
-    usual: int,
-    *,
-    least: int = 0,
-    most: int = arguments.MOST,
-) -> int:
-    if value is None:
-        return usual
-    return arguments.whole(name, value, least=least, most=most)
 
 
 def compare(

@@ -10,11 +10,12 @@ from typing import TypeAlias, TypedDict, cast
 from torch.optim import Optimizer
 
 from mementum.lab import arguments
-from mementum.lab.arguments import Argument, ArgumentError, Real, UnknownNameError
+from mementum.lab.arguments import Argument, ArgumentError, Real
 from mementum.lab.planning.contender import CONTENDERS, Contender
+from mementum.lab.planning.names import is_source
 from mementum.lab.planning.own.form import centred
 from mementum.lab.planning.own.registry import plugged, register
-from mementum.lab.planning.own.source import is_source
+from mementum.lab.planning.request import tasks_of
 from mementum.lab.planning.schedule import SCHEDULES, under
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.data.download import DataError
@@ -96,21 +97,17 @@ def chosen_tasks(
         chosen = arguments.known_names("schedules", schedules, known, "schedule")
     sized = [replace(task, device=device) for task in registry.of_tier(tier)]
     listed = {task.name: task for task in sized}
-    offered = {task.name.lower(): task for task in registry.offered()}
+    offered = {
+        task.name: [each for each in Tier if task.at(each) is not None]
+        for task in registry.offered()
+    }
     paths = [] if files is None else arguments.several("files", files)
     usual = [task for task in listed.values() if tier not in task.named_only]
     tasks: list[Task] = [] if paths and names is None else usual
     if names is not None:
-        names = arguments.several("tasks", names)
-        for name in names:
-            task = offered.get(f"{name}".strip().lower())
-            if task is not None and task.name not in listed:
-                raise _no_part(task, tier)
-        asked = arguments.known_names("tasks", names, tuple(listed), "task")
-        tasks = [listed[name] for name in asked]
-    taken = {task.name for task in offered.values()}
+        tasks = [listed[name] for name in tasks_of(tier, names, offered)]
     had, left_out = (tasks, ()) if names is not None else _had(tasks)
-    had += read(user_file.named([*map(str, paths)], taken.__contains__))
+    had += read(user_file.named([*map(str, paths)], offered.__contains__))
     subjects = [
         under(task, schedule)
         for task in had
@@ -130,11 +127,3 @@ def _had(tasks: Iterable[Task]) -> tuple[list[Task], tuple[str, ...]]:
         else:
             had.append(task)
     return had, tuple(left_out)
-
-
-def _no_part(task: Task, tier: Tier) -> UnknownNameError:
-    sizes = ", ".join(each for each in Tier if task.at(each) is not None)
-    return UnknownNameError(
-        *(Argument("tasks"), f": {task.name} has no part in tier {tier}; give "),
-        *(Argument("tier"), f" with one of its own: {sizes}."),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Sequence
@@ -103,7 +104,8 @@ def ask(
 ) -> tuple[list[str], list[tuple[object, ...]]]:
     """Return the names of the answer's columns, and its rows.
 
-    One SELECT is answered, and it sees no file: whatever else would act on the world.
+    One that reads is answered, and it sees no file: whatever else would act on the
+    world.
     """
     if any("\ud800" <= each <= "\udfff" for each in query):
         raise _QueryError("The query holds characters that are no text.")
@@ -111,10 +113,11 @@ def ask(
         statements = base.extract_statements(query)
         if not statements:
             raise _QueryError('The query is empty; "FROM runs" shows all runs.')
-        if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
+        if len(statements) > 1 or not _reads(statements[0]):
             raise _QueryError(
-                "A query is one SELECT over runs and curves, and this is something "
-                "else; `mementum export` writes the tables as files."
+                "A query is one SELECT over runs and curves, or WITH, DESCRIBE, SHOW, "
+                "SUMMARIZE or PIVOT, and this is something else; `mementum export` "
+                "writes the tables as files."
             )
         base.execute("SET enable_external_access = false")
         base.execute("SET python_enable_replacements = false")
@@ -128,6 +131,22 @@ def ask(
         ) from error
     except duckdb.Error as error:
         raise _QueryError(str(error).strip()) from error
+
+
+def _reads(statement: duckdb.Statement) -> bool:
+    """Return whether a statement answers and changes nothing.
+
+    The database takes a PIVOT apart, into a type of what it finds and a SELECT: its
+    first word tells it from a table that is made of one.
+    """
+    if statement.type == duckdb.StatementType.MULTI:
+        found = _FIRST_WORD.match(statement.query)
+        return found is not None and found[1].upper() in _READING
+    return bool(statement.type == duckdb.StatementType.SELECT)
+
+
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
+_READING = ("PIVOT", "PIVOT_WIDER", "SELECT", "FROM")
 
 
 def export(

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
+from mementum.lab import arguments
 from mementum.lab.arguments import Argument, ArgumentError
 from mementum.lab.errors import blamed
 from mementum.lab.user_code.chance import seeded
@@ -54,8 +55,7 @@ class UserModule:
 
         Errors: `ArgumentError` for no Python file, `UserCodeError` for what it raises.
         """
-        if not path.is_file():
-            raise ArgumentError(asked, f" is {path}, and there is no such file.")
+        arguments.file(asked, path)
         name = _free_name(path, prefix)
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:

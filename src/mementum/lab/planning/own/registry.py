@@ -21,13 +21,13 @@ from mementum.lab.arguments import Argument, ArgumentError, Real
 from mementum.lab.errors import LabError
 from mementum.lab.planning import contender
 from mementum.lab.planning.contender import CONTENDERS, OTHERS, Contender
+from mementum.lab.planning.names import OF_CONTENDERS
 from mementum.lab.planning.own import form
 from mementum.lab.planning.own.source import from_dotted, from_file, locate
 from mementum.lab.records.run import RunSpec
 
 VARIABLE = "MEMENTUM_CONTENDERS"
 """The environment variable that says the files, by the names of their contenders."""
-_GROUP = "mementum.contenders"
 _TAKEN = {each.lower() for each in (*(c.name for c in CONTENDERS), *RECIPES)}
 
 _registered: dict[tuple[str, str], Contender] = {}
@@ -46,7 +46,7 @@ class _Plugged(NamedTuple):
 def plugged() -> _Plugged:
     """Return the contenders of the packages; a broken one keeps nobody from others."""
     found, complaints = dict[str, Contender](), list[str]()
-    for point in sorted(entry_points(group=_GROUP), key=lambda each: each.name):
+    for point in sorted(entry_points(group=OF_CONTENDERS), key=lambda each: each.name):
         try:
             made = _loaded(point, {*found})
         except Exception as error:  # noqa: BLE001 - another's code may raise anything

@@ -57,13 +57,6 @@ def locate(asked: object) -> Source:
     return from_dotted(text)
 
 
-def is_source(asked: object) -> bool:
-    """Return whether an item of a list of contenders is a source, and no name."""
-    if isinstance(asked, str):
-        return any(mark in asked for mark in ":./")
-    return isinstance(asked, type | Path)
-
-
 def from_file(path: Path) -> Source:
     """Return the source that a Python file is, after executing it."""
     content = path.read_bytes() if path.is_file() else b""

@@ -45,9 +45,9 @@ def number(workers: Whole | None, cards: Sequence[int] = ()) -> int:
 
     Unless told it is one a card, or one a core where no cards are asked for.
     """
-    if workers is None:
+    count = arguments.workers(workers)
+    if count is None:
         return len(cards) or cores()
-    count = arguments.whole("workers", workers, least=0)
     if cards and count > len(cards):
         raise ArgumentError(
             Argument("workers"),

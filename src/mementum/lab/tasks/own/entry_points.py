@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mementum.lab.tasks.task import Task
 
-_GROUP = "mementum.tasks"
+GROUP = "mementum.tasks"
 
 
 class _Plugged(NamedTuple):
@@ -26,7 +26,7 @@ def plugged(taken: tuple[str, ...]) -> _Plugged:
     A package that is broken is complained of and keeps nobody from the other tasks.
     """
     names, found, complaints = set(taken), list[Task](), list[str]()
-    for point in sorted(entry_points(group=_GROUP), key=lambda each: each.name):
+    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
         try:
             task = _loaded(point, names)
         except Exception as error:  # noqa: BLE001 - another's code may raise anything

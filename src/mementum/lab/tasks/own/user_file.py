@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from mementum.lab.arguments import Argument, ArgumentError
+from mementum.lab import arguments
+from mementum.lab.arguments import Argument
 from mementum.lab.errors import UserCodeError, blamed
 from mementum.lab.records import codec
 from mementum.lab.records.run import COSINE
@@ -320,11 +321,7 @@ def named(texts: Sequence[str], taken: Callable[[str], bool]) -> list[Path]:
     """Return the files, whose names are to be those of tasks that nobody has."""
     found: dict[str, Path] = {}
     for text in texts:
-        path = Path(text).resolve()
-        if not path.is_file():
-            raise ArgumentError(
-                Argument("files"), f" is {path}, and there is no such file."
-            )
+        path = arguments.file("files", text)
         if taken(path.stem) or path.stem in found:
             raise UserCodeError(
                 f"{path}: there is a task named {path.stem} already; rename the file."

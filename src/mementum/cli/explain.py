@@ -1,0 +1,48 @@
+"""``mementum explain``: what a rule does, and a picture of what it remembers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mementum.family import explain, limits, picture
+from mementum.family.recipes import RECIPES
+
+
+def add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "explain",
+        help="print an optimizer's equations, memory and numbers",
+        description="Print an optimizer's equations, its memory, and the numbers its "
+        "kernel is told at a step, at the published defaults.",
+    )
+    command.add_argument("names", nargs="+", metavar="NAME", help=", ".join(RECIPES))
+    command.add_argument("--lr", type=float, help="learning rate (default: published)")
+    command.add_argument("--step", type=int, default=1, help="step (default: 1)")
+    command.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the memory profiles (png, svg)"
+    )
+    command.set_defaults(run=_explain)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    names = [limits.resolve("optimizer", name, RECIPES) for name in args.names]
+    if args.step < 1:
+        raise ValueError(f"--step is {args.step}; the first step is 1.")
+    if args.lr is not None:
+        limits.number("--lr", args.lr, wants="give a finite number, 0 or more.")
+    if args.plot is not None:
+        picture.check(args.plot)
+    pages, averages = [], {}
+    for name in names:
+        recipe = RECIPES[name]
+        rule = recipe.function()
+        lr = recipe.lr if args.lr is None else args.lr
+        pages.append(explain.page(recipe, rule, lr, args.step))
+        averages[name] = rule.square
+    print("\n\n".join(pages))
+    if args.plot is not None:
+        picture.draw(averages, args.plot)
+        print(f"\nThe memory profiles are drawn in {args.plot}.")
+    return 0
