@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -33,6 +34,8 @@ LONG = "test_bits.py"
 COMPARED = "tests/torch/gpu/test_bits.py::test_steps_have_the_bits_of_the_loop"
 # What is tried in the interpreter, where more takes minutes.
 TRIED = "float32+bfloat16 and (clipped or plain)"
+# What makes the interpreter quick, as a plugin of pytest or as a module.
+QUICK = "tests.interpreted.quick"
 # Seconds for all, for the tests, and that the last heat begins before.
 ALL, FOR_TESTS, LAST = 600.0, 330.0, 560.0
 _BEGIN = time.monotonic()
@@ -50,6 +53,8 @@ def main() -> int:
         os.environ["TRITON_INTERPRET"] = "1"
         args.device = "cpu"
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    if args.tiny:
+        importlib.import_module(QUICK)
     from mementum.bench.gpu.device import opened
 
     try:
@@ -149,6 +154,7 @@ def tests(*, tiny: bool) -> dict[str, Any]:
     asked = [*map(str, files), "--deselect", COMPARED]
     asked += ["-m", "not gpu and not process", "-k", TRIED] if tiny else ["-m", "gpu"]
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "--durations=10"]
+    options += ["-p", QUICK] if tiny else []
     lines: list[str] = []
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *asked, *options],

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 PACKAGES = {
     "torch": ("torch",),
     "jax": ("jax", "optax"),
+    "trainers": ("transformers", "lightning"),
     "lab": ("torch", "duckdb", "scipy", "sklearn", "rich", "jinja2", "matplotlib"),
 }
 

@@ -7,6 +7,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -81,6 +82,12 @@ def of_process(spec: RunSpec) -> RunRecord:
     words = " ".join({"one", "two", "three", "four", "five"})
     told = {"process": str(os.getpid()), "words": words}
     return replace(instant(spec), environment=told)
+
+
+@each
+def of_modules(spec: RunSpec) -> RunRecord:
+    """Say whether the process has loaded torch."""
+    return replace(instant(spec), environment={"torch": str("torch" in sys.modules)})
 
 
 @each

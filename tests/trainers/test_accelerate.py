@@ -24,6 +24,7 @@ from tests.trainers.work import BATCHES, FORMATS, ROWS, network, rows, scheduled
 from torch.utils.data import DataLoader
 
 from mementum.torch import AdaXW, FamilyOptimizer
+from mementum.torch.integrations.logged_telemetry import entries
 
 pytestmark = pytest.mark.process
 LIMIT = 0.5
@@ -97,6 +98,15 @@ def test_the_steps_are_the_optimizers_own(member: Member, precision: str) -> Non
     # torch adds 1e-6 to the norm, and the product is rounded.
     assert run.recording.norms() == pytest.approx([LIMIT] * BATCHES, rel=1e-5)
     assert same_bits(ends(run.inner), run.recording.replayed())
+
+
+def test_telemetry_is_read_through_the_wrapper() -> None:
+    run = Run(AdaXW)
+    run.batches(0, 3)
+    flat = run.inner.telemetry().flat()
+    found = entries([run.optimizer])
+    assert found == {f"telemetry/{name}": value for name, value in flat.items()}
+    assert found["telemetry/overall/steps"] == 3
 
 
 @kinds

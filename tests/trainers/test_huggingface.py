@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,9 @@ from tests.torch.cases import Member, Options, kinds, same_bits
 from tests.trainers import pages
 from tests.trainers.replay import ends, recorded
 
+from mementum import install
 from mementum.torch import AdaXW, FamilyOptimizer, param_groups
+from mementum.torch.integrations.huggingface import telemetry_callback
 
 pytestmark = pytest.mark.process
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -252,3 +255,112 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert space["trainer"].state.global_step == 100
     assert (tmp_path / "run" / "checkpoint-100").is_dir()
     assert not same_bits(before, list(model.parameters()))
+    assert [*telemetry(space["trainer"].state.log_history)] == [50, 100]
+
+
+def telemetry(history: list[dict[str, float]]) -> dict[int, dict[str, float]]:
+    """Return the telemetry in a trainer's log, by step."""
+    return {
+        int(entry["step"]): {
+            name.removeprefix("telemetry/"): value
+            for name, value in entry.items()
+            if name.startswith("telemetry/")
+        }
+        for entry in history
+        if "telemetry/skipped_steps" in entry
+    }
+
+
+@kinds
+def test_telemetry_is_logged_every_so_many_steps(
+    member: Member, tmp_path: Path
+) -> None:
+    model = language_model()
+    optimizer = member(model.parameters(), lr=5e-3)
+    run = trainer(tmp_path, model, optimizers=(optimizer, None))
+    run.add_callback(telemetry_callback(run, every=2))
+    run.train()
+    found = telemetry(run.state.log_history)
+    assert [*found] == [2, 4, 6]
+    assert [each["overall/steps"] for each in found.values()] == [2, 4, 6]
+    # The rate is 0 when training is over; the moments are those of the last step.
+    last = optimizer.telemetry().flat()
+    for name in ("coordinates", "memory_steps", "rms_weight"):
+        assert found[6][f"group0/{name}"] == last[f"group0/{name}"]
+
+
+def test_the_trainers_own_log_is_as_without_telemetry(tmp_path: Path) -> None:
+    told = []
+    for with_telemetry in (False, True):
+        model = language_model()
+        run = trainer(
+            tmp_path,
+            model,
+            {"logging_strategy": "steps", "logging_steps": 1},
+            optimizers=(AdaXW(model.parameters(), lr=5e-3), None),
+        )
+        if with_telemetry:
+            run.add_callback(telemetry_callback(run, every=3))
+        run.train()
+        history = run.state.log_history
+        told.append([e for e in history if "loss" in e])
+        assert [*telemetry(history)] == ([3, 6] if with_telemetry else [])
+    assert len(told[0]) == STEPS
+    assert told[0] == told[1]
+
+
+def test_what_reports_to_trackers_is_told_of_telemetry(tmp_path: Path) -> None:
+    from transformers import TrainerCallback
+
+    heard: list[dict[str, float]] = []
+
+    class Tracker(TrainerCallback):
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any
+        ) -> None:
+            heard.append({**logs, "step": state.global_step})
+
+    model = language_model()
+    how = {"optimizers": (AdaXW(model.parameters(), lr=5e-3), None)}
+    run = trainer(tmp_path, model, callbacks=[Tracker()], **how)
+    run.add_callback(telemetry_callback(run, every=4))
+    run.train()
+    assert [*telemetry(heard)] == [4]
+
+
+def test_another_optimizer_is_refused_when_training_begins(tmp_path: Path) -> None:
+    model = language_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run = trainer(tmp_path, model, optimizers=(optimizer, None))
+    run.add_callback(telemetry_callback(run))
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(TypeError, match="the optimizer is SGD, and only those of"):
+        run.train()
+    assert same_bits(before, list(model.parameters()))
+
+
+def test_what_is_no_trainer_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"trainer is 100; it is the Trainer, as in"):
+        telemetry_callback(100)  # type: ignore[arg-type]
+
+
+def test_a_missing_library_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        telemetry_callback(object())  # type: ignore[arg-type]
+    command = install.command("trainers")
+    words = f"telemetry_callback needs transformers: run {command}."
+    assert str(caught.value) == words
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
+def test_the_page_of_telemetry_runs(tmp_path: Path) -> None:
+    model = language_model()
+    optimizer = AdaXW(model.parameters(), lr=5e-3)
+    run = trainer(tmp_path, model, {"max_steps": 100}, optimizers=(optimizer, None))
+    _, found, program = pages.program("telemetry.md").partition("from mementum.torch")
+    pages.run_text("telemetry.md", found + program, trainer=run)
+    run.train()
+    assert [*telemetry(run.state.log_history)] == [100]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import logging
+import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,10 @@ from tests.trainers.work import BATCHES, FORMATS, ROWS, network, rows, scheduled
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mementum import install
 from mementum.torch import AdaXW
+from mementum.torch.integrations.lightning import telemetry_callback
+from mementum.torch.integrations.logged_telemetry import entries
 
 LIMIT = 0.5
 MIXED = ("bf16-mixed", "16-mixed")
@@ -94,6 +100,7 @@ def trainer(precision: str = "32-true", **settings: Any) -> Any:
         "accelerator": "cpu",
         "devices": 1,
         "logger": False,
+        "log_every_n_steps": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "enable_checkpointing": False,
@@ -224,3 +231,140 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(optimizer, AdaXW)
     assert space["trainer"].global_step == 2 * BATCHES
     assert not same_bits(before, [p.cpu() for p in model.parameters()])
+    [kept] = (tmp_path / "lightning_logs").glob("*/metrics.csv")
+    rows = csv.DictReader(kept.read_text("utf-8").splitlines())
+    steps = [row["step"] for row in rows if row["telemetry/overall/rms_update"]]
+    assert steps == ["10"]
+
+
+def keeping() -> Any:
+    """Return a logger of Lightning that keeps what it is told of telemetry."""
+    from lightning.pytorch.loggers.logger import DummyLogger
+
+    class Keeping(DummyLogger):
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            if any(name.startswith("telemetry/") for name in metrics):
+                assert step not in self.told
+                self.told[step] = dict(metrics)
+
+    made = Keeping()
+    made.told = {}
+    return made
+
+
+@kinds
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_telemetry_is_logged_every_so_many_steps(
+    member: Member, precision: str, accumulated: int
+) -> None:
+    made, kept = module(member), keeping()
+    callbacks = [telemetry_callback(every=2)]
+    how = {"callbacks": callbacks, "accumulate_grad_batches": accumulated}
+    trainer(precision, logger=kept, **how).fit(made, loader())
+    steps = [*range(2, BATCHES // accumulated + 1, 2)]
+    assert [*kept.told] == steps
+    # A scaler leaves the first step out; Lightning counts it.
+    skipped = precision == "16-mixed"
+    found = [each["telemetry/overall/steps"] for each in kept.told.values()]
+    assert found == [step - skipped for step in steps]
+    last, flat = kept.told[steps[-1]], made.optimizer.telemetry().flat()
+    for name in ("group0/coordinates", "group0/memory_steps", "group0/rms_weight"):
+        assert last[f"telemetry/{name}"] == flat[name]
+
+
+def two_optimizers(*members: type[torch.optim.Optimizer]) -> Any:
+    """Return a module with an optimizer for each half, stepped by hand in turn."""
+    import lightning
+
+    class Module(lightning.LightningModule):
+        automatic_optimization = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch: list[Tensor], index: int) -> None:
+            inputs, classes = batch
+            for optimizer in self.optimizers():
+                loss = torch.nn.functional.cross_entropy(self.net(inputs), classes)
+                self.manual_backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+
+        def configure_optimizers(self) -> Any:
+            halves = self.net[0], self.net[2]
+            return [
+                member(half.parameters(), lr=5e-3)
+                for member, half in zip(members, halves, strict=True)
+            ]
+
+    return Module()
+
+
+def test_of_several_optimizers_those_of_the_family_are_read() -> None:
+    kept = keeping()
+    made = two_optimizers(torch.optim.SGD, AdaXW)
+    callbacks = [telemetry_callback(every=5)]
+    trainer(logger=kept, callbacks=callbacks).fit(made, loader())
+    # Two steps a batch: an interval ends within the third, and with the fifth.
+    assert [*kept.told] == [6, 10, 16]
+    assert kept.told[16]["telemetry/optimizer1/overall/steps"] == BATCHES
+    assert not [name for name in kept.told[16] if "optimizer0" in name]
+
+
+def test_other_optimizers_are_refused_when_training_begins() -> None:
+    made = module(torch.optim.SGD)
+    how = {"logger": keeping(), "callbacks": [telemetry_callback()]}
+    with pytest.raises(TypeError, match="the optimizer is SGD, and only those of"):
+        trainer(**how).fit(made, loader())
+    with pytest.raises(TypeError, match="the optimizer is SGD, Adam, and only"):
+        trainer(**how).fit(two_optimizers(torch.optim.SGD, torch.optim.Adam), loader())
+
+
+def test_a_trainer_without_a_logger_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"logger is None, .* Trainer\(logger=True\)"):
+        trainer(callbacks=[telemetry_callback()]).fit(module(AdaXW), loader())
+
+
+def test_a_run_that_is_continued_is_logged_at_the_same_steps(tmp_path: Path) -> None:
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    path = None
+    for epochs, saved, logged in ((1, 1, [6]), (2, 0, [12])):
+        kept = keeping()
+        saves = ModelCheckpoint(tmp_path, filename="last", save_top_k=saved)
+        callbacks = [saves, telemetry_callback(every=6)]
+        settings = {"enable_checkpointing": True, "max_epochs": epochs}
+        run = trainer(logger=kept, callbacks=callbacks, **settings)
+        run.fit(module(AdaXW), loader(), ckpt_path=path, weights_only=True)
+        path = tmp_path / "last.ckpt"
+        assert [*kept.told] == logged
+
+
+def test_it_is_read_through_the_wrapper_that_lightning_hands_out() -> None:
+    from lightning.pytorch.core.optimizer import LightningOptimizer
+
+    made = module(AdaXW)
+    trainer().fit(made, loader())
+    found = entries([LightningOptimizer(made.optimizer)])
+    assert found["telemetry/overall/steps"] == BATCHES
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    callback = telemetry_callback(every=7)
+    again = pickle.loads(pickle.dumps(callback))
+    assert type(again).__name__ == type(callback).__name__
+    kept = keeping()
+    trainer(logger=kept, callbacks=[again]).fit(module(AdaXW), loader())
+    assert [*kept.told] == [7]
+
+
+def test_a_missing_library_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        telemetry_callback()
+    command = install.command("trainers")
+    assert str(caught.value) == f"telemetry_callback needs lightning: run {command}."

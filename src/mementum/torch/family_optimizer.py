@@ -157,7 +157,7 @@ class FamilyOptimizer(torch.optim.Optimizer):
         """
         self._rules_on_host()
 
-    def explain(self, plot: Path | str | None = None) -> str:
+    def explain(self, plot: Path | str | None = None) -> explanation.Explanation:
         """Return each group's equations and numbers, and the path that runs it.
 
         `plot` names a picture file to draw the memory profiles in; that needs

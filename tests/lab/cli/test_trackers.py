@@ -31,8 +31,9 @@ class Run:
 class Library(ModuleType):
     """trackio and wandb as a comparison meets them: one run is open at a time.
 
-    trackio prints to standard output and wandb to standard error, of every run. A run
-    that is not closed by the module's own `finish` is closed, and spoken of, at exit.
+    trackio and MLflow print to standard output and wandb to standard error, of every
+    run. A run that is not closed by the module's own `finish` is closed, and spoken of,
+    at exit.
     """
 
     def __init__(self, name: str) -> None:
@@ -41,7 +42,7 @@ class Library(ModuleType):
         self.open: Run | None = None
 
     def say(self, words: str) -> None:
-        print(words, file=sys.stdout if self.__name__ == "trackio" else sys.stderr)
+        print(words, file=sys.stderr if self.__name__ == "wandb" else sys.stdout)
 
     def init(
         self, *, project: str, name: str, group: str, config: dict[str, Any]
@@ -58,12 +59,38 @@ class Library(ModuleType):
         self.say("closed")
 
 
-@pytest.fixture(params=["trackio", "wandb"])
+class MLflow(Library):
+    """MLflow: the same by other names, and what is logged goes to the open run."""
+
+    project = ""
+
+    def set_experiment(self, experiment_name: str) -> None:
+        self.project = experiment_name
+
+    def start_run(self, *, run_name: str, tags: dict[str, str]) -> None:
+        assert self.project
+        group = tags["group"]
+        self.init(project=self.project, name=run_name, group=group, config={})
+
+    def log_params(self, params: dict[str, Any]) -> None:
+        assert self.open is not None
+        self.open.given["config"].update(params)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        assert self.open is not None
+        self.open.log(metrics, step)
+
+    def end_run(self) -> None:
+        self.finish()
+
+
+@pytest.fixture(params=["trackio", "wandb", "mlflow"])
 def tracker(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, Library]:
-    """The interface that both share, under the name of each."""
-    library = Library(request.param)
+    """A tracker under its name: two share an interface, and one is made to."""
+    kind = MLflow if request.param == "mlflow" else Library
+    library = kind(request.param)
     monkeypatch.setitem(sys.modules, request.param, library)
     return request.param, library
 
@@ -127,7 +154,7 @@ def test_a_tracker_is_heard_once_and_never_where_the_answer_stands(
     assert said.err == f"open {library.runs[0].given['name']}\nclosed\n"
 
 
-@pytest.mark.parametrize("name", ["trackio", "wandb", "tensorboard"])
+@pytest.mark.parametrize("name", ["trackio", "wandb", "tensorboard", "mlflow"])
 def test_a_missing_package_is_named_with_the_way_to_get_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,9 @@ from mementum.lab.report import (
     page,
     sentences,
     tables,
+    templating,
 )
+from mementum.lab.report.export import files
 from mementum.lab.report.export.json_form import to_dict
 from mementum.lab.report.figures import axes, palette
 from mementum.lab.report.figures.bands import bands
@@ -160,7 +162,7 @@ def test_the_page_shows_every_task_contender_and_verdict(full, full_page):
                 words = number_words.interval_words(
                     result.contrast.verdict_interval, task
                 )
-                assert page.typeset(words) in text
+                assert templating.typeset(words) in text
 
 
 def test_the_page_is_well_formed_and_names_its_language(full_page):
@@ -326,6 +328,22 @@ def test_hostile_names_are_escaped():
     assert "<img" not in text
     assert "img" not in [tag for tag, _ in reader.elements]
     assert HOSTILE in reader.text
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "name",
+    ["日本語", "a\x07b", "\x1b[31m", "$\\frac{1}$", "", "a\nb", "_under", "%s {x}"],
+)
+def test_a_figure_can_be_drawn_whatever_names_are(name, tmp_path):
+    plan = SyntheticPlan(
+        tasks=(SyntheticTask(name=name, title=name, metric=name),),
+        contenders=("AdamW", name or "none"),
+    )
+    analysis, records = comparison(plan)
+    drawings = page.write(analysis, records, tmp_path / "page.html")
+    files.pictures(drawings, tmp_path / "figures")
+    assert len(list((tmp_path / "figures").iterdir())) == 2 * len(drawings)
 
 
 def test_hostile_names_print_as_they_are():

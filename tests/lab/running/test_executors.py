@@ -20,6 +20,7 @@ from tests.lab.runs import (
     killed_on_odd_seeds,
     killed_once,
     noted,
+    of_modules,
     of_process,
     spec,
     unprepared,
@@ -59,6 +60,11 @@ def test_a_worker_gives_bit_for_bit_what_this_process_gives() -> None:
     (there,) = LocalExecutor(1).results([run])
     assert there.status is Status.FINISHED
     assert timeless(there) == timeless(execute(run))
+
+
+def test_a_worker_loads_no_more_than_its_functions_do() -> None:
+    found = carry_out(SPECS[:1], of_modules)
+    assert found[0].environment == {"torch": "False"}
 
 
 @pytest.mark.parametrize("files", [(), ("one",), ("one", "two")])

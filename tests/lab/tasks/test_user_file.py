@@ -1,10 +1,13 @@
 """Laws of tasks that are the user's own: files, packages, models at hand."""
 
 import importlib
+import io
+import json
 import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +16,11 @@ import torch
 from mementum import lab
 from mementum.cli import main
 from mementum.lab.errors import LabError
+from mementum.lab.planning.contender import find
 from mementum.lab.records.journal import Store
 from mementum.lab.records.run import RunSpec, Status
 from mementum.lab.running.loop import execute
+from mementum.lab.running.rehearsal import process as rehearsal
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.own.entry_points import plugged
@@ -108,32 +113,62 @@ def test_the_documented_call_on_a_model_at_hand_runs_as_documented(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("targets = torch.tensor", "targets = torch.tensr", ["line 13, in data", "tensr"]),
-        ("nn.Linear(13, 32)", "nn.Linear(13, wide)", ["line 18, in model", "wide"]),
-        ("nn.Linear(32, 3)", "nn.Linear(31, 3)", ["line 22, in loss", "shapes"]),
-        ("def loss(", "def los(", ["defines no function loss"]),
-        ("import torch\n", "import torch\nimport no_such_module\n", ["line 4", "no_such"]),
-        ("import torch\n", "import torch\n)\n", ["line 4", "SyntaxError"]),
-        ("import torch\n", "import torch\nraise SystemExit(3)\n", ["line 4", "SystemExit: 3"]),
-        ("batch = 20, 32", "batch = 20, 0", ["batch is 0"]),
-        ("batch = 20, 32", "batch = 20, '8'", ["batch is '8'", "whole number"]),
-        ("import torch\n", "import torch\nmargin = -1\n", ["margin is -1", "0 or more"]),
-        ("import torch\n", "import torch\nmargin = '1 %'\n", ["margin is '1 %'"]),
-        ("import torch\n", "import torch\ntitle = 5\n", ["title is 5", "text"]),
-        ("import torch\n", 'import torch\nscale = "lin"\n', ["scale is 'lin'", "linear"]),
-        ("(inputs[1::2], targets[1::2])", "inputs", ["data() returned", "held-out"]),
-        ("targets[::2])", "targets[::3])", ["equally many rows"]),
-        ("    return nn.functional", "    return 3 or nn.functional", ["in loss returned a int; return a tensor of one number"]),
-        ("    return nn.functional", "    return torch.nan * nn.functional", ["loss is nan"]),
-        ("    return nn.Sequential", "    return 3 or nn.Sequential", ["in model returned 3, no module"]),
-    ],
-)  # fmt: skip
+class Ended:
+    """Stands in for a process that has come to its end."""
+
+    def poll(self) -> int:
+        return 0
+
+    wait = poll
+
+
+@pytest.fixture
+def rehearsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process say what the process of a rehearsal would, in its words."""
+
+    def begin(process: Any, path: Path, names: list[str], device: None) -> None:
+        process.path, process._process = path, Ended()
+        answer = rehearsal._answer(path, map(find, names), device)
+        process._answer = io.StringIO(json.dumps(answer))
+
+    monkeypatch.setattr(rehearsal._Process, "__init__", begin)
+
+
+FAULTS: list[tuple[str, str, list[str]]] = [
+    ("targets = torch.tensor", "targets = torch.tensr", ["line 13, in data", "tensr"]),
+    ("nn.Linear(13, 32)", "nn.Linear(13, wide)", ["line 18, in model", "wide"]),
+    ("nn.Linear(32, 3)", "nn.Linear(31, 3)", ["line 22, in loss", "shapes"]),
+    ("def loss(", "def los(", ["defines no function loss"]),
+    ("import torch\n", "import torch\nimport no_such_module\n", ["line 4", "no_such"]),
+    ("import torch\n", "import torch\n)\n", ["line 4", "SyntaxError"]),
+    ("import torch\n", "import torch\nraise SystemExit(3)\n", ["line 4", "SystemExit: 3"]),
+    ("batch = 20, 32", "batch = 20, 0", ["batch is 0"]),
+    ("batch = 20, 32", "batch = 20, '8'", ["batch is '8'", "whole number"]),
+    ("import torch\n", "import torch\nmargin = -1\n", ["margin is -1", "0 or more"]),
+    ("import torch\n", "import torch\nmargin = '1 %'\n", ["margin is '1 %'"]),
+    ("import torch\n", "import torch\ntitle = 5\n", ["title is 5", "text"]),
+    ("import torch\n", 'import torch\nscale = "lin"\n', ["scale is 'lin'", "linear"]),
+    ("(inputs[1::2], targets[1::2])", "inputs", ["data() returned", "held-out"]),
+    ("targets[::2])", "targets[::3])", ["equally many rows"]),
+    ("    return nn.functional", "    return 3 or nn.functional", ["in loss returned a int; return a tensor of one number"]),
+    ("    return nn.functional", "    return torch.nan * nn.functional", ["loss is nan"]),
+    ("    return nn.Sequential", "    return 3 or nn.Sequential", ["in model returned 3, no module"]),
+]  # fmt: skip
+
+
+# However a fault is found, it is told alike: one of each kind goes through a process.
+TOLD = [
+    *(pytest.param("rehearsed_here", *each) for each in FAULTS),
+    *(pytest.param("wine", *FAULTS[i], marks=pytest.mark.process) for i in (0, 2, 6)),
+]
+
+
+@pytest.mark.parametrize(("where", "old", "new", "words"), TOLD)
 def test_an_error_in_the_file_is_one_line_that_names_its_place(
-    wine: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, words: list[str]
-) -> None:
+    wine: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest,
+    where: str, old: str, new: str, words: list[str],
+) -> None:  # fmt: skip
+    request.getfixturevalue(where)
     assert old in wine.read_text()
     wine.write_text(wine.read_text().replace(old, new, 1))
     folder = wine.parent / "out"

@@ -326,7 +326,7 @@ def _add_output(group: Group) -> None:
     add("--details", action="store_true", help=_DETAILS)
     add(
         "--log",
-        choices=("trackio", "wandb", "tensorboard"),
+        choices=("trackio", "wandb", "tensorboard", "mlflow"),
         help="hand every finished run to this tracker as well",
     )
     _add_forms(group)

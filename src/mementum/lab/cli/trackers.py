@@ -2,8 +2,9 @@
 
 trackio and wandb share an interface of three calls: `init` opens a run and returns it,
 the run's `log` takes a point of a curve, and `finish` closes the run that is open.
-TensorBoard is made to look the same. None is required, and none can stop a comparison:
-a tracker that fails is dropped with a sentence, and the store has every result anyway.
+TensorBoard and MLflow are made to look the same. None is required, and none can stop a
+comparison: a tracker that fails is dropped with a sentence, and the store has every
+result anyway.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _PACKAGES = {
     "trackio": "trackio",
     "wandb": "wandb",
     "tensorboard": "torch.utils.tensorboard",
+    "mlflow": "mlflow",
 }
 
 
@@ -72,6 +74,30 @@ class _TensorBoard:
     def finish(self) -> None:
         """Close the files."""
         self.open.close()
+
+
+class _MLflow:
+    """MLflow's runs, behind the same calls."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def init(
+        self, *, project: str, name: str, group: str, config: Mapping[str, Any]
+    ) -> _Open:
+        """Open a run in the experiment that is named for the project."""
+        self.module.set_experiment(project)
+        self.module.start_run(run_name=name, tags={"group": group})
+        self.module.log_params({**config})
+        return self
+
+    def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Write the values of one step."""
+        self.module.log_metrics(metrics, step=step)
+
+    def finish(self) -> None:
+        """Close the run that is open."""
+        self.module.end_run()
 
 
 class _Watch:
@@ -145,4 +171,4 @@ def watch(name: str, folder: Path) -> _Watch:
         ) from error
     if name == "tensorboard":
         return _Watch(name, _TensorBoard(module.SummaryWriter, folder / "tensorboard"))
-    return _Watch(name, module)
+    return _Watch(name, _MLflow(module) if name == "mlflow" else module)

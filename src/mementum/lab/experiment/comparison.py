@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mementum.lab import arguments
 from mementum.lab.claims.ledger import json_form
 from mementum.lab.errors import LabError
+from mementum.lab.experiment import verdict_matrix
 from mementum.lab.planning import request
 from mementum.lab.planning.own import registry as contenders
 from mementum.lab.planning.stages import grown
@@ -69,6 +70,10 @@ class Comparison:
         from mementum.lab.report import terminal
 
         return terminal.table(self.analysis, details=details)
+
+    def _repr_html_(self) -> str:
+        """Return the matrix of verdicts for a notebook."""
+        return verdict_matrix.html(self.analysis)
 
     def report(
         self,

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from mementum.lab.records import codec
@@ -79,7 +80,8 @@ class RunSpec:
         """The labels of task and contender: whose grid of learning rates it is on."""
         return self.task_label, self.contender_label
 
-    @property
+    # An analysis asks for it a dozen times, and what it is made of never changes.
+    @cached_property
     def run_id(self) -> str:
         """The sha256, in hex, of the spec's canonical JSON.
 

@@ -1,12 +1,16 @@
-"""What people read of a comparison: a table in the terminal and a page in a browser."""
+"""What people read of a comparison: an answer in the terminal, a page in a browser."""
 
 __all__ = [
     "export",
     "figures",
+    "finding",
     "ledger_rows",
     "methods",
     "number_words",
     "page",
     "sentences",
+    "stage_words",
+    "tables",
+    "templating",
     "terminal",
 ]

@@ -6,37 +6,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import jinja2
 from markupsafe import Markup
 
-from mementum import __version__
 from mementum.lab.records import atomic
 from mementum.lab.records.run import RunRecord
-from mementum.lab.report import (
-    finding,
-    methods,
-    number_words,
-    sentences,
-    stage_words,
-    tables,
-)
+from mementum.lab.report import methods, tables
 from mementum.lab.report.figures.drawing import Drawing, draw
 from mementum.lab.report.figures.figure import Figure
 from mementum.lab.report.figures.figure_set import FigureSet
 from mementum.lab.report.figures.inline_svg import Styles, inline
-from mementum.lab.report.figures.palette import looks, variable
+from mementum.lab.report.figures.palette import looks
 from mementum.lab.report.ledger_rows import LedgerRows
+from mementum.lab.report.templating import environment
 from mementum.lab.statistics import Analysis
 
-TITLES = {
-    "across": "All tasks together",
-    "tasks": "Tasks",
-    "controls": "Controls",
-    "claims": "Claims of the papers",
-    "troubles": "Runs that went wrong",
-    "methods": "Methods",
-    "environment": "Environment",
-}
 Seen: TypeAlias = Callable[[float], object]
 """What is told which share of the figures is done."""
 
@@ -116,30 +99,3 @@ def elements(drawings: Sequence[Drawing]) -> tuple[Mapping[str, Markup], Markup]
         for each in drawings
     }
     return found, Markup(styles)  # noqa: S704, Matplotlib's own
-
-
-def environment() -> jinja2.Environment:
-    """The templates, with everything escaped that they print."""
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("mementum.lab.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.globals |= {
-        "finding": finding,
-        "number_words": number_words,
-        "sentences": sentences,
-        "stage_words": stage_words,
-        "titles": TITLES,
-        "version": __version__,
-    }
-    found.filters["typeset"] = typeset
-    found.filters["variable"] = variable
-    return found
-
-
-def typeset(text: str) -> str:
-    """Numbers with a true minus sign, and on one line with their percent sign."""
-    return text.replace("-", "\N{MINUS SIGN}").replace(" %", "\N{NO-BREAK SPACE}%")

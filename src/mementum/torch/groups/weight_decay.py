@@ -10,16 +10,21 @@ from typing import Any
 from torch import nn
 from torch.nn import Module, Parameter
 
-from mementum.family import limits
+from mementum.family import limits, markup
 
 
 class ParamGroups(list[dict[str, Any]]):
     """Parameter groups for an optimizer; printed, the split and its reasons."""
 
     table: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         return self.table
+
+    def _repr_html_(self) -> str | None:
+        """Return the same table for a notebook; None for groups made elsewhere."""
+        return markup.table(self.rows) if self.rows else None
 
 
 @dataclass(slots=True)
@@ -105,7 +110,8 @@ def _grouped(
         if rates:
             group["lr"] = rates[depth]
         groups.append(group)
-    groups.table = _table(groups, [*parts.values()])
+    groups.rows = _rows(groups, [*parts.values()])
+    groups.table = _table(groups.rows)
     return groups
 
 
@@ -236,23 +242,28 @@ def _place(entry: _Entry, prefixes: list[str]) -> int | None:
 _PLURALS = {"bias": "biases", "by name": "by name"}
 
 
-def _table(groups: ParamGroups, parts: list[list[_Entry]]) -> str:
+def _rows(
+    groups: ParamGroups, parts: list[list[_Entry]]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the numbers of each group, and last which parameters it has."""
     rated = any("lr" in group for group in groups)
-    head = ["weight_decay", *(["lr"] if rated else []), "parameters", "elements"]
-    rows = [head]
-    notes = ["which"]
+    head = ("weight_decay", *(["lr"] if rated else []), "parameters", "elements")
+    rows = [(*head, "which")]
     for group, part in zip(groups, parts, strict=True):
         rates = [f"{group['lr']:.4g}"] if rated else []
         elements = sum(entry.param.numel() for entry in part)
-        decay = f"{group['weight_decay']:g}"
-        rows.append([decay, *rates, f"{len(part):,}", f"{elements:,}"])
-        notes.append(_reasons(part))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row, note in zip(rows, notes, strict=True):
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([*cells, note]))
-    return "\n".join(lines)
+        numbers = (*rates, f"{len(part):,}", f"{elements:,}")
+        rows.append((f"{group['weight_decay']:g}", *numbers, _reasons(part)))
+    return tuple(rows)
+
+
+def _table(rows: tuple[tuple[str, ...], ...]) -> str:
+    *numbers, _ = zip(*rows, strict=True)
+    widths = [max(map(len, column)) for column in numbers]
+    # The last column is words, which begin alike.
+    return "\n".join(
+        "  ".join([*map(str.rjust, cells, widths), words]) for *cells, words in rows
+    )
 
 
 def _reasons(part: list[_Entry]) -> str:

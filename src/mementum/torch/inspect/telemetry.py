@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mementum.family import markup
 from mementum.family.rule import Coefficients, Rule
 from mementum.torch.state import State, formats, sharding
 from mementum.torch.state.formats import MomentFormat
@@ -67,19 +68,31 @@ class Telemetry:
         return found
 
     def __str__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+        return "\n".join([*lines, self._counts()])
+
+    def _repr_html_(self) -> str:
+        """Return the same table for a notebook."""
+        return markup.table(self._rows()) + markup.paragraph(self._counts())
+
+    def _rows(self) -> list[list[str]]:
+        """Return a row of names, and one for each number of a reading."""
         names = ["overall", *(f"group {i}" for i in range(len(self.groups)))]
         rows = [["", *names]]
         for each in fields(Reading):
             readings = (self.overall, *self.groups)
             values = [f"{getattr(reading, each.name):,.5g}" for reading in readings]
             rows.append([each.name, *values])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+        return rows
+
+    def _counts(self) -> str:
+        """Return what is not of a group, in a line."""
         norm = self.gradient_norm
         counts = f"skipped steps: {self.skipped_steps:,}"
         counts += f", clipped steps: {self.clipped_steps:,}"
-        counts += "" if norm is None else f", last gradient norm: {norm:.5g}"
-        return "\n".join([*lines, counts])
+        return counts + ("" if norm is None else f", last gradient norm: {norm:.5g}")
 
 
 @dataclass(slots=True)

@@ -1,3 +1,9 @@
 """What other libraries and other loops need of the optimizers."""
 
-__all__ = ["step_in_backward", "timm", "zero_redundancy"]
+__all__ = [
+    "huggingface",
+    "lightning",
+    "step_in_backward",
+    "timm",
+    "zero_redundancy",
+]

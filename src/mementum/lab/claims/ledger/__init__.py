@@ -1,3 +1,12 @@
-"""The ledger of claims: its words, pictures, page and files."""
+"""The ledger of claims: its words, tables, figures, page and files."""
 
-__all__ = ["figures", "files", "json_form", "markdown", "methods", "page", "words"]
+__all__ = [
+    "figures",
+    "files",
+    "json_form",
+    "markdown",
+    "methods",
+    "page",
+    "tables",
+    "words",
+]

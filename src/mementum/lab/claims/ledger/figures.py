@@ -13,10 +13,9 @@ from mementum.lab.claims.verdict import Answer, Finding, Verdict
 from mementum.lab.records.run import RunRecord, Status
 from mementum.lab.report.figures import axes
 from mementum.lab.report.figures.bands import Band, Quantity, band
-from mementum.lab.report.figures.figure import Figure, Series
+from mementum.lab.report.figures.figure import Figure, Series, along_rates, dot
 from mementum.lab.report.figures.palette import BETTER, MUTED, WORSE, Look, looks
 from mementum.lab.report.figures.task_figures import curves
-from mementum.lab.report.number_words import rate, score_words
 
 _LOOKS = {
     Answer.HOLDS: Look(BETTER, (), "o"),
@@ -56,15 +55,14 @@ def interval(name: str, finding: Finding) -> Figure | None:
         y=axes.rows([finding.answer.value]),
         height=84,
         series=(
-            Series(
-                name=finding.check.arm,
-                look=_LOOKS.get(finding.answer, _OPEN),
-                xs=[finding.difference],
-                ys=[0.0],
-                bars=[(finding.interval.low, finding.interval.high, 3.0)],
-                sizes=[6.0],
-                filled=[finding.answer in _LOOKS],
-                points=[words.describe(finding)],
+            dot(
+                finding.check.arm,
+                0,
+                _LOOKS.get(finding.answer, _OPEN),
+                finding.difference,
+                {3.0: finding.interval},
+                words.describe(finding),
+                filled=finding.answer in _LOOKS,
             ),
         ),
         subject=finding.check.task,
@@ -172,24 +170,11 @@ def _mean_words(reading: Reading, logged: bool) -> str:
 
 def _at_rates(arm: str, reading: Reading, look: Look, logged: bool) -> Series:
     """One arm: means as a line, lowest and highest seeds as bars."""
-    found = {
-        lr: (math.fsum(values) / len(values), min(values), max(values))
-        for lr, values in reading.by_rate.items()
-        if values
-    }
-    shown = [tuple(map(math.exp, each)) if logged else each for each in found.values()]
-    means = [each[0] for each in shown]
-    return Series(
-        name=arm,
-        look=look,
-        xs=[*found],
-        ys=means,
-        low=[each[1] for each in shown],
-        high=[each[2] for each in shown],
-        sizes=[5.0] * len(found),
-        points=[
-            f"lr {rate(lr)}: {score_words(mean)}"
-            for lr, mean in zip(found, means, strict=True)
-        ],
-        labelled=True,
-    )
+    found = {}
+    for lr, values in reading.by_rate.items():
+        if values:
+            mean = math.fsum(values) / len(values)
+            three = (mean, min(values), max(values))
+            mean, low, high = map(math.exp, three) if logged else three
+            found[lr] = mean, low, high
+    return along_rates(arm, look, found)

@@ -24,6 +24,7 @@ from mementum.lab.claims.ledger import words
 from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Finding, Outcome, Verdict
 from mementum.lab.records.run import strict
+from mementum.lab.report.export.json_form import picked
 from mementum.lab.report.ledger_rows import LedgerRow, LedgerRows
 
 _FORMAT = 1
@@ -45,39 +46,25 @@ def text(verdicts: Sequence[Verdict], tier: Tier) -> str:
 
 def _of_verdict(verdict: Verdict) -> dict[str, Any]:
     """Return one claim."""
-    claim = verdict.claim
     return {
-        "name": claim.name,
-        "paper": claim.paper,
-        "source": claim.source,
-        "sentence": claim.sentence,
-        "note": claim.note,
+        **picked(verdict.claim, "name paper source sentence note"),
         "verdict": verdict.outcome.value,
-        "untestable": claim.untestable or None,
+        "untestable": verdict.claim.untestable or None,
         "checks": [_of_finding(finding) for finding in verdict.findings],
     }
 
 
 def _of_finding(finding: Finding) -> dict[str, Any]:
     """Return one check."""
-    check, interval = finding.check, finding.interval
+    interval = finding.interval
     return {
-        "says": check.says,
+        "says": finding.check.says,
         "answer": finding.answer.value,
-        "task": check.task,
-        "value": check.value,
-        "arm": check.arm,
-        "against": check.against,
-        "level": check.level,
-        "scale": check.scale,
-        "region": list(finding.region),
-        "difference": finding.difference,
+        **picked(finding.check, "task value arm against level scale"),
+        **picked(finding, "region difference"),
         "interval": None if interval is None else [interval.low, interval.high],
         "interval_level": None if interval is None else interval.level,
-        "exact": finding.exact,
-        "seeds": finding.seeds,
-        "diverged": finding.diverged,
-        "detectable": finding.detectable,
+        **picked(finding, "exact seeds diverged detectable"),
     }
 
 

@@ -10,7 +10,8 @@ from mementum.lab.claims.settled import Tier
 from mementum.lab.claims.verdict import Verdict
 from mementum.lab.records.run import RunRecord
 from mementum.lab.report.figures.drawing import Drawing
-from mementum.lab.report.page import elements, environment
+from mementum.lab.report.page import elements
+from mementum.lab.report.templating import environment
 
 
 def render(

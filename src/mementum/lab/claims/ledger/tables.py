@@ -46,7 +46,7 @@ def _check(finding: Finding) -> Row:
         "Check": f"{check.says} ({words.sides(finding)})",
         "Answer": Cell(answer.value, None, words.tone(answer), sign),
         "Found": number(words.difference(finding), finding.difference),
-        "Level": words.level(finding) or "exact",
+        "Level": number(words.level(finding) or "exact", None),
         "Wanted": number(words.wanted(finding), None),
         "Seeds": number(str(finding.seeds), finding.seeds),
         "Read": f"{check.task}: {words.value(finding)}",

@@ -51,35 +51,21 @@ if TYPE_CHECKING:
     from mementum.lab.statistics.verdicts import Contrast
 
 _FORMAT = 2
-_CONTRAST_KEYS = (
-    "effect",
-    "interval_95",
-    "verdict_interval",
-    "verdict_level",
-    "p",
-    "p_holm",
-    "detectable",
-    "more_seeds",
-    "look",
-    "exact",
-    "improvement",
-    "wilcoxon",
-    "pairs",
+_ANALYSIS = "reference contenders screening alpha power seconds widen weight_decay"
+_TASK = (
+    "name family title metric scale margin deterministic steps data parameters seeds"
 )
+_ACROSS = "tasks timed scored families ratios"
+_CONTRAST = "effect interval_95 verdict_interval verdict_level p p_holm detectable "
+_CONTRAST += "more_seeds look exact improvement wilcoxon pairs"
+_PAIRS = "only_contender_diverged only_reference_diverged both_diverged missing"
 
 
 def to_dict(analysis: Analysis) -> dict[str, Any]:
     """The analysis as nested dictionaries, lists, strings, finite numbers and None."""
     return {
         "format": _FORMAT,
-        "reference": analysis.reference,
-        "contenders": list(analysis.contenders),
-        "screening": analysis.screening,
-        "alpha": analysis.alpha,
-        "power": analysis.power,
-        "seconds": analysis.seconds,
-        "widen": analysis.widen,
-        "weight_decay": analysis.weight_decay,
+        **picked(analysis, _ANALYSIS),
         "runs": {"planned": analysis.runs_planned, "done": analysis.runs_done},
         "versions": dict(analysis.versions),
         "environments": [dict(each) for each in analysis.environments],
@@ -95,26 +81,23 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def picked(whole: object, names: str) -> dict[str, Any]:
+    """These attributes under their names; tuples are lists."""
+    return {name: _listed(getattr(whole, name)) for name in names.split()}
+
+
+def _listed(value: Any) -> Any:
+    """A value with lists for tuples."""
+    return [*map(_listed, value)] if isinstance(value, tuple | list) else value
+
+
 def _of_task(task: TaskResult) -> dict[str, Any]:
     """One task with its results."""
     return {
-        "name": task.name,
-        "family": task.family,
-        "title": task.title,
-        "metric": task.metric,
-        "scale": task.scale,
-        "margin": task.margin,
-        "deterministic": task.deterministic,
-        "steps": task.steps,
-        "data": task.data,
-        "parameters": task.parameters,
-        "seeds": list(task.seeds),
+        **picked(task, _TASK),
         "design": None if task.design is None else asdict(task.design),
         "noise": None if task.noise is None else asdict(task.noise),
-        "ranked": task.ranked,
-        "target": task.target,
-        "untrained": task.untrained,
-        "best": task.best,
+        **picked(task, "ranked target untrained best"),
         "results": [_of_result(result, task) for result in task.results],
     }
 
@@ -122,11 +105,7 @@ def _of_task(task: TaskResult) -> dict[str, Any]:
 def _of_across(across: Across) -> dict[str, Any]:
     """All tasks together."""
     return {
-        "tasks": list(across.tasks),
-        "timed": list(across.timed),
-        "scored": list(across.scored),
-        "families": [list(names) for names in across.families],
-        "ratios": list(across.ratios),
+        **picked(across, _ACROSS),
         "standings": [
             {
                 "contender": standing.contender,
@@ -175,17 +154,12 @@ def _of_result(result: Result, task: TaskResult) -> dict[str, Any]:
             for scored in choice.scored
         ],
         "regret": effect(result.regret, scale),
-        "settings": result.settings,
-        "width": result.width,
-        "spikes": result.spikes,
+        **picked(result, "settings width spikes"),
         "budget": [shown_score(value, scale) for value in task.budget(result)],
         "steps_to_target": None
         if reach is None
         else {
-            "seeds": list(reach.seeds),
-            "times": list(reach.times),
-            "reached": reach.reached,
-            "median": reach.median,
+            **picked(reach, "seeds times reached median"),
             "restricted_mean": reach.mean,
         },
         "sensitivity": [asdict(point) for point in result.sensitivity],
@@ -198,7 +172,7 @@ def _of_result(result: Result, task: TaskResult) -> dict[str, Any]:
 def of_contrast(contrast: Contrast | None, scale: str) -> dict[str, Any]:
     """The comparison with the reference; every number null for the reference itself."""
     if contrast is None:
-        return dict.fromkeys(_CONTRAST_KEYS)
+        return dict.fromkeys(_CONTRAST.split())
     pairs, decisive = contrast.pairs, contrast.verdict_interval
     return {
         "effect": effect(contrast.mean, scale),
@@ -217,10 +191,7 @@ def of_contrast(contrast: Contrast | None, scale: str) -> dict[str, Any]:
         "wilcoxon": pairs.wilcoxon,
         "pairs": {
             "finite": len(pairs.differences),
-            "only_contender_diverged": pairs.only_contender_diverged,
-            "only_reference_diverged": pairs.only_reference_diverged,
-            "both_diverged": pairs.both_diverged,
-            "missing": pairs.missing,
+            **picked(pairs, _PAIRS),
         },
     }
 

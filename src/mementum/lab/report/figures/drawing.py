@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -30,7 +32,7 @@ _INCH = 96
 _LETTERS = 64
 _LEFT, _RIGHT, _BELOW, _ABOVE = 46, 10, 38, 6
 """Pixels around the axes."""
-_LETTER, _LONGEST = 6.4, 22
+_LETTER, _LONGEST = 6.9, 22
 """Pixels of a letter of a name, and letters after which a name is cut."""
 _LEAD = 20
 """Pixels between the axes and the name of a line."""
@@ -63,6 +65,14 @@ _STYLE: Any = {
 }
 
 
+@contextmanager
+def _style() -> Iterator[None]:
+    """The style of all figures; of letters that the font lacks, boxes are drawn."""
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
+
+
 @dataclass
 class Drawing:
     """A figure on its sheet, and what the groups of its SVG belong to and say."""
@@ -80,14 +90,14 @@ class Drawing:
     def svg(self) -> str:
         """The sheet as a file of its own, with its title."""
         text = io.StringIO()
-        with mpl.rc_context(_STYLE):
+        with _style():
             self.sheet.savefig(text, format="svg", metadata={"Date": None})
         return text.getvalue()
 
     def png(self) -> bytes:
         """The same for slides."""
         picture = io.BytesIO()
-        with mpl.rc_context(_STYLE):
+        with _style():
             self.sheet.savefig(picture, format="png", dpi=2 * _INCH)
         return picture.getvalue()
 
@@ -98,7 +108,7 @@ def draw(figure: Figure) -> Drawing:
     title = [
         line
         for words in (figure.subject, figure.title)
-        for line in textwrap.wrap(words, _LETTERS)
+        for line in textwrap.wrap(_plain(words), _LETTERS)
     ]
     above = _LINE * len(title)
     height = figure.height + above
@@ -106,7 +116,7 @@ def draw(figure: Figure) -> Drawing:
     rows = figure.y.ticks.values() if figure.y.bare and figure.y.ticks else ()
     left = max([_LEFT, *(_room(name) for name in rows)])
     right = max([_RIGHT, *(_LEAD + _room(each.name) for each in labels)])
-    with mpl.rc_context(_STYLE):
+    with _style():
         sheet = Sheet(figsize=(WIDTH / _INCH, height / _INCH))
         FigureCanvasAgg(sheet)
         # Margins are set by hand: a layout that measures its texts takes many times
@@ -128,8 +138,15 @@ def _room(name: str) -> float:
     return 8 + _LETTER * len(_cut(name))
 
 
+def _plain(text: str) -> str:
+    """Return a text without what no file of a picture may hold."""
+    whole = "\N{REPLACEMENT CHARACTER}"
+    return "".join(each if each.isprintable() else whole for each in text)
+
+
 def _cut(name: str) -> str:
     """Return a name that leaves room for the figure."""
+    name = _plain(name)
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
@@ -152,7 +169,7 @@ def _axis(panel: Axes, axis: Axis, side: str) -> None:
         own.set_minor_locator(mpl.ticker.NullLocator())
     else:
         own.set_major_locator(mpl.ticker.MaxNLocator(_TICKS, steps=[1, 2, 5, 10]))
-    own.set_label_text(axis.title)
+    own.set_label_text(_plain(axis.title))
     if axis.bare:
         own.set_tick_params(length=0, grid_alpha=0, labelcolor=INK)
         panel.spines["left" if side == "y" else "bottom"].set_visible(False)

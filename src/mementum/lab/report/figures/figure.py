@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from mementum.lab.report import number_words
 from mementum.lab.report.figures.axes import Axis
 from mementum.lab.report.figures.palette import Look
+from mementum.lab.statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,63 @@ class Series:
     """Where it has no value, on the upper edge, with the words of each."""
     labelled: bool = False
     """Whether its name stands at the end of its line."""
+
+
+def dot(
+    name: str,
+    row: int,
+    look: Look,
+    value: float,
+    bars: Mapping[float, Interval | None],
+    words: str,
+    *,
+    filled: bool,
+) -> Series:
+    """A value on a row over its intervals, which are bars of these widths."""
+    return Series(
+        name=name,
+        look=look,
+        xs=[value],
+        ys=[row],
+        bars=[
+            (each.low, each.high, width)
+            for width, each in bars.items()
+            if each is not None and math.isfinite(each.low)
+        ],
+        sizes=[6.0],
+        filled=[filled],
+        points=[words],
+        words=f"{name} {words}",
+    )
+
+
+def along_rates(
+    name: str,
+    look: Look,
+    points: Mapping[float, tuple[float, float, float]],
+    chosen: Container[float] = (),
+    crosses: Sequence[tuple[float, str]] = (),
+) -> Series:
+    """Means with their lows and highs by learning rate; chosen ones are larger, filled.
+
+    Without a chosen one all are filled.
+    """
+    return Series(
+        name=name,
+        look=look,
+        xs=[*points],
+        ys=[mean for mean, _, _ in points.values()],
+        low=[low for _, low, _ in points.values()],
+        high=[high for _, _, high in points.values()],
+        sizes=[6.5 if lr in chosen else 3.5 for lr in points],
+        filled=[not chosen or lr in chosen for lr in points],
+        points=[
+            f"lr {number_words.rate(lr)}: {number_words.score_words(mean)}"
+            for lr, (mean, _, _) in points.items()
+        ],
+        crosses=crosses,
+        labelled=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mementum.lab.report import number_words
 from mementum.lab.report.figures import axes
-from mementum.lab.report.figures.figure import Figure, Series
+from mementum.lab.report.figures.figure import Figure, Series, dot
 from mementum.lab.report.figures.palette import INK, Look
 from mementum.lab.report.figures.task_figures import Looks
 from mementum.lab.statistics import Across, Analysis, TaskResult
@@ -111,20 +111,14 @@ def ranks(analysis: Analysis) -> Figure | None:
         y=axes.rows([name for name, _ in found]),
         height=70 + 22 * len(found),
         series=tuple(
-            Series(
-                name=name,
-                look=Look(INK, (), "o"),
-                xs=[rank.value],
-                ys=[row],
-                bars=[
-                    (each.low, each.high, width)
-                    for each, width in ((rank.like_these, 1.0), (rank.these, 3.0))
-                    if each is not None
-                ],
-                sizes=[6.0],
-                filled=[name != analysis.reference],
-                points=[words[name]],
-                words=f"{name} {words[name]}",
+            dot(
+                name,
+                row,
+                Look(INK, (), "o"),
+                rank.value,
+                {1.0: rank.like_these, 3.0: rank.these},
+                words[name],
+                filled=name != analysis.reference,
             )
             for row, (name, rank) in enumerate(found)
         ),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from mementum.lab.report import number_words
 from mementum.lab.report.figures import axes
 from mementum.lab.report.figures.bands import Band
-from mementum.lab.report.figures.figure import Figure, Series
+from mementum.lab.report.figures.figure import Figure, Series, along_rates, dot
 from mementum.lab.report.figures.palette import BETTER, INK, MUTED, WORSE, Look
 from mementum.lab.statistics import Contrast, Result, Sensitivity, TaskResult, Verdict
 
@@ -19,8 +18,6 @@ _MARKS = {
     Verdict.EQUIVALENT: Look(INK, (), "D"),
 }
 _OPEN = Look(MUTED, (), "o")
-_CHOSEN, _TRIED = 6.5, 3.5
-"""Sizes of marks, in points."""
 
 
 def curves(
@@ -104,24 +101,13 @@ def sensitivity(
 
 def _at_rates(result: Result, look: Look) -> Series:
     """Means with ranges, chosen rates filled, and a cross where runs diverged."""
-    finite = [p for p in result.sensitivity if p.mean is not None]
-    chosen = [p.lr in result.choice.lrs for p in finite]
-    return Series(
-        name=result.contender,
-        look=look,
-        xs=[p.lr for p in finite],
-        ys=[p.mean or 0.0 for p in finite],
-        low=[p.low or 0.0 for p in finite],
-        high=[p.high or 0.0 for p in finite],
-        sizes=[_CHOSEN if each else _TRIED for each in chosen],
-        filled=chosen,
-        points=[
-            f"lr {number_words.rate(p.lr)}: {number_words.score_words(p.mean)}"
-            for p in finite
-        ],
-        crosses=[(p.lr, _diverged_words(p)) for p in result.sensitivity if p.diverged],
-        labelled=True,
-    )
+    points = {
+        p.lr: (p.mean, p.low or 0.0, p.high or 0.0)
+        for p in result.sensitivity
+        if p.mean is not None
+    }
+    crosses = [(p.lr, _diverged_words(p)) for p in result.sensitivity if p.diverged]
+    return along_rates(result.contender, look, points, result.choice.lrs, crosses)
 
 
 def _diverged_words(point: Sensitivity) -> str:
@@ -170,22 +156,12 @@ def _plain_bounds(contrast: Contrast) -> tuple[float, ...]:
 
 def _effect(row: int, result: Result, contrast: Contrast, task: TaskResult) -> Series:
     """A thin verdict interval, a thick 95 % interval and the mean."""
-    words = f"{result.verdict}, {number_words.effect_words(contrast, task)}"
-    return Series(
-        name=result.contender,
-        look=_MARKS.get(result.verdict, _OPEN),
-        xs=[contrast.mean or 0.0],
-        ys=[row],
-        bars=[
-            (interval.low, interval.high, width)
-            for interval, width in (
-                (contrast.verdict_interval, 1.0),
-                (contrast.interval, 3.0),
-            )
-            if interval is not None and math.isfinite(interval.low)
-        ],
-        sizes=[6.0],
-        filled=[result.verdict in _MARKS],
-        points=[words],
-        words=f"{result.contender}, {words}",
+    return dot(
+        result.contender,
+        row,
+        _MARKS.get(result.verdict, _OPEN),
+        contrast.mean or 0.0,
+        {1.0: contrast.verdict_interval, 3.0: contrast.interval},
+        f"{result.verdict}, {number_words.effect_words(contrast, task)}",
+        filled=result.verdict in _MARKS,
     )

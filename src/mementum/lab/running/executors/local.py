@@ -5,9 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -18,14 +17,19 @@ from typing import cast
 from mementum.lab.records.run import CPU, RunRecord, RunSpec, Status
 from mementum.lab.running.executors import ExecutorError
 from mementum.lab.running.executors.parcels import Parcel, cut, halves
-from mementum.lab.running.executors.worker import Execute, lost, prepare, train
+from mementum.lab.running.executors.worker import (
+    Execute,
+    Prepare,
+    lost,
+    prepare,
+    serve,
+    train,
+)
 from mementum.lab.tasks.own.user_file import paths
 from mementum.lab.user_code.settings import put_environment
 
 ATTEMPTS = 3
 """How often a run is begun when the system kills its worker each time."""
-
-_Prepare = Callable[[], None]
 
 
 class LocalExecutor:
@@ -41,7 +45,7 @@ class LocalExecutor:
         self,
         workers: int,
         execute: Execute = train,
-        prepare: _Prepare = prepare,
+        prepare: Prepare = prepare,
         places: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """``execute`` does a parcel; ``prepare`` is called once in each worker before.
@@ -107,7 +111,7 @@ class _Pool:
     def __init__(
         self,
         execute: Execute,
-        prepare: _Prepare,
+        prepare: Prepare,
         places: Sequence[Mapping[str, str]],
     ) -> None:
         self.execute = execute
@@ -143,7 +147,7 @@ class _Pool:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         given = there, self.execute, self.prepare, _start_method()
-        process = context.Process(target=_work, args=given, daemon=True)
+        process = context.Process(target=serve, args=given, daemon=True)
         taken = [worker.place for worker in self.workers]
         place = next((each for each in self.places if each not in taken), {})
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -277,29 +281,6 @@ def _start_method() -> str:
     """Return how processes are started here: a worker would start them as it was."""
     usual, *_ = multiprocessing.get_all_start_methods()
     return multiprocessing.get_start_method(allow_none=True) or usual
-
-
-def _work(
-    pipe: Connection, execute: Execute, prepare: _Prepare, start_method: str
-) -> None:
-    """Carry out the runs that come through the pipe, as long as the driver lives."""
-    multiprocessing.set_start_method(start_method, force=True)
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    # Loaders may have workers, which a daemon may not.
-    multiprocessing.current_process().daemon = False
-    prepare()
-    pipe.send([])
-    with suppress(EOFError):
-        while True:
-            pipe.send(execute(pipe.recv()))
-
-
-def _end_with_driver() -> None:
-    """Wait until the driver is gone, however it ended, and end this process."""
-    driver = multiprocessing.parent_process()
-    if driver is not None:
-        driver.join()
-        os._exit(1)
 
 
 def _ending(code: int | None) -> str:

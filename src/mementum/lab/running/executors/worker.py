@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mementum.lab.records.run import Curve, RunRecord, RunSpec, Status
 from mementum.lab.running.executors.parcels import Parcel
 
 Execute = Callable[[Parcel], Sequence[RunRecord]]
+Prepare = Callable[[], None]
 Software = Callable[[], dict[str, str]]
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -37,6 +42,32 @@ def carry_out(
         return Refusal(get_worker().address, found)
     with _ONE_AT_A_TIME:
         return [record.to_json() for record in execute(parcel)]
+
+
+def serve(
+    pipe: Connection, execute: Execute, prepare: Prepare, start_method: str
+) -> None:
+    """Carry out the runs that come through the pipe, as long as the driver lives.
+
+    A process of this machine begins here, with no more than ``prepare`` loads.
+    """
+    multiprocessing.set_start_method(start_method, force=True)
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    # Loaders may have workers, which a daemon may not.
+    multiprocessing.current_process().daemon = False
+    prepare()
+    pipe.send([])
+    with suppress(EOFError):
+        while True:
+            pipe.send(execute(pipe.recv()))
+
+
+def _end_with_driver() -> None:
+    """Wait until the driver is gone, however it ended, and end this process."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
 
 
 def prepare() -> None:
