@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from mementum.lab.planning import contender
-from mementum.lab.planning.forecast import START, clock
+from mementum.lab.planning.forecast import START, waiting
 from mementum.lab.planning.own import registry
 from mementum.lab.planning.stages import pilot_runs
 from mementum.lab.planning.tiers import SPENDING, Spending
@@ -22,7 +22,7 @@ _COLUMNS = 80
 
 def tasks() -> Table:
     """Return the tasks and what they are."""
-    table = Table("task", "what it is", box=None)
+    table = Table("task", "what it is", box=None, pad_edge=False)
     for task in offered():
         table.add_row(task.name, task.title)
     return table
@@ -30,7 +30,7 @@ def tasks() -> Table:
 
 def sizes() -> Table:
     """Return the steps of every task in every tier, and the seconds of a run."""
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     table.add_column("task", no_wrap=True)
     for tier in Tier:
         table.add_column(f"{tier}", no_wrap=True)
@@ -52,6 +52,7 @@ def noise() -> Table:
     table = Table(
         *("task", "schedule", "spread", "2 % different", "equals equal", "ranks"),
         box=None,
+        pad_edge=False,
     )
     for task in of_tier(Tier.QUICK):
         card = targets.noise(task)
@@ -73,7 +74,7 @@ def tiers(workers: int) -> Table:
     """Return what each tier spends on all tasks and all contenders."""
     told = f"with {workers} worker" + "s" * (workers != 1)
     columns = "tier", "tasks", "rates", "pilot", "looks", "trials", "runs", told
-    table = Table(*columns, box=None)
+    table = Table(*columns, box=None, pad_edge=False)
     for tier in Tier:
         spending = SPENDING[tier]
         found = [task for task in of_tier(tier) if tier not in task.named_only]
@@ -88,7 +89,7 @@ def tiers(workers: int) -> Table:
             _looks(design),
             f"{spending.trials}",
             f"{sum(runs.values()):,}",
-            clock(seconds),
+            waiting(seconds),
         )
     return table
 
@@ -116,7 +117,9 @@ def _runs(task: Task, spending: Spending) -> int:
 
 def contenders() -> Table:
     """Return the contenders with their published hyperparameters."""
-    table = Table("contender", "learning rate", "other hyperparameters", box=None)
+    table = Table(
+        "contender", "learning rate", "other hyperparameters", box=None, pad_edge=False
+    )
     for each in contender.CONTENDERS:
         others = ", ".join(
             f"{name} {option_words(v)}" for name, v in each.options.items()
