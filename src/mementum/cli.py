@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -106,6 +107,7 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the memory profiles (png, svg)"
     )
+    command.add_argument("--json", action="store_true", help="print JSON, no pages")
     command.set_defaults(run=_explain)
 
 
@@ -117,17 +119,21 @@ def _explain(args: argparse.Namespace) -> int:
         limits.learning_rate(args.lr)
     if args.plot is not None:
         picture.check(args.plot)
-    pages, averages = [], {}
+    told = explain.data if args.json else explain.page
+    pages: list[object] = []
+    averages = {}
     for name in names:
         recipe = RECIPES[name]
         rule = recipe.function()
         lr = recipe.lr if args.lr is None else args.lr
-        pages.append(explain.page(recipe, rule, lr, args.step))
+        pages.append(told(recipe, rule, lr, args.step))
         averages[name] = rule.square
-    print("\n\n".join(pages))
+    print(json.dumps(pages, indent=1) if args.json else "\n\n".join(map(str, pages)))
     if args.plot is not None:
         picture.draw(averages, args.plot)
-        print(f"\nThe memory profiles are drawn in {args.plot}.")
+        # JSON is all there is on standard output.
+        aside = sys.stderr if args.json else sys.stdout
+        print(f"\nThe memory profiles are drawn in {args.plot}.", file=aside)
     return 0
 
 

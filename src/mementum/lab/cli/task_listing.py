@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.table import Table
 
@@ -76,22 +77,45 @@ def tiers(workers: int) -> Table:
     columns = "tier", "tasks", "rates", "pilot", "looks", "trials", "runs", told
     table = Table(*columns, box=None, pad_edge=False)
     for tier in Tier:
-        spending = SPENDING[tier]
-        found = [task for task in of_tier(tier) if tier not in task.named_only]
-        runs = {task.name: _runs(task, spending) for task in found}
-        seconds = START + sum(runs[t.name] * t.seconds for t in found) / workers
-        design = spending.design(spending.rates, spending.trials, None)
+        each = outlay(tier, workers)
+        pilot = each.design.pilot
         table.add_row(
             tier,
-            f"{len(found)}",
-            f"{spending.rates}",
-            " ".join(f"{keep or 'all'}x{seeds}" for keep, seeds in design.pilot),
-            _looks(design),
-            f"{spending.trials}",
-            f"{sum(runs.values()):,}",
-            waiting(seconds),
+            f"{each.tasks}",
+            f"{each.rates}",
+            " ".join(f"{keep or 'all'}x{seeds}" for keep, seeds in pilot),
+            _looks(each.design),
+            f"{each.trials}",
+            f"{each.runs:,}",
+            waiting(each.seconds),
         )
     return table
+
+
+class Outlay(NamedTuple):
+    """What a tier spends on all tasks and all contenders, and how long it takes."""
+
+    tasks: int
+    rates: int
+    design: Design
+    trials: int
+    runs: int
+    seconds: float
+
+
+def outlay(tier: Tier, workers: int) -> Outlay:
+    """Return what a tier spends, and its seconds with so many workers."""
+    spending = SPENDING[tier]
+    found = [task for task in of_tier(tier) if tier not in task.named_only]
+    runs = {task.name: _runs(task, spending) for task in found}
+    return Outlay(
+        len(found),
+        spending.rates,
+        spending.design(spending.rates, spending.trials, None),
+        spending.trials,
+        sum(runs.values()),
+        START + sum(runs[t.name] * t.seconds for t in found) / workers,
+    )
 
 
 def _looks(design: Design) -> str:
@@ -130,12 +154,10 @@ def contenders() -> Table:
 
 def contender_lines(sources: Sequence[str]) -> list[str]:
     """Return a line of at most 80 columns for each contender, those of sources last."""
-    own = registry.register(sources)
-    listed = {each.name: each for each in (*contender.CONTENDERS, *contender.OTHERS)}
-    listed |= {each.name: each for each in (*registry.plugged().contenders, *own)}
-    width = max(map(len, listed))
+    listed = every_contender(sources)
+    width = max(len(each.name) for each in listed)
     lines = []
-    for each in listed.values():
+    for each in listed:
         words = [f"{name} {option_words(v)}" for name, v in each.options.items()]
         if each in contender.OTHERS:
             words.insert(0, "for claims")
@@ -143,3 +165,11 @@ def contender_lines(sources: Sequence[str]) -> list[str]:
         line = f"{each.name:{width}}  lr {each.lr:<7g} {', '.join(words)}".rstrip()
         lines.append(line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1]}…")
     return [*lines, *registry.plugged().complaints]
+
+
+def every_contender(sources: Sequence[str]) -> list[contender.Contender]:
+    """Return the lab's contenders, those of packages, and those of the sources."""
+    own = registry.register(sources)
+    listed = {each.name: each for each in (*contender.CONTENDERS, *contender.OTHERS)}
+    listed |= {each.name: each for each in (*registry.plugged().contenders, *own)}
+    return list(listed.values())
