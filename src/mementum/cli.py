@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mementum import __version__, install
+from mementum import __version__, completion, install
 from mementum.family import explain, limits, picture
 from mementum.family.limits import resolve
 from mementum.family.recipes import RECIPES
@@ -91,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     add_commands(commands)
     _add_bench(commands)
     _add_doctor(commands)
+    _add_completion(commands)
     return root
 
 
@@ -264,6 +265,26 @@ def _doctor(args: argparse.Namespace) -> int:
     from mementum.doctor.command import doctor
 
     return doctor(as_json=args.json)
+
+
+def _add_completion(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    command = commands.add_parser(
+        "completion",
+        help="print a script that completes commands in a shell",
+        description="Print a script that lets a shell complete commands, options and "
+        'names of files. In bash: eval "$(mementum completion bash)". In zsh: eval '
+        '"$(mementum completion zsh)", after compinit. In fish: mementum completion '
+        "fish | source.",
+    )
+    command.add_argument("shell", choices=completion.SHELLS, help="which shell")
+    command.set_defaults(run=_completion)
+
+
+def _completion(args: argparse.Namespace) -> int:
+    print(completion.script(args.shell), end="")
+    return 0
 
 
 if __name__ == "__main__":
