@@ -12,6 +12,7 @@ help:  ## Show what can be made
 
 install: $(INSTALLED)  ## Create .venv with everything in it
 
+SCRIPTS := src/mementum/completion/mementum.bash
 NATIVE := $(wildcard src/mementum/native/* src/mementum/native/isa/*)
 
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
@@ -26,11 +27,16 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 		axe-core@4.14.1 || echo "axe-core is not here: its test is skipped."
 	@touch $@
 
+# Made by every installation, and again when a command or an option has changed.
+$(SCRIPTS): $(INSTALLED) src/build_backend.py $(wildcard src/mementum/cli/*.py) \
+		$(wildcard src/mementum/lab/cli/*options.py)
+	$(BIN)/python src/build_backend.py
+
 # There is a process for each core: more threads would only wait for one another.
-test: $(INSTALLED)  ## Run all tests
+test: $(SCRIPTS)  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15
 
-quick: $(INSTALLED)  ## Run the tests that start no processes: the inner loop
+quick: $(SCRIPTS)  ## Run the tests that start no processes: the inner loop
 	OMP_NUM_THREADS=1 MEMENTUM_FUZZ=200 $(BIN)/python -m pytest -n auto \
 		--dist loadgroup -m 'not slow and not process'
 

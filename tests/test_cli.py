@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -214,3 +215,19 @@ def test_without_matplotlib_a_picture_names_the_extra(
         ModuleNotFoundError, match=r"needs matplotlib: run `pip install .*lab"
     ):
         picture.draw({"Adam": Memory.adam(0.999)}, tmp_path / "memory.png")
+
+
+def test_as_data_an_explanation_has_the_numbers_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = ["--plot", str(tmp_path / "memory.svg")]
+    assert cli.main(["explain", *RECIPES, "--json", "--step", "3", *plot]) == 0
+    shown = capsys.readouterr()
+    explained = json.loads(shown.out, parse_constant=pytest.fail)
+    assert [each["name"] for each in explained] == list(RECIPES)
+    for each in explained:
+        recipe = RECIPES[each["name"]]
+        numbers = recipe.function().at(3, recipe.lr)._asdict()
+        assert each["numbers"] == numbers
+        assert each["hyperparameters"]["lr"] == recipe.lr
+    assert "memory.svg" in shown.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -39,7 +40,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             monkeypatch.setitem(sys.modules, name.replace("__", "."), made)
 
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    monkeypatch.setattr(torch_side, "report", list)
+    monkeypatch.setattr(torch_side, "report", lambda page: [])
     put(jax=jax(), jax__numpy=np, optax=module("optax"), mementum__optax=None)
     return put
 
@@ -133,6 +134,23 @@ def test_members_with_the_references_numbers_are_right(here: Any, capsys: Any) -
     assert "One step of each member of mementum.optax beside the reference" in shown
     for name in RECIPES:
         assert f"{name} 0." in shown
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001, float("nan")])
+def test_as_data_jaxs_side_tells_what_its_page_tells(
+    factor: float, here: Any, capsys: Any
+) -> None:
+    here(mementum__optax=members(factor), torch=None)
+    code = command.doctor(as_json=True)
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told["torch"] is None
+    assert told["jax"]["devices"] == {"cpu": 2}
+    assert told["jax"]["enable_x64"] is True
+    checks = told["jax"]["checks"]
+    assert [each["name"] for each in checks] == list(RECIPES)
+    assert {each["right"] for each in checks} == {factor == 1.0}
+    assert len(told["findings"]) == (0 if factor == 1.0 else len(RECIPES))
+    assert told["right"] == (code == 0) == (factor == 1.0)
 
 
 @pytest.mark.parametrize("factor", [1.001, 0.99999, float("nan"), float("inf")])

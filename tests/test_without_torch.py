@@ -27,12 +27,13 @@ SUBCOMMANDS = cli.parser().commands
 # What a command must be given to be run at all.
 GIVEN = {
     "explain": ["AdaX"],
+    "completion": ["bash"],
     "export": ["--to", "tables"],
     "merge": ["one", "--into", "two"],
     "query": ["SELECT 1"],
 }
 # Commands that need no torch, and their exit codes where there is neither side.
-WITHOUT = {"explain": 0, "doctor": 1, "help": 0}
+WITHOUT = {"completion": 0, "explain": 0, "doctor": 1, "help": 0}
 TRIED = """
 import importlib, json, sys
 said = {}

@@ -16,7 +16,7 @@ from mementum.bench.clock import Spread
 # Seconds between two lines of progress where no terminal can rewrite one.
 _PLAIN_LINES = 10.0
 # A step whose quartiles lie further than this from its median met other work.
-_DISTURBED = 0.1
+DISTURBED = 0.1
 
 
 class Heat(Protocol):
@@ -106,11 +106,11 @@ class Progress:
 
 def disturbance(times: Sequence[Spread]) -> Iterator[str]:
     """Yield a warning where times lie too far apart to be the steps' own."""
-    wide = sum(each.around > _DISTURBED for each in times)
+    wide = sum(each.around > DISTURBED for each in times)
     if wide > len(times) / 10:
         yield (
             f"Disturbed: in {wide} of {len(times)} rows the spread is over "
-            f"{_DISTURBED:.0%}. Measure again while\nnothing else runs."
+            f"{DISTURBED:.0%}. Measure again while\nnothing else runs."
         )
 
 

@@ -15,10 +15,11 @@ def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "of each optimizer. The exit code is 0 if all is right, else 1. One of torch "
         "and JAX may be absent.",
     )
+    command.add_argument("--json", action="store_true", help="print JSON, no page")
     command.set_defaults(run=_doctor)
 
 
-def _doctor(_: argparse.Namespace) -> int:
+def _doctor(args: argparse.Namespace) -> int:
     from mementum.doctor.command import doctor
 
-    return doctor()
+    return doctor(as_json=args.json)

@@ -32,7 +32,7 @@ OF_COMMANDS = {
         "mementum report --details",
         "mementum report long --report page.html --ledger claims",
     ),
-    "tasks": ("mementum tasks",),
+    "tasks": ("mementum tasks", "mementum tasks --json"),
     "contenders": (
         "mementum contenders",
         "mementum contenders torch.optim.Adamax my_optimizer.py",
@@ -54,7 +54,11 @@ OF_COMMANDS = {
         "mementum bench --device cuda --formats float32,bfloat16",
         "mementum bench --jax --quick --json",
     ),
-    "doctor": ("mementum doctor",),
+    "doctor": ("mementum doctor", "mementum doctor --json"),
+    "completion": (
+        "mementum completion bash",
+        "mementum completion fish",
+    ),
     "help": ("mementum help", "mementum help compare"),
 }
 """Command lines by the command that they show; those of the root have no name."""

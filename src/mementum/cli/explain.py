@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from pathlib import Path
 
 from mementum.family import explain, limits, picture
@@ -23,6 +25,7 @@ def add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the memory profiles (png, svg)"
     )
+    command.add_argument("--json", action="store_true", help="print JSON, no pages")
     command.set_defaults(run=_explain)
 
 
@@ -34,15 +37,19 @@ def _explain(args: argparse.Namespace) -> int:
         limits.number("--lr", args.lr, wants="give a finite number, 0 or more.")
     if args.plot is not None:
         picture.check(args.plot)
-    pages, averages = [], {}
+    told = explain.data if args.json else explain.page
+    pages: list[object] = []
+    averages = {}
     for name in names:
         recipe = RECIPES[name]
         rule = recipe.function()
         lr = recipe.lr if args.lr is None else args.lr
-        pages.append(explain.page(recipe, rule, lr, args.step))
+        pages.append(told(recipe, rule, lr, args.step))
         averages[name] = rule.square
-    print("\n\n".join(pages))
+    print(json.dumps(pages, indent=1) if args.json else "\n\n".join(map(str, pages)))
     if args.plot is not None:
         picture.draw(averages, args.plot)
-        print(f"\nThe memory profiles are drawn in {args.plot}.")
+        # JSON is all there is on standard output.
+        aside = sys.stderr if args.json else sys.stdout
+        print(f"\nThe memory profiles are drawn in {args.plot}.", file=aside)
     return 0

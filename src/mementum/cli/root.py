@@ -14,6 +14,7 @@ from mementum import __version__
 from mementum.cli import misspelt
 from mementum.cli.argument_parser import CommandParser, HelpFormatter
 from mementum.cli.bench import add_bench
+from mementum.cli.completion import add_completion
 from mementum.cli.doctor import add_doctor
 from mementum.cli.examples import OF_COMMANDS, epilog
 from mementum.cli.explain import add_explain
@@ -131,6 +132,7 @@ def _added(
     add_commands(commands)
     add_bench(commands)
     add_doctor(commands)
+    add_completion(commands)
     _add_help(commands)
     return commands
 

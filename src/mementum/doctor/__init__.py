@@ -6,5 +6,8 @@ __all__ = [
     "installation",
     "jax_side",
     "page",
+    "surroundings",
+    "timing",
+    "torch_build",
     "torch_side",
 ]

@@ -1,4 +1,4 @@
-"""`mementum doctor`: what was found, as a page of 80 columns."""
+"""`mementum doctor`: what was found, as a page of 80 columns or as JSON."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from mementum import __version__, install, machine
-from mementum.doctor.page import Finding, fact, filled
+from mementum.doctor import surroundings
+from mementum.doctor.page import Finding, Page, fact, filled
 
 # What looks at a side, by the extra that brings its packages: neither is imported
 # before its packages are.
 _SIDES = {"torch": "mementum.doctor.torch_side", "jax": "mementum.doctor.jax_side"}
 
 
-def doctor() -> int:
+def doctor(*, as_json: bool = False) -> int:
     """Print what is here and what is wrong; return 0 if all is right, else 1.
 
     A side that is absent is not wrong, unless both are.
     """
-    print(f"mementum {__version__}\n")
-    print(fact("Python", platform.python_version()))
-    print(fact("NumPy", machine.version("numpy") or "none"))
-    cores = f"{machine.processor()}, {machine.cores()} cores"
-    print(fact("processor", cores), flush=True)
-    sides = [_of_side(extra) for extra in _SIDES]
+    page = Page(as_json=as_json)
+    _surroundings(page)
+    sides = [_of_side(extra, page) for extra in _SIDES]
     findings = [finding for side in sides for finding in side or ()]
     if sides == [None, None]:
         findings.append(
@@ -35,26 +33,54 @@ def doctor() -> int:
                 f"{install.command('jax')}.",
             )
         )
-    print("\n" + _verdict(findings))
+    page.say("\n" + _verdict(findings))
+    page.data["findings"] = [each._asdict() for each in findings]
+    page.data["right"] = not findings
+    page.close()
     return 1 if findings else 0
 
 
-def _of_side(extra: str) -> list[Finding] | None:
-    """Print what is here of a side and return what is wrong; None if it is absent."""
-    print()
+def _surroundings(page: Page) -> None:
+    """Tell what mementum lies in."""
+    system, extras = surroundings.system(), surroundings.extras()
+    page.data |= {
+        "mementum": __version__,
+        "source": surroundings.source(),
+        "system": system,
+        "python": platform.python_version(),
+        "numpy": machine.version("numpy"),
+        "extras": extras,
+    }
+    page.say(f"mementum {__version__}\n")
+    page.say(fact("imported from", page.data["source"]))
+    page.say(fact("system", surroundings.system_words(system)))
+    page.say(fact("Python", page.data["python"]))
+    page.say(fact("NumPy", page.data["numpy"] or "none"))
+    page.say(fact("processor", f"{system['processor']}, {system['cores']} cores"))
+    if extras:
+        page.say(fact("extras", surroundings.extras_words(extras)))
+
+
+def _of_side(extra: str, page: Page) -> list[Finding] | None:
+    """Tell what is here of a side and return what is wrong; None if it is absent."""
+    page.say()
+    versions: dict[str, str | None] = {}
+    page.data[extra] = {"versions": versions}
     for package in install.PACKAGES[extra]:
         error = _error(package)
         if isinstance(error, ModuleNotFoundError) and error.name == package:
-            print(fact(package, f"none; {install.command(extra)} brings it"))
+            page.say(fact(package, f"none; {install.command(extra)} brings it"))
+            page.data[extra] = None
             return None
-        print(fact(package, machine.version(package) or "of no known version"))
+        versions[package] = machine.version(package)
+        page.say(fact(package, versions[package] or "of no known version"))
         if error is not None:
             return [_broken(package, error)]
     side = _SIDES[extra]
     error = _error(side)
     if error is not None:
         return [_broken(side, error)]
-    findings: list[Finding] = import_module(side).report()
+    findings: list[Finding] = import_module(side).report(page)
     return findings
 
 

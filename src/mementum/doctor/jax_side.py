@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mementum import install, machine
-from mementum.doctor.page import Finding, cell, fact, filled, wrong
+from mementum.doctor.page import Finding, Page, cell, fact, filled, plain, wrong
 from mementum.family.recipes import RECIPES
 from mementum.family.reference import State, update
 
@@ -26,12 +26,14 @@ _GRAD = np.linspace(0.01, 2.0, 67).astype(np.float32)
 _ALLOWED = 16.0
 
 
-def report() -> list[Finding]:
-    """Print what is here and return what is wrong."""
+def report(page: Page) -> list[Finding]:
+    """Tell what is here and return what is wrong."""
     # JAX would take three quarters of a GPU's memory, for a few numbers.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax: Any = import_module("jax")
-    print(fact("jaxlib", machine.version("jaxlib") or "of no known version"))
+    found = page.data["jax"]
+    jaxlib = found["versions"]["jaxlib"] = machine.version("jaxlib")
+    page.say(fact("jaxlib", jaxlib or "of no known version"))
     try:
         backend, devices = jax.default_backend(), jax.devices()
     except RuntimeError as error:
@@ -44,15 +46,22 @@ def report() -> list[Finding]:
     kinds = Counter(device.device_kind for device in devices)
     here = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
     exact = hasattr(jax, "enable_x64")
-    print(fact("JAX's backend", backend))
-    print(fact("JAX's devices", here))
-    print(fact("jax.enable_x64", "there" if exact else "none"), flush=True)
+    found |= {"backend": backend, "devices": dict(kinds), "enable_x64": exact}
+    page.say(fact("JAX's backend", backend))
+    page.say(fact("JAX's devices", here))
+    page.say(fact("jax.enable_x64", "there" if exact else "none"))
     findings = [] if exact else [_too_old()]
     if find_spec(_PACKAGE) is None:
-        print("\n" + filled(f"There is no {_PACKAGE} here: no member's step is tried."))
+        page.say(
+            "\n" + filled(f"There is no {_PACKAGE} here: no member's step is tried.")
+        )
         return findings
     errors = {name: _error(name) for name in RECIPES}
-    print("\n" + _steps(errors), flush=True)
+    found["checks"] = [
+        {"name": name, "error": plain(error), "right": _right(error)}
+        for name, error in errors.items()
+    ]
+    page.say("\n" + _steps(errors))
     return [*findings, *_of_steps(errors)]
 
 
@@ -84,6 +93,10 @@ def _error(name: str) -> float | str:
     return float("inf") if np.isnan(units).any() else float(units.max())
 
 
+def _right(error: float | str) -> bool:
+    return not isinstance(error, str) and error <= _ALLOWED
+
+
 def _steps(errors: Mapping[str, float | str]) -> str:
     intro = (
         f"One step of each member of {_PACKAGE} beside the reference: the largest "
@@ -95,7 +108,7 @@ def _steps(errors: Mapping[str, float | str]) -> str:
 
 def _of_steps(errors: Mapping[str, float | str]) -> Iterator[Finding]:
     for name, error in errors.items():
-        if isinstance(error, str) or error > _ALLOWED:
+        if not _right(error):
             yield Finding(
                 f"{_PACKAGE}.{name.lower()}: its step {wrong(error)}.",
                 "Update jax and optax; if this stays, report it with this page.",

@@ -3,46 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
-from mementum.bench.case import Case
-from mementum.bench.clock import alternate, ratio, spread
-from mementum.bench.entrant import FORMATS, built
+from mementum.bench.entrant import FORMATS
+from mementum.doctor import timing
 from mementum.doctor.examination import ALLOWED, PATHS, Result, alike_on, examine
 from mementum.doctor.installation import REINSTALL, Installation, find
-from mementum.doctor.page import Finding, cell, fact, filled, wrong
+from mementum.doctor.page import Finding, Page, cell, fact, filled, plain, wrong
+from mementum.doctor.torch_build import blas, build, openmp
 from mementum.torch.backends import foreach, native
 from mementum.torch.backends.triton import availability
 
-# Seconds to look at the speed for, at a size that no second-level cache holds.
-_LOOK = 0.3
-_SIZED = Case("1m", "one matrix", ((1_024, 1_024),))
 
-
-def report() -> list[Finding]:
-    """Print what is here and return what is wrong.
+def report(page: Page) -> list[Finding]:
+    """Tell what is here and return what is wrong.
 
     A kernel that cannot run is wrong, whatever keeps it from it.
     """
     kernel = find()
-    print("\n".join(_here(kernel)), flush=True)
+    found = page.data["torch"]
+    found |= _data(kernel)
+    page.say("\n".join(_here(kernel)))
     results = list(examine(kernel=kernel.finding is None))
-    print("\n" + _steps(results), flush=True)
+    found["checks"] = [_plain(result) for result in results]
+    page.say("\n" + _steps(results))
     findings = [kernel.finding] if kernel.finding else []
     findings += [_of_step(result) for result in results if not result.right]
     for device in _accelerators():
-        alike = alike_on(device)
-        print("\n" + filled(_on(device, alike)), flush=True)
+        alike = found["checks_on_device"] = alike_on(device)
+        page.say("\n" + filled(_on(device, alike)))
         findings += _of_device(device, alike)
     works = all(isinstance(error, float) for error in results[0].errors.values())
     if works and not availability.is_interpreted():
-        print("\n" + filled(_cost(kernel_runs=kernel.finding is None)), flush=True)
+        took = timing.measure(kernel_runs=kernel.finding is None)
+        found["timing"] = timing.data(took)
+        page.say("\n" + filled(timing.words(took)))
+        if took.disturbance:
+            page.say("\n" + filled(took.disturbance))
     return findings
+
+
+def _data(kernel: Installation) -> dict[str, Any]:
+    """Return what `_here` tells, as JSON can hold it."""
+    runs = kernel.finding is None
+    return {
+        "build": build(),
+        "threads": torch.get_num_threads(),
+        "openmp": openmp(),
+        "blas": blas(),
+        "kernel": {
+            "path": None if kernel.path is None else str(kernel.path),
+            "runs": runs,
+            "why_not": None if kernel.finding is None else kernel.finding.problem,
+            "threads": native.threads() if runs else None,
+            "instruction_set": native.ISAS[native.isa()] if runs else None,
+        },
+        "formats": list(FORMATS),
+        "gpu": [_named(device) for device in _accelerators()],
+        "triton": availability.version(),
+    }
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    errors = {path: plain(error) for path, error in result.errors.items()}
+    alike = dict(result.alike)
+    return {
+        "name": result.name,
+        "errors": errors,
+        "alike": alike,
+        "right": result.right,
+    }
 
 
 def _here(kernel: Installation) -> Iterator[str]:
     facts = {
+        "torch's build": f"for {build()}; BLAS {blas() or 'unknown'}, OpenMP "
+        + (", ".join(openmp()) or "none that is seen"),
         "threads": f"{torch.get_num_threads()}, as torch.set_num_threads() says",
         "kernel's threads": "none" if kernel.finding else native.threads(),
         "kernel": str(kernel.path or "none") + (" (does not run)" * _broken(kernel)),
@@ -152,33 +190,4 @@ def _of_step(result: Result) -> Finding:
         f"{result.name}: {'; '.join(faults)}.",
         f"The kernel may be an older version's: run {REINSTALL}. If this stays, set "
         "MEMENTUM_NATIVE=0 and report it with this page.",
-    )
-
-
-def _cost(*, kernel_runs: bool) -> str:
-    """Return what a step takes here, and what the kernel saves or would save."""
-    paths = ["native", "foreach"] if kernel_runs else ["foreach"]
-    gradients = _SIZED.gradients()
-    steps = [
-        built("AdamW", _SIZED.parameters(gradients), flags=PATHS[path]).step
-        for path in paths
-    ]
-    fused = torch.optim.AdamW(_SIZED.parameters(gradients), fused=True)
-    times = alternate([*steps, fused.step], _LOOK)
-    milliseconds = spread(times[0]).median * 1e3
-    size = (
-        f"A step of AdamW on {_SIZED.elements:,} elements takes {milliseconds:.2f} ms"
-    )
-    if kernel_runs:
-        slower = ratio(times[1], times[0]).median
-        torchs = ratio(times[2], times[0]).median
-        return (
-            f"{size} in the kernel. Without it, on the foreach path, it takes "
-            f"{slower:.1f} times as long; torch's fused AdamW takes {torchs:.1f} times."
-        )
-    slower = ratio(times[0], times[1]).median
-    return (
-        f"The kernel does not run, so the foreach path does. {size} there, "
-        f"{slower:.1f} times as long as torch's fused AdamW, which is about as fast as "
-        "the kernel."
     )

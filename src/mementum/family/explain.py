@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 from mementum.family.memory import Average, Fixed, Memory
 from mementum.family.recipes import Recipe
@@ -26,6 +27,20 @@ def page(recipe: Recipe, rule: Rule, lr: float, step: int) -> str:
             numbers(rule, lr, step),
         ]
     )
+
+
+def data(recipe: Recipe, rule: Rule, lr: float, step: int) -> dict[str, Any]:
+    """Return the same as plain data."""
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "source": recipe.paper,
+        "hyperparameters": {"lr": lr, **recipe.defaults},
+        "equations": [line.strip() for line in equations(rule).splitlines()],
+        "memory": [{"step": t, "weight": rule.square.weight(t)} for t in _STEPS],
+        "step": step,
+        "numbers": rule.at(step, lr)._asdict(),
+    }
 
 
 def title(recipe: Recipe) -> str:

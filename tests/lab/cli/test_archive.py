@@ -302,6 +302,24 @@ def test_results_of_different_machines_are_pooled_only_when_asked(
     assert f"{len(SPECS)} runs have several results" in capsys.readouterr().out
 
 
+def test_as_data_a_merge_counts_and_an_export_names_its_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = folder(tmp_path / "1", RECORDS[:8], SPECS[:8])
+    two = folder(tmp_path / "2", RECORDS[5:], SPECS[5:])
+    assert main(["merge", str(two), "--into", str(one), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "folder": str(one),
+        "taken": len(SPECS) - 8,
+        "runs": len(SPECS),
+        "disputed": 0,
+    }
+    out = tmp_path / "out"
+    assert main(["export", str(one), "--to", str(out), "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert {Path(each) for each in files} == set(out.iterdir())
+
+
 def test_times_alone_are_no_dispute(tmp_path: Path) -> None:
     later = [
         replace(r, seconds=9.0, environment={**r.environment, "platform": "y"})

@@ -4,6 +4,7 @@ import errno
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -198,7 +199,9 @@ def test_a_dry_run_counts_and_makes_nothing(
 ) -> None:
     folder = tmp_path / "new"
     assert main(["compare", *SMALL, "--out", str(folder), "--dry-run"]) == 0
-    assert f"{RUNS} runs: 0 done, {RUNS} missing" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"{RUNS} runs: 0 done, {RUNS} missing" in shown
+    assert re.search(r"^About \d+ (s|min) with \d+ workers?\.$", shown, re.MULTILINE)
     assert not folder.exists()
     assert main(["compare", *SMALL, "--out", str(undisturbed), "--dry-run"]) == 0
     assert f"{RUNS} done, 0 missing" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.lab.runs import record, spec
 
-from mementum.lab.planning.forecast import START, Forecast, clock
+from mementum.lab.planning.forecast import START, Forecast, clock, waiting
 from mementum.lab.records.plan import Outline, Plan
 from mementum.lab.records.run import Status
 from mementum.lab.running.driver import missing
@@ -97,3 +97,21 @@ def test_missing_runs_are_those_without_a_result_and_the_longest_come_first() ->
 )
 def test_times_are_written_as_clocks_show_them(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1 s"),
+        (14.6, "15 s"),
+        (59.6, "1 min"),
+        (250, "4 min"),
+        (7_100, "118 min"),
+        (9_000, "2 h"),
+        (8e6, "2,222 h"),
+    ],
+)
+def test_a_time_to_be_waited_for_is_as_rough_as_the_forecast(
+    seconds: float, text: str
+) -> None:
+    assert waiting(seconds) == text

@@ -205,7 +205,7 @@ DECIDE = (
     "native/CMakeLists.txt",
 )
 DECIDE_NOTHING = (
-    "cli.py",
+    "cli/root.py",
     "doctor/command.py",
     "bench/clock.py",
     "lab/experiment/named.py",
@@ -223,7 +223,9 @@ def package(tmp_path: Path) -> tuple[Path, Path]:
     compiled, package = tmp_path / "compiled", tmp_path / "package"
     (compiled / "native").mkdir(parents=True)
     (compiled / "native/kernel.so").write_bytes(b"0")
-    ours = [each for each in map(Path, mementum.__path__) if (each / "cli.py").exists()]
+    ours = [
+        each for each in map(Path, mementum.__path__) if (each / "convert.py").exists()
+    ]
     shutil.copytree(ours[0], package, ignore=shutil.ignore_patterns("__pycache__"))
     return compiled, package
 

@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.markup import escape
 from rich.table import Table
@@ -63,6 +64,9 @@ def _merge_folders(options: argparse.Namespace) -> int:
     ]
     target = Store(arguments.folder("--into", options.into))
     came = merge(sources, target, pool=options.pool)
+    if options.json:
+        print(json.dumps({"folder": str(target.folder), **asdict(came)}, indent=1))
+        return 0
     print(f"{target.folder}: {came.runs} runs, {came.taken} records taken over.")
     if came.disputed:
         print(_dispute(came.disputed))
@@ -135,10 +139,10 @@ def _export(options: argparse.Namespace) -> int:
         spare(folder / f"{name}.{options.format}", "--to")
     with sql.tables(store.records(), _planned(store)) as base:
         try:
-            for path in sql.export(base, folder, options.format):
-                print(path)
+            files = [str(path) for path in sql.export(base, folder, options.format)]
         except OSError as error:
             raise LabError(complaint(error, folder)) from error
+    print(json.dumps({"files": files}, indent=1) if options.json else "\n".join(files))
     return 0
 
 

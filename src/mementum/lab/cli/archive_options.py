@@ -71,6 +71,7 @@ def _merge(commands: _Commands) -> argparse.ArgumentParser:
         action="store_true",
         help="also where the machines or versions differ",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON only")
     return parser
 
 
@@ -97,6 +98,7 @@ def _export(commands: _Commands, folder: str) -> argparse.ArgumentParser:
         default="parquet",
         help="kind of the files (default: parquet)",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON only")
     return parser
 
 

@@ -29,6 +29,7 @@ from mementum.lab.experiment.comparison import reaching
 from mementum.lab.planning.stages import grown
 from mementum.lab.records.journal import Store, spare
 from mementum.lab.records.plan import Plan
+from mementum.lab.records.run import strict
 from mementum.lab.running.driver import of_plan
 from mementum.lab.tasks import registry
 from mementum.lab.tasks.data.download import OFFLINE
@@ -157,10 +158,13 @@ def _show(
     return 1 if failed else 0
 
 
-def _list(_: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace) -> int:
     """Print the tasks and the contenders."""
+    from mementum.lab.cli import listed_data
     from mementum.lab.cli import task_listing as page
 
+    if options.json:
+        return _print_json(listed_data.of_lab(cores()))
     console = PatientConsole(highlight=False)
     tables = page.tasks(), page.sizes(), page.noise(), page.tiers(cores())
     for table in (*tables, page.contenders()):
@@ -173,9 +177,18 @@ def _list(_: argparse.Namespace) -> int:
 
 def _list_contenders(options: argparse.Namespace) -> int:
     """Print a line for each contender."""
+    from mementum.lab.cli import listed_data
     from mementum.lab.cli.task_listing import contender_lines
 
-    print(*contender_lines([*options.sources, *(options.contender or ())]), sep="\n")
+    sources = [*options.sources, *(options.contender or ())]
+    if options.json:
+        return _print_json(listed_data.of_contenders(sources))
+    print(*contender_lines(sources), sep="\n")
+    return 0
+
+
+def _print_json(data: dict[str, object]) -> int:
+    print(json.dumps(strict(data), indent=1, allow_nan=False))
     return 0
 
 

@@ -79,6 +79,7 @@ def add_commands(
         help="list the tasks and contenders of the lab",
         description="List the tasks and the contenders that `mementum compare` knows.",
     )
+    tasks.add_argument("--json", action="store_true", help="print JSON only")
     tasks.set_defaults(run=run, lab="tasks")
     _add_contenders(commands)
     add_archive(commands, run, FOLDER)
@@ -263,6 +264,7 @@ def _add_contenders(
         "sources", nargs="*", metavar="SOURCE", help="as --contender says"
     )
     _add_own(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.set_defaults(run=run, lab="contenders")
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    Group,
+    RenderableType,
+    RenderHook,
+)
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -107,8 +116,61 @@ class _Lines:
             self.console.print(self.forecast.summary(), soft_wrap=True, highlight=False)
 
 
+class _Trimmed:
+    """Something to print, less the blanks at the ends of its lines."""
+
+    def __init__(self, whole: RenderableType) -> None:
+        self.whole = whole
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[Segment]:
+        blanks: list[Segment] = []
+        for text, style, control in console.render(self.whole, options):
+            if control:
+                yield Segment(text, style, control)
+                continue
+            for piece in text.splitlines(keepends=True):
+                line = piece.rstrip(" \n")
+                if line:
+                    yield from blanks
+                    yield Segment(line, style)
+                if line or piece.endswith("\n"):
+                    blanks = []
+                if piece.endswith("\n"):
+                    yield Segment.line()
+                elif rest := piece[len(line) :]:
+                    blanks.append(Segment(rest, style))
+        yield from blanks
+
+
+class _Trimming(RenderHook):
+    """Has whatever is printed end its lines with their last letters."""
+
+    def process_renderables(
+        self, renderables: list[ConsoleRenderable]
+    ) -> list[ConsoleRenderable]:
+        return [_Trimmed(each) for each in renderables]
+
+
 class PatientConsole(Console):
-    """A console whose reader may leave, as `head` does, without ending the command."""
+    """A console whose reader may leave, as `head` does, without ending the command.
+
+    No line that it prints ends in blanks, with which tables fill their last columns.
+    """
+
+    def __init__(
+        self,
+        *,
+        stderr: bool = False,
+        highlight: bool = True,
+        soft_wrap: bool = False,
+        width: int | None = None,
+    ) -> None:
+        super().__init__(
+            stderr=stderr, highlight=highlight, soft_wrap=soft_wrap, width=width
+        )
+        self.push_render_hook(_Trimming())
 
     def on_broken_pipe(self) -> None:
         """Print nothing from here on, and let the command do the rest of its work."""

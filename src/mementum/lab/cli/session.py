@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mementum.lab.cli.progress import PatientConsole, display
-from mementum.lab.planning.forecast import Forecast, clock
+from mementum.lab.planning.forecast import Forecast, waiting
 from mementum.lab.records.journal import Store, StoreError
 from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import RunRecord, Status
@@ -36,7 +36,9 @@ def foretell(
         print(json.dumps({"runs": counts, "seconds": round(seconds, 1)}))
         return 0
     print(f"{total} runs: {done} done, {total - done} missing.")
-    print(f"About {clock(seconds)} (minutes:seconds) with {workers} workers.")
+    if done < total:
+        told = f"{workers} worker" + "s" * (workers != 1)
+        print(f"About {waiting(seconds)} with {told}.")
     if plan.design is not None and done < total:
         print("Widened grids and further looks at what is open add runs to these.")
     return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.table import Table
 
 from mementum.lab.planning import contender
-from mementum.lab.planning.forecast import START, clock
+from mementum.lab.planning.forecast import START, waiting
 from mementum.lab.planning.own import registry
 from mementum.lab.planning.stages import pilot_runs
 from mementum.lab.planning.tiers import SPENDING, Spending
@@ -22,7 +23,7 @@ _COLUMNS = 80
 
 def tasks() -> Table:
     """Return the tasks and what they are."""
-    table = Table("task", "what it is", box=None)
+    table = Table("task", "what it is", box=None, pad_edge=False)
     for task in offered():
         table.add_row(task.name, task.title)
     return table
@@ -30,7 +31,7 @@ def tasks() -> Table:
 
 def sizes() -> Table:
     """Return the steps of every task in every tier, and the seconds of a run."""
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     table.add_column("task", no_wrap=True)
     for tier in Tier:
         table.add_column(f"{tier}", no_wrap=True)
@@ -52,6 +53,7 @@ def noise() -> Table:
     table = Table(
         *("task", "schedule", "spread", "2 % different", "equals equal", "ranks"),
         box=None,
+        pad_edge=False,
     )
     for task in of_tier(Tier.QUICK):
         card = targets.noise(task)
@@ -73,24 +75,47 @@ def tiers(workers: int) -> Table:
     """Return what each tier spends on all tasks and all contenders."""
     told = f"with {workers} worker" + "s" * (workers != 1)
     columns = "tier", "tasks", "rates", "pilot", "looks", "trials", "runs", told
-    table = Table(*columns, box=None)
+    table = Table(*columns, box=None, pad_edge=False)
     for tier in Tier:
-        spending = SPENDING[tier]
-        found = [task for task in of_tier(tier) if tier not in task.named_only]
-        runs = {task.name: _runs(task, spending) for task in found}
-        seconds = START + sum(runs[t.name] * t.seconds for t in found) / workers
-        design = spending.design(spending.rates, spending.trials, None)
+        each = outlay(tier, workers)
+        pilot = each.design.pilot
         table.add_row(
             tier,
-            f"{len(found)}",
-            f"{spending.rates}",
-            " ".join(f"{keep or 'all'}x{seeds}" for keep, seeds in design.pilot),
-            _looks(design),
-            f"{spending.trials}",
-            f"{sum(runs.values()):,}",
-            clock(seconds),
+            f"{each.tasks}",
+            f"{each.rates}",
+            " ".join(f"{keep or 'all'}x{seeds}" for keep, seeds in pilot),
+            _looks(each.design),
+            f"{each.trials}",
+            f"{each.runs:,}",
+            waiting(each.seconds),
         )
     return table
+
+
+class Outlay(NamedTuple):
+    """What a tier spends on all tasks and all contenders, and how long it takes."""
+
+    tasks: int
+    rates: int
+    design: Design
+    trials: int
+    runs: int
+    seconds: float
+
+
+def outlay(tier: Tier, workers: int) -> Outlay:
+    """Return what a tier spends, and its seconds with so many workers."""
+    spending = SPENDING[tier]
+    found = [task for task in of_tier(tier) if tier not in task.named_only]
+    runs = {task.name: _runs(task, spending) for task in found}
+    return Outlay(
+        len(found),
+        spending.rates,
+        spending.design(spending.rates, spending.trials, None),
+        spending.trials,
+        sum(runs.values()),
+        START + sum(runs[t.name] * t.seconds for t in found) / workers,
+    )
 
 
 def _looks(design: Design) -> str:
@@ -116,7 +141,9 @@ def _runs(task: Task, spending: Spending) -> int:
 
 def contenders() -> Table:
     """Return the contenders with their published hyperparameters."""
-    table = Table("contender", "learning rate", "other hyperparameters", box=None)
+    table = Table(
+        "contender", "learning rate", "other hyperparameters", box=None, pad_edge=False
+    )
     for each in contender.CONTENDERS:
         others = ", ".join(
             f"{name} {option_words(v)}" for name, v in each.options.items()
@@ -127,12 +154,10 @@ def contenders() -> Table:
 
 def contender_lines(sources: Sequence[str]) -> list[str]:
     """Return a line of at most 80 columns for each contender, those of sources last."""
-    own = registry.register(sources)
-    listed = {each.name: each for each in (*contender.CONTENDERS, *contender.OTHERS)}
-    listed |= {each.name: each for each in (*registry.plugged().contenders, *own)}
-    width = max(map(len, listed))
+    listed = every_contender(sources)
+    width = max(len(each.name) for each in listed)
     lines = []
-    for each in listed.values():
+    for each in listed:
         words = [f"{name} {option_words(v)}" for name, v in each.options.items()]
         if each in contender.OTHERS:
             words.insert(0, "for claims")
@@ -140,3 +165,11 @@ def contender_lines(sources: Sequence[str]) -> list[str]:
         line = f"{each.name:{width}}  lr {each.lr:<7g} {', '.join(words)}".rstrip()
         lines.append(line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1]}…")
     return [*lines, *registry.plugged().complaints]
+
+
+def every_contender(sources: Sequence[str]) -> list[contender.Contender]:
+    """Return the lab's contenders, those of packages, and those of the sources."""
+    own = registry.register(sources)
+    listed = {each.name: each for each in (*contender.CONTENDERS, *contender.OTHERS)}
+    listed |= {each.name: each for each in (*registry.plugged().contenders, *own)}
+    return list(listed.values())
