@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mementum.lab.planning.forecast import waiting
 from mementum.lab.report.number_words import (
     count,
     duration,
@@ -13,7 +14,6 @@ from mementum.lab.statistics import Analysis, Result, TaskResult, Verdict
 from mementum.lab.statistics.sequential.noise import more_seeds
 from mementum.machine import cores
 
-_MINUTE = 60.0
 _NOTHING = 5e-5
 
 
@@ -37,7 +37,7 @@ def looks_taken(task: TaskResult) -> int:
 
 
 def need(result: Result, task: TaskResult, reference: str) -> str:
-    """What would decide an open contrast: "needs about 23 more seeds, 4 minutes"."""
+    """What would decide an open contrast: "needs about 23 more seeds, 4 min"."""
     contrast, design = result.contrast, task.design
     if design is None or contrast is None or contrast.verdict_interval is None:
         return ""
@@ -51,15 +51,7 @@ def need(result: Result, task: TaskResult, reference: str) -> str:
     seconds = _cost(task, result, reference)
     if seconds is None:
         return f"{text}, beyond its last look at {design.looks[-1]}"
-    return f"{text}, {_time(seconds)}" if seconds else text
-
-
-def _time(seconds: float) -> str:
-    """A time to be waited for: "40 seconds", "4 minutes", "3 hours"."""
-    if seconds < _MINUTE:
-        return count(max(1, round(seconds)), "second")
-    minutes = round(seconds / _MINUTE)
-    return count(minutes, "minute") if minutes < 120 else f"{round(minutes / 60)} hours"
+    return f"{text}, {waiting(seconds)}" if seconds else text
 
 
 def regret(result: Result, task: TaskResult) -> str:
@@ -135,7 +127,7 @@ def open_words(analysis: Analysis) -> str:
     able = [seconds for seconds in costs if seconds is not None]
     text = f"--until decided goes on with {len(left)} of the inconclusive"
     if able:
-        text += f": about {_time(sum(able))} decide {len(able)}"
+        text += f": about {waiting(sum(able))} to decide {len(able)}"
     if rest := len(left) - len(able):
         verb = "needs" if rest == 1 else "need"
         text += f"; by what is seen, {rest} {verb} more seeds than the last look has"

@@ -99,12 +99,14 @@ def _matrix(
         return
     names = max(len(task.name) for task in analysis.tasks)
     names = min(names, max(_NAME_WIDTH, width // 3))
-    many = max(1, (width - names) // (_SIGN_WIDTH + 1))
+    room = (width - names) // len(rivals) - 1
+    wide = max(_SIGN_WIDTH, min(room, max(map(len, rivals))))
+    many = max(1, (width - names) // (wide + 1))
     for first in range(0, len(rivals), many):
         grid = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False)
         grid.add_column("", overflow="fold", width=names)
         for name in rivals[first : first + many]:
-            grid.add_column(Text(name), overflow="fold", width=_SIGN_WIDTH)
+            grid.add_column(Text(name), overflow="fold", width=wide)
         for task in analysis.tasks:
             found = [task.result(name) for name in rivals[first : first + many]]
             cells = [
