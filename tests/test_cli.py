@@ -80,8 +80,14 @@ def test_every_page_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("compar", "mementum: compar is no command; did you mean compare or completion?"),
-        ("help compar", "mementum: compar is no command; did you mean compare or completion?"),
+        (
+            "compar",
+            "mementum: compar is no command; did you mean compare or completion?",
+        ),
+        (
+            "help compar",
+            "mementum: compar is no command; did you mean compare or completion?",
+        ),
         ("--verison", "mementum: --verison is no option; did you mean --version?"),
         (
             "merge a --inot b",
