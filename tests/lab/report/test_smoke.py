@@ -34,7 +34,7 @@ def found(points, seeds, *, deterministic=False):
 def shown(analysis, records):
     console = Console(width=120, file=io.StringIO())
     console.print(table(analysis, details=True))
-    body = page.render(analysis, records).partition("<body")[2]
+    body = page.render(analysis, records).partition("<body>")[2]
     return console.file.getvalue(), body.partition("<script>")[0]
 
 

@@ -40,7 +40,8 @@ _SIGN_WIDTH = 5
 class Summary:
     """An analysis that prints itself: the finding and a matrix of signs, on a screen.
 
-    With `details` follow a table for each task, and one over all.
+    One task has its effects beside it. With `details` follow a table for each task, and
+    one over all.
     """
 
     analysis: Analysis
@@ -68,7 +69,11 @@ class Summary:
         if self.details:
             yield Text()
             yield from _details(analysis)
-        elif analysis.tasks:
+            return
+        if len(analysis.tasks) == 1:
+            yield _task_title(analysis.tasks[0])
+            yield _task_table(analysis.tasks[0], analysis)
+        if analysis.tasks:
             yield Text("--details shows effects, intervals and ranks.", style="dim")
 
 
