@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="no Chromium to open the page with"),
 ]
 WIDTHS = (390, 1440)
+BETWEEN = (800, 1024, 1280)
 PLAN = SyntheticPlan(
     tasks=(
         SyntheticTask(name="reddi-periodic", deterministic=True, scale="linear"),
@@ -237,13 +238,23 @@ def test_a_cell_says_the_rest_by_keyboard_and_escape_takes_it_away(drawn: Tab) -
     assert "reddi-periodic" in drawn.run(f"{card}.innerText")
     drawn.press("Escape", 27)
     assert not drawn.run(f"{card}.checkVisibility()")
+    assert drawn.run(f"document.activeElement === {cell}")
+    drawn.run(f"{cell}.blur(); {cell}.focus()")
+    assert drawn.run(f"{card}.checkVisibility()")
 
 
 def test_a_link_unfolds_what_it_leads_to(drawn: Tab) -> None:
     link = "document.querySelector('nav a[href=\"#task-2\"]')"
     drawn.run("document.querySelector('#task-2').open = false")
+    for _ in range(2):
+        drawn.run(f"{link}.click()")
+        drawn.wait("document.querySelector('#task-2').open")
+        drawn.run("document.querySelector('#task-2').open = false")
+    drawn.run("document.getElementById('filter').value = 'digits'")
+    drawn.run("document.getElementById('filter').dispatchEvent(new Event('input'))")
     drawn.run(f"{link}.click()")
-    drawn.wait("document.querySelector('#task-2').open")
+    drawn.wait("document.querySelector('#task-2').checkVisibility()")
+    assert drawn.run("document.getElementById('filter').value") == ""
 
 
 def test_one_way_of_tuning_is_shown_at_a_time(drawn: Tab) -> None:
@@ -320,6 +331,24 @@ def test_the_first_screen_holds_the_finding_and_the_matrix(
     for what in ("h1", "#arm-lr .matrix"):
         box = f"document.querySelector('{what}').getBoundingClientRect()"
         assert 0 <= tab.run(f"{box}.top") < tab.run(f"{box}.bottom") <= 844
+
+
+@pytest.mark.parametrize("width", [*BETWEEN, 1440])
+def test_no_cell_of_the_matrix_runs_into_the_next(
+    tab: Tab, tmp_path: Path, width: int
+) -> None:
+    plan = replace(PLAN, contenders=(*PLAN.contenders, *(f"C{i}" for i in range(20))))
+    records = [record(spec, 0.1 + 0.01 * spec.seed) for spec in plan.specs()]
+    page.write(analyse(records, plan), records, tmp_path / "report.html")
+    tab.open(tmp_path / "report.html", width)
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    assert (
+        tab.run(
+            "[...document.querySelectorAll('.matrix .cell')]"
+            ".filter(cell => cell.scrollWidth > cell.clientWidth).length"
+        )
+        == 0
+    )
 
 
 def test_a_phone_shows_one_contender_at_a_time(tab: Tab, report: Path) -> None:

@@ -54,6 +54,13 @@ def _query(commands: _Commands, folder: str) -> argparse.ArgumentParser:
         default="table",
         help="how the answer is printed (default: table)",
     )
+    parser.add_argument(
+        "--json",
+        action="store_const",
+        const="json",
+        dest="format",
+        help="the same as --format json",
+    )
     return parser
 
 

@@ -25,10 +25,20 @@ def headline(analysis: Analysis) -> str:
     where = f"on {count(len(analysis.tasks), 'task')}"
     if not rivals:
         return f"{reference[0].upper()}{reference[1:]} alone {where}"
+    if bare := _nothing(analysis):
+        return bare
     if not tasks:
         return f"{count(len(rivals), 'contender')} tried beside {reference} {where}"
     found = _found(analysis, tasks, rivals)
     return f"Screening: {found}" if analysis.screening else found
+
+
+def _nothing(analysis: Analysis) -> str:
+    """What there is to say where no run has a score; empty where one has."""
+    if not analysis.runs_done:
+        return "No run has given a result"
+    scores = [result.score for task in analysis.tasks for result in task.results]
+    return "" if any(each is not None for each in scores) else "Every run diverged"
 
 
 def _found(
@@ -94,6 +104,11 @@ def _never_worse(
 
 def basis(analysis: Analysis) -> str:
     """What the finding rests on: verdicts, seeds, looks, noise."""
+    if _nothing(analysis):
+        return (
+            f"{count(analysis.runs_planned, 'run')} planned; "
+            f"{number_words.troubles_words(analysis)}."
+        )
     verdicts = number_words.verdicts(analysis)
     parts = []
     if verdicts:

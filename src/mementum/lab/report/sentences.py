@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mementum.lab.planning.names import TASKS
 from mementum.lab.report import number_words, stage_words
 from mementum.lab.report.number_words import listed
 from mementum.lab.statistics import (
@@ -137,6 +138,11 @@ def gap_words(task: TaskResult, result: Result, analysis: Analysis) -> str:
         return ""
     interval = gap(task, result, analysis)
     return _NONE if interval is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
+
+
+def question(task: TaskResult) -> str:
+    """What the curves make doubtful about a user's task; empty for the lab's own."""
+    return "" if task.name.partition("+")[0] in TASKS else task.question
 
 
 def card(result: Result, task: TaskResult, analysis: Analysis) -> list[str]:

@@ -63,18 +63,15 @@ class Summary:
             yield from [Text(said)] if said else []
         signs = _SIGNS if "utf" in options.encoding.lower() else _LETTERS
         yield from _matrix(analysis, width, signs)
-        if left := stage_words.open_words(analysis):
-            yield Text(left)
         yield from map(Text, analysis.left_out)
+        more = "" if self.details or not analysis.tasks else "--details shows more."
+        yield Text(f"{stage_words.open_words(analysis)} {more}".strip())
         if self.details:
             yield Text()
             yield from _details(analysis)
-            return
-        if len(analysis.tasks) == 1:
+        elif len(analysis.tasks) == 1:
             yield _task_title(analysis.tasks[0])
             yield _task_table(analysis.tasks[0], analysis)
-        if analysis.tasks:
-            yield Text("--details shows effects, intervals and ranks.", style="dim")
 
 
 def table(analysis: Analysis, *, details: bool = False) -> Summary:
@@ -161,7 +158,8 @@ def _task_table(task: TaskResult, analysis: Analysis) -> Table:
 
 def _task_notes(task: TaskResult, reference: str) -> list[Padding]:
     """What qualifies the verdicts of a task, one line each."""
-    lines = [Text(task.question, style="bold")] if task.question else []
+    asked = sentences.question(task)
+    lines = [Text(asked, style="bold")] if asked else []
     said = [
         stage_words.step_costs(task, reference).replace("\N{MICRO SIGN}", "u"),
         stage_words.noise(task),

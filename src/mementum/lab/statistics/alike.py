@@ -25,6 +25,9 @@ def common_seed(specs: Sequence[RunSpec], found: Records) -> int | None:
         setting = repr((spec.contender_label, spec.lr, sorted(spec.options.items())))
         curves.setdefault(setting, set()).add(f"{record.status} {record.curve}")
         counts[spec.seed] = counts.get(spec.seed, 0) + 1
+    over = [found[spec.run_id] for spec in specs if spec.run_id in found]
+    if all(record.status is not Status.FINISHED for record in over):
+        return None
     if len(counts) < 2 or any(len(each) > 1 for each in curves.values()):
         return None
     if len(curves) == sum(counts.values()):

@@ -46,14 +46,16 @@ def interval(name: str, finding: Finding) -> Figure | None:
     low, high = min(ends + edges), max(ends + edges)
     title = f"{finding.check.says} ({words.sides(finding)})"
     logged = finding.check.scale == "log" and high < _FAR
-    x = (axes.relative if logged else axes.linear)("%" * logged, low, high)
+    level = finding.check.level
+    about = "difference" if level is None else f"difference from {level:g}"
+    x = (axes.relative if logged else axes.linear)(about + ", %" * logged, low, high)
     return Figure(
         name=name,
         title=title,
         description=f"{title}: {words.describe(finding)}.",
         x=x,
         y=axes.rows([finding.answer.value]),
-        height=84,
+        height=90,
         series=(
             dot(
                 finding.check.arm,

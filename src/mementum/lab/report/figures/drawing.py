@@ -34,7 +34,7 @@ _LEFT, _RIGHT, _BELOW, _ABOVE = 46, 10, 38, 6
 """Pixels around the axes."""
 _LETTER, _LONGEST = 6.9, 22
 """Pixels of a letter of a name, and letters after which a name is cut."""
-_LEAD = 20
+_LEAD = 14
 """Pixels between the axes and the name of a line."""
 _TICKS = 5
 """Labels of a linear axis, at most."""
@@ -135,7 +135,7 @@ def draw(figure: Figure) -> Drawing:
 
 def _room(name: str) -> float:
     """Return how many pixels a name takes."""
-    return 8 + _LETTER * len(_cut(name))
+    return 14 + _LETTER * len(_cut(name))
 
 
 def _plain(text: str) -> str:

@@ -29,16 +29,26 @@ for (const button of arms) {
 }
 if (arms.length) showArm("lr");
 
-// What a link leads to is unfolded.
+// What a link leads to is unfolded, and shown where the filter hides it.
+const filter = document.getElementById("filter");
 function unfold() {
   const place = location.hash && document.getElementById(location.hash.slice(1));
-  const folded = place && (place.closest("details") ?? place.querySelector(":scope > details"));
+  if (!place) return;
+  if (filter && place.hidden) {
+    filter.value = "";
+    filter.dispatchEvent(new Event("input"));
+  }
+  const folded = place.closest("details") ?? place.querySelector(":scope > details");
   if (folded) folded.open = true;
+  place.scrollIntoView();
 }
 addEventListener("hashchange", unfold);
+for (const link of all('a[href^="#"]')) {
+  link.addEventListener("click", () => setTimeout(unfold));
+}
 unfold();
 
-document.getElementById("filter")?.addEventListener("input", (event) => {
+filter?.addEventListener("input", (event) => {
   const wanted = event.target.value.trim().toLowerCase();
   for (const each of all("[data-task]")) {
     each.hidden = !each.dataset.task.toLowerCase().includes(wanted);
@@ -51,10 +61,17 @@ document.getElementById("unfold")?.addEventListener("click", (event) => {
   event.target.textContent = open ? "Fold all" : "Unfold all";
 });
 
-// Escape takes away what the focus shows.
+// Escape takes a card away until the cell is left; the focus stays where it is.
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape") document.activeElement?.blur();
+  if (event.key !== "Escape") return;
+  for (const each of all("td:is(:hover, :focus-within)")) each.classList.add("quiet");
 });
+for (const leaving of ["focusout", "mouseout"]) {
+  addEventListener(leaving, (event) => {
+    const cell = event.target.closest?.("td");
+    if (cell && !cell.contains(event.relatedTarget)) cell.classList.remove("quiet");
+  });
+}
 
 // Numbers sort by their value and texts by their letters; what is missing comes last.
 function keyOf(cell) {
