@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from mementum.lab import arguments, experiment
 from mementum.lab.claims.ledger import json_form
-from mementum.lab.cli import words
+from mementum.lab.cli import validation
 from mementum.lab.cli.progress import PatientConsole
 from mementum.lab.cli.session import (
     foretell,
@@ -45,13 +45,9 @@ def _compare(options: argparse.Namespace) -> int:
     folder = arguments.folder("folder", options.out)
     page = _page(options.report, folder)
     workers = workforce(options)
-    # Before the files are executed, which a cluster could not do.
-    arguments.cluster(options.dask, options.workers, options.task or ())
     plan = _planned(options)
     for sentence in plan.left_out:
         PatientConsole(stderr=True).print(sentence, soft_wrap=True, markup=False)
-    if options.budget is not None:
-        arguments.duration("budget", options.budget)
     if options.dry_run:
         records = Store(folder).records()
         if options.until is not None:
@@ -81,9 +77,9 @@ def _planned(options: argparse.Namespace) -> Plan:
     """Return the plan that the options ask for."""
     with _rehearsing(options.task or ()):
         return experiment.plan(
-            words.listed(options.tasks),
-            words.contenders(options),
-            lr=words.rates(options.lr),
+            validation.listed(options.tasks),
+            validation.contenders(options),
+            lr=validation.rates(options.lr),
             files=options.task,
             tier=options.tier,
             seeds=options.seeds,
@@ -91,7 +87,7 @@ def _planned(options: argparse.Namespace) -> Plan:
             reference=options.reference,
             trials=options.trials,
             widen=options.widen,
-            schedules=words.listed(options.schedule),
+            schedules=validation.listed(options.schedule),
             weight_decay=options.weight_decay,
             device=options.device,
         )

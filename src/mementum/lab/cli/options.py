@@ -341,10 +341,10 @@ def run(arguments: argparse.Namespace) -> int:
     the reason given in a sentence. Errors: `ModuleNotFoundError` without the lab's
     packages.
     """
-    from mementum.lab.cli import words
+    from mementum.lab.cli import validation
 
     try:
-        words.check(arguments.lab, arguments)
+        validation.check(arguments.lab, arguments)
         for package in install.PACKAGES["lab"]:
             if importlib.util.find_spec(package) is None:
                 raise install.missing("it", package, "lab")

@@ -37,7 +37,6 @@ def _reproduce(options: argparse.Namespace) -> int:
     register(options.contender or ())
     claims = chosen(options.claims, options.claim or ())
     workers = session.workforce(options)
-    arguments.cluster(options.dask, options.workers, ())
     store = Store(arguments.folder("folder", options.out))
     device = chosen_device(options.device)
     _spare_comparison(store)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mementum.lab.tasks.task import Tier
 
-_USUAL = (Tier.SMOKE, Tier.QUICK, Tier.STANDARD)
+OF_CLAIMS = (Tier.SMOKE, Tier.QUICK, Tier.STANDARD)
+"""The tiers that claims have."""
+_USUAL = OF_CLAIMS
 TASKS = {
     "reddi-periodic": _USUAL,
     "reddi-stochastic": _USUAL,

@@ -114,10 +114,13 @@ def _points(record: RunRecord) -> Iterator[_Row]:
     """Return the points of a run's learning curve."""
     curve = record.curve
     for point in zip(curve.steps, curve.train, curve.validation, strict=True):
-        yield {"run": record.spec.run_id, **dict(zip(_POINT, point, strict=True))}
-
-
-_POINT = ("step", "train", "validation")
+        step, train, validation = point
+        yield {
+            "run": record.spec.run_id,
+            "step": step,
+            "train": train,
+            "validation": validation,
+        }
 
 
 def _seeds(result: _Row) -> Iterator[_Row]:

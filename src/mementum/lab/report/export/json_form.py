@@ -56,8 +56,10 @@ _TASK = (
     "name family title metric scale margin deterministic steps data parameters seeds"
 )
 _ACROSS = "tasks timed scored families ratios"
-_CONTRAST = "effect interval_95 verdict_interval verdict_level p p_holm detectable "
-_CONTRAST += "more_seeds look exact improvement wilcoxon pairs"
+_CONTRAST = (
+    "effect interval_95 verdict_interval verdict_level p p_holm detectable more_seeds "
+    "look exact improvement wilcoxon pairs"
+)
 _PAIRS = "only_contender_diverged only_reference_diverged both_diverged missing"
 
 

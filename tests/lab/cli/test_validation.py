@@ -12,7 +12,6 @@ from mementum.bench.entrant import CLASSES
 from mementum.bench.gpu import run as gpu_run
 from mementum.bench.training import TRAININGS
 from mementum.lab.claims import settled
-from mementum.lab.cli import words
 from mementum.lab.planning import names
 from mementum.lab.planning.contender import CONTENDERS
 from mementum.lab.tasks.registry import TASKS
@@ -100,7 +99,7 @@ def test_the_names_known_beforehand_are_those_of_the_lab() -> None:
     }
     assert [*tiers.items()] == [*names.TASKS.items()]
     assert tuple(each.name for each in CONTENDERS) == names.CONTENDERS
-    assert [*words.OF_CLAIMS] == [*settled.Tier]
+    assert [*names.OF_CLAIMS] == [*settled.Tier]
 
 
 def test_the_names_known_beforehand_are_those_of_the_bench() -> None:

@@ -8,33 +8,26 @@ from collections.abc import Sequence
 from mementum.lab import arguments
 from mementum.lab.arguments import Argument, ArgumentError, Real
 from mementum.lab.planning import names, request
-from mementum.lab.tasks.task import Tier
-
-OF_CLAIMS = (Tier.SMOKE, Tier.QUICK, Tier.STANDARD)
-"""The tiers that claims have."""
 
 
 def check(command: str, options: argparse.Namespace) -> None:
     """Refuse what a command cannot be told; `ArgumentError` says what is allowed."""
     if command == "compare":
         _check_comparison(options)
+        _check_places(options, options.task or ())
     if command == "reproduce":
-        arguments.known_name("tier", options.tier, OF_CLAIMS, "tier")
-    if command in ("compare", "reproduce"):
-        _check_places(options, options.task if command == "compare" else None)
-        _check_files(options)
+        arguments.known_name("tier", options.tier, names.OF_CLAIMS, "tier")
+        _check_places(options, ())
 
 
-def _check_places(options: argparse.Namespace, files: Sequence[str] | None) -> None:
+def _check_places(options: argparse.Namespace, files: Sequence[str]) -> None:
+    """Refuse what no run can be carried out on, or kept in, or made of."""
     arguments.folder("folder", options.out)
     arguments.workers(options.workers)
-    arguments.cluster(options.dask, options.workers, files or ())
+    arguments.cluster(options.dask, options.workers, files)
     if options.device is not None:
         arguments.device("device", options.device)
-
-
-def _check_files(options: argparse.Namespace) -> None:
-    for each in getattr(options, "task", None) or ():
+    for each in files:
         arguments.file("files", each)
     for each in options.contender or ():
         if each.strip().endswith(".py"):
