@@ -140,7 +140,7 @@ def test_what_cannot_be_parsed_is_a_line_of_usage_and_a_sentence(
 
 
 ABOVE = Path(__file__).parents[1]
-DOCUMENTS = [ABOVE / "README.md", *sorted(ABOVE.glob("docs/*.md"))]
+DOCUMENTS = [ABOVE / "README.md", *sorted(ABOVE.glob("docs/**/*.md"))]
 COMMAND = re.compile(r"(?:^    |`)mementum ([a-z]+[^`\n]*)", re.MULTILINE)
 
 

@@ -178,7 +178,7 @@ def test_the_pages_programs() -> None:
         param.grad = torch.ones_like(param)
     torch_optimizer.step()
     space = pages.run(
-        "jax.md",
+        "training/jax.md",
         params=params,
         batch=batch,
         batches=[batch] * 2,

@@ -64,11 +64,11 @@ def test_those_of_checkpoints(names: dict[str, Any]) -> None:
     adamw.step()
     program = "\n".join(
         line
-        for line in pages.program("checkpoints.md").splitlines()
+        for line in pages.program("training/checkpoints.md").splitlines()
         if "if there is one" not in line
     )
     own = {"path": "run.pt", "adamw": adamw, "state": adamw.state_dict()}
-    space = pages.run_text("checkpoints.md", program, **names, **own)
+    space = pages.run_text("training/checkpoints.md", program, **names, **own)
     assert type(space["adamw"]) is torch.optim.AdamW
     assert space["optimizer"].state[model[0].weight]["step"] == 1
 
@@ -79,7 +79,7 @@ def test_those_of_steps(names: dict[str, Any]) -> None:
         # Without CUDA the scaler says that it does nothing.
         warnings.filterwarnings("ignore", message="torch.cuda.amp.GradScaler")
         warnings.filterwarnings("ignore", message=".*CUDA is not available")
-        space = pages.run("steps.md", **names)
+        space = pages.run("training/steps.md", **names)
     assert moved(space, before)
     assert all(param.grad is None for param in space["model"].parameters())
 
@@ -94,6 +94,10 @@ def test_those_of_telemetry(names: dict[str, Any]) -> None:
         log = logged.append
 
     # The rest wants a trainer, and runs among the tests of those.
-    program, _, _ = pages.program("telemetry.md").partition("from mementum.torch")
-    pages.run_text("telemetry.md", program, **names, optimizer=optimizer, logger=Logger)
+    program, _, _ = pages.program("training/telemetry.md").partition(
+        "from mementum.torch"
+    )
+    pages.run_text(
+        "training/telemetry.md", program, **names, optimizer=optimizer, logger=Logger
+    )
     assert logged

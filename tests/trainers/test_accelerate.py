@@ -177,7 +177,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     before = [p.detach().clone() for p in model.parameters()]
     space = pages.run(
-        "accelerate.md",
+        "trainers/accelerate.md",
         model=model,
         loader=DataLoader(rows(), batch_size=ROWS),
         loss_of=torch.nn.functional.cross_entropy,

@@ -158,7 +158,7 @@ def test_the_page_runs() -> None:
     model = network()
     before = [p.detach().clone() for p in model.parameters()]
     space = pages.run(
-        "averaging.md",
+        "training/averaging.md",
         model=model,
         loader=loader(),
         loss_of=nn.functional.cross_entropy,

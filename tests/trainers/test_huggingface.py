@@ -250,7 +250,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = language_model()
     before = [p.detach().clone() for p in model.parameters()]
-    space = pages.run("huggingface.md", model=model, dataset=dataset())
+    space = pages.run("trainers/huggingface.md", model=model, dataset=dataset())
     assert isinstance(space["optimizer"], AdaXW)
     assert space["trainer"].state.global_step == 100
     assert (tmp_path / "run" / "checkpoint-100").is_dir()
@@ -360,7 +360,9 @@ def test_the_page_of_telemetry_runs(tmp_path: Path) -> None:
     model = language_model()
     optimizer = AdaXW(model.parameters(), lr=5e-3)
     run = trainer(tmp_path, model, {"max_steps": 100}, optimizers=(optimizer, None))
-    _, found, program = pages.program("telemetry.md").partition("from mementum.torch")
-    pages.run_text("telemetry.md", found + program, trainer=run)
+    _, found, program = pages.program("training/telemetry.md").partition(
+        "from mementum.torch"
+    )
+    pages.run_text("training/telemetry.md", found + program, trainer=run)
     run.train()
     assert [*telemetry(run.state.log_history)] == [100]

@@ -222,7 +222,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     before = [p.detach().clone() for p in model.parameters()]
     space = pages.run(
-        "lightning.md",
+        "trainers/lightning.md",
         model=model,
         loader=loader(),
         loss_of=torch.nn.functional.cross_entropy,

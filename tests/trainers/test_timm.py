@@ -27,7 +27,12 @@ def facts() -> dict[str, Any]:
         where = f"nor in {with_timm.APART}, where `make install` puts it"
         pytest.skip(f"timm is not installed, {where}")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.trainers.with_timm", pages.program("timm.md")],
+        [
+            sys.executable,
+            "-m",
+            "tests.trainers.with_timm",
+            pages.program("trainers/timm.md"),
+        ],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -101,7 +106,7 @@ def test_lookahead_resumes_from_what_it_wrote_into_the_state(
 def test_the_page_runs(facts: dict[str, Any]) -> None:
     assert facts["page"] == "AdaXW"
     assert facts["page names"] == facts["names"]
-    table = (pages.DOCS / "timm.md").read_text(encoding="utf-8")
+    table = (pages.DOCS / "trainers/timm.md").read_text(encoding="utf-8")
     for name in (*facts["names"], *facts["names"].values()):
         assert f"`{name}`" in table
 

@@ -2,7 +2,7 @@
 
 `plan` says what to run, `compare` carries it out and `read` finds it again;
 `compare_model` does all of it for a model at hand. `mementum.lab.experiment` shows them
-at work. The rest is for tasks that a package brings: docs/tasks.md shows one.
+at work. The rest is for tasks that a package brings: docs/lab/tasks.md shows one.
 """
 
 from __future__ import annotations

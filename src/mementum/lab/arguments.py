@@ -318,6 +318,6 @@ def cluster(
         raise ArgumentError(
             *(Argument("files"), f" is {files[0]} and ", dask, f" {address}; "),
             "the workers do not have the file. Install the task on them as a package: "
-            "docs/tasks.md says how.",
+            "docs/lab/tasks.md says how.",
         )
     return address

@@ -182,7 +182,7 @@ def test_an_unknown_claim_is_answered_with_the_known_ones(wanted: str) -> None:
 def test_the_documentation_lists_every_claim_and_key_and_its_example_can_be_run(
     tmp_path: Path,
 ) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "claims.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "lab" / "claims.md").read_text()
     assert re.findall(r"^\| ([RXMN]\d(?:-\d)?) \|", text, re.MULTILINE) == NAMES
     keys = (claim_file.PAPER, claim_file.CLAIM, claim_file.ARM, claim_file.CHECK)
     named = {key for table in keys for key in table} - {"arms", "check"}

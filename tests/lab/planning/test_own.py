@@ -22,7 +22,7 @@ from mementum.lab.records.plan import Plan
 from mementum.lab.records.run import Status
 from mementum.lab.running.loop import execute
 
-PAGE = Path(__file__).parents[3] / "docs" / "contenders.md"
+PAGE = Path(__file__).parents[3] / "docs" / "lab" / "contenders.md"
 FORMS = ["file", "dot", "colon", "class", "module", "entry point"]
 
 

@@ -25,7 +25,7 @@ from mementum.lab.tasks import registry
 from mementum.lab.tasks.own import user_file
 from mementum.lab.tasks.own.entry_points import plugged
 
-PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "lab" / "tasks.md"
 ONE = ["--contenders", "SGD", "--seeds", "1", "--lrs", "1", "--workers", "1"]
 
 

@@ -59,10 +59,10 @@ def plan(
         tasks: Names, as `mementum tasks` lists them; all of the tier if neither they
             nor files are given.
         contenders: Names, or optimizers of your own: classes, dotted paths and files,
-            as docs/contenders.md says; all of the lab's if not given. The reference
+            as docs/lab/contenders.md says; all of the lab's if not given. The reference
             always takes part.
         lr: The centre of the grid of an optimizer of your own, by its name.
-        files: Python files with tasks of your own; docs/tasks.md says how.
+        files: Python files with tasks of your own; docs/lab/tasks.md says how.
         tier: How much to spend: "smoke", "quick", "standard" or "paper".
         seeds: How many fresh seeds judge everyone, looked at once; the tier's looks if
             not given.

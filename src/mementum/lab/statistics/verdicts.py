@@ -18,7 +18,7 @@ at the step of the stop for all that come after. A claim is therefore made if an
 if Holm's adjusted p is at most alpha, if and only if the verdict interval lies in one
 region: table, interval and p-value cannot contradict each other. What is controlled is
 the chance of any wrong verdict within a task, for independent differences; rates that
-are chosen among equals tie the seeds together, and `docs/comparison.md` says by how
+are chosen among equals tie the seeds together, and `docs/lab/comparison.md` says by how
 much. The verdict intervals of a task are not meant to cover all their true differences
 at once.
 

@@ -18,7 +18,7 @@ from mementum.torch.state.formats import MomentFormat
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The numbers of some parameters that have taken a step; docs/telemetry.md.
+    """The numbers of some parameters that have taken a step; docs/training/telemetry.md.
 
     `coordinates` are their elements, and `steps` is how many the oldest has taken.
     `memory_steps` is how many steps the second moment remembers in effect. `rms_update`
