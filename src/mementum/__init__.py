@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mementum import install
+from mementum.family.listing import list_optimizers
 from mementum.family.memory import Fixed, Memory, ratio_for_horizon
 from mementum.family.rule import Coefficients, Rule, SquareOf
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         AdaXW,
         AMSGrad,
         Mementum,
+        create,
         param_groups,
         step_in_backward,
     )
@@ -43,6 +45,8 @@ __all__ = [
     "Rule",
     "SquareOf",
     "convert",
+    "create",
+    "list_optimizers",
     "param_groups",
     "ratio_for_horizon",
     "step_in_backward",

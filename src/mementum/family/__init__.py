@@ -8,6 +8,7 @@ numbers of a step are computed by whatever namespace is passed in: `math`, `torc
 __all__ = [
     "explain",
     "limits",
+    "listing",
     "markup",
     "memory",
     "noise",

@@ -107,7 +107,7 @@ def adamw(
     decoupled_weight_decay: bool = True,
     xp: Namespace = math,
 ) -> Rule:
-    """Adam whose weight decay shrinks the parameter instead of pulling the gradient.
+    """Adam whose weight decay acts on the parameter, not on the gradient.
 
     Differs from the authors' code: the decay is scaled by the learning rate, as in
     torch. torch rounds ``1 - lr * weight_decay`` to the parameter's dtype first, so
@@ -166,7 +166,7 @@ def adamnc(
     decoupled_weight_decay: bool = False,
     xp: Namespace = math,
 ) -> Rule:
-    """Adam whose second moment is the mean of all squares, old and new alike.
+    """Adam whose second moment is the plain mean of all squares.
 
     Differs from the authors' code: none was published. eps is added outside the
     root, where the paper has none, and the momentum keeps a constant share.
@@ -189,7 +189,7 @@ def adax(
     decoupled_weight_decay: bool = False,
     xp: Namespace = math,
 ) -> Rule:
-    """Adam whose second moment forgets ever more slowly, and at last not at all.
+    """Adam whose memory of squares only grows, the oldest weighing most.
 
     The square of step t enters with weight ``beta2 / ((1 + beta2)**t - 1)``.
 
@@ -220,7 +220,7 @@ def adaxw(
     decoupled_weight_decay: bool = True,
     xp: Namespace = math,
 ) -> Rule:
-    """AdaX whose weight decay shrinks the parameter instead of pulling the gradient.
+    """AdaX whose weight decay acts on the parameter, not on the gradient.
 
     Differs from the authors' code: as AdaX does.
     """
@@ -308,7 +308,7 @@ def mementum(
     decoupled_weight_decay: bool = True,
     xp: Namespace = math,
 ) -> Rule:
-    """The dial itself: any memory ratio, and the family's switches beside it.
+    """The dial itself: any memory ratio, and the family's switches.
 
     `memory` is the ratio: below 1 forgets, 1 keeps all squares alike, above 1 keeps
     the oldest best. It may be a `Memory`, or ``{"log_ratio": x}``, its plain form.

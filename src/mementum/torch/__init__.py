@@ -8,6 +8,7 @@ with install.needing("mementum.torch", "torch"):
     import_module("torch")
 
 from mementum.torch import convert
+from mementum.torch.creation import create
 from mementum.torch.family_optimizer import FamilyOptimizer
 from mementum.torch.groups.options import Execution
 from mementum.torch.groups.weight_decay import param_groups
@@ -48,6 +49,7 @@ __all__ = [
     "StepInBackward",
     "Telemetry",
     "convert",
+    "create",
     "param_groups",
     "step_in_backward",
 ]

@@ -18,9 +18,10 @@ from mementum.torch.state.formats import MomentFormat
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The numbers of some parameters that have taken a step; docs/training/telemetry.md.
+    """The numbers of some parameters that have taken a step.
 
-    `coordinates` are their elements, and `steps` is how many the oldest has taken.
+    docs/training/telemetry.md shows them. `coordinates` are their elements, and `steps`
+    is how many the oldest has taken.
     `memory_steps` is how many steps the second moment remembers in effect. `rms_update`
     is what the last step added, decoupled decay left out, at the present learning
     rate; `rms_weight` the parameters themselves, and `update_to_weight` their ratio.
