@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test quick test-torch fuzz sanitize lint format demo figures clean
+.PHONY: help install test quick test-torch fuzz sanitize lint format demo dist smoke figures clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,7 @@ NATIVE := $(wildcard src/mementum/native/* src/mementum/native/isa/*)
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[lab,test]'
+		--constraint constraints.txt --editable '.[lab,test,dist]'
 # timm needs torchvision, whose wheels are built for CUDA: beside torch for CPUs, any
 # library that looks for torchvision fails. Both lie apart, for timm's test alone.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
@@ -81,6 +81,12 @@ format: $(INSTALLED)  ## Rewrite the code in the project's style
 
 demo: $(INSTALLED)  ## Compare the optimizers on real data and write the report
 	$(BIN)/mementum compare
+
+dist: $(INSTALLED)  ## Build what is released, twice, and check it
+	$(BIN)/python release/dist.py
+
+smoke: $(INSTALLED)  ## Try what `make dist` built in environments of its own
+	$(BIN)/python release/environments.py
 
 figures: $(INSTALLED)  ## Draw the pictures of the documentation
 	$(BIN)/mementum explain Adam AdamNC AdaX AdamNX --plot docs/memory.png > /dev/null

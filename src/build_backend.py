@@ -1,13 +1,13 @@
-"""The build backend: scikit-build-core's, and before it the scripts for shells.
+"""The build backend: scikit-build-core's, and before it the files that are made.
 
-The scripts are made here, so that nobody needs shtab who only uses them. The parser
-that they are made of needs the standard library alone.
+The scripts for shells are made here, so that nobody needs shtab who only uses them. The
+parser that they are made of needs the standard library alone. The digest of the kernel
+is written here, so that a wheel needs no sources of it.
 """
 
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,27 @@ from typing import Any
 _SCRIPTS = Path(__file__).parent / "mementum" / "completion"
 
 
-def build_wheel(folder: str, settings: Any = None, metadata: str | None = None) -> str:
-    """Build a wheel, with the scripts in it."""
-    _write_if_allowed()
+def build_wheel(
+    folder: str, settings: dict[str, Any] | None = None, metadata: str | None = None
+) -> str:
+    """Build a wheel, with what is made in it."""
+    if not _written():
+        # Without the record of their digest, the sources go into the wheel.
+        settings = {**(settings or {}), "wheel.exclude": "**/__pycache__"}
     return str(__getattr__("build_wheel")(folder, settings, metadata))
 
 
+def build_sdist(folder: str, settings: dict[str, Any] | None = None) -> str:
+    """Build a source distribution, with what is made in it."""
+    _written()
+    return str(__getattr__("build_sdist")(folder, settings))
+
+
 def build_editable(
-    folder: str, settings: Any = None, metadata: str | None = None
+    folder: str, settings: dict[str, Any] | None = None, metadata: str | None = None
 ) -> str:
-    """Build an editable wheel, with the scripts beside their module."""
-    _write_if_allowed()
+    """Build an editable wheel, with what is made in its place."""
+    _written()
     return str(__getattr__("build_editable")(folder, settings, metadata))
 
 
@@ -34,16 +44,25 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module("scikit_build_core.build"), name)
 
 
-def _write_if_allowed() -> None:
-    # A tree that cannot be written gives the whole package, less its scripts.
-    with suppress(PermissionError):
+def _written() -> bool:
+    """Write what is made, and say whether that was possible.
+
+    A tree that cannot be written gives the whole package, less the scripts.
+    """
+    try:
         write()
+    except OSError:
+        return False
+    return True
 
 
 def write() -> None:
-    """Write the script of each shell."""
+    """Write the script of each shell, and the digest of the kernel's sources."""
     from mementum.completion import SHELLS
+    from mementum.sources import RECORD, native_digest
 
+    package = _SCRIPTS.parent
+    (package / RECORD).write_text(f"{native_digest([package])}\n", encoding="ascii")
     for shell in SHELLS:
         path = _SCRIPTS / f"mementum.{shell}"
         path.write_text(script(shell), encoding="utf-8", newline="\n")

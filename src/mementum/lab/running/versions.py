@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import platform
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 import mementum
+from mementum import sources
 from mementum.lab.errors import LabError
 from mementum.lab.records.run import CPU
 from mementum.lab.running.stepping.device import facts
@@ -33,37 +33,22 @@ def versions() -> dict[str, str]:
     }
 
 
-_SOURCES = (
-    "family/*.py",
-    "torch/optimizers.py",
-    "torch/family_optimizer.py",
-    *(f"torch/{room}/*.py" for room in ("backends", "groups", "state", "step")),
-    *(f"native/**/*.{kind}" for kind in ("cpp", "inc", "h", "txt")),
-)
-"""What decides the numbers of a step, and so the identity of a run."""
+def source_digest(
+    folders: Iterable[Path], patterns: Collection[str] | None = None
+) -> str:
+    """Return a digest of the package's sources: of those of a step, or of patterns.
 
-
-def source_digest(folders: Iterable[Path], sources: Collection[str] = _SOURCES) -> str:
-    """Return a digest of the sources of the package, wherever its folders lie.
-
-    An editable install spreads the package over two folders. A file that is in both
-    counts as Python finds it: the first folder wins.
+    An editable install spreads the package over two folders.
     """
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in (path for each in sources for path in folder.glob(each)):
-            found.setdefault(path.relative_to(folder).as_posix(), path)
-    if not found:
+    try:
+        if patterns is None:
+            return sources.step_digest(folders)
+        return sources.digest(folders, patterns)
+    except FileNotFoundError:
         raise LabError(
             "no source of mementum is found, so results could not be told from those "
             "of another version; install mementum as ordinary files."
-        )
-    digest = hashlib.sha256()
-    for name, path in sorted(found.items()):
-        content = path.read_bytes()
-        digest.update(f"{name} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:12]
+        ) from None
 
 
 def environment(device: str = CPU) -> dict[str, str]:
