@@ -1,0 +1,109 @@
+"""How Sphinx makes the site; `make docs` runs it without a network."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import mementum
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for `reference`, beside this file
+
+PROJECT = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text("utf-8"))
+# Who owns the project fills these in there, and nowhere else.
+URLS = PROJECT["project"].get("urls", {})
+
+project = "mementum"
+author = "the mementum authors"
+release = mementum.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "reference",
+]
+exclude_patterns = ["site"]
+
+# Anchors as they are where Markdown is read in the repository.
+myst_heading_anchors = 4
+
+default_role = "code"
+highlight_language = "text"
+python_maximum_signature_line_length = 72
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+
+nitpicky = True
+nitpick_ignore_regex = [
+    # No inventory of another project is fetched.
+    (r"py:.*", r"(torch|jax|optax|numpy|np|pathlib|collections|contextlib|typing)\..*"),
+    # Types that have no page: what an argument takes is said in words beside them.
+    ("py:class", r"mementum\.lab\.(records|running|statistics|tasks)\..*"),
+    ("py:class", "Batch|Loss|Metric|Model|Named|Path|Real|Whole"),
+]
+
+html_theme = "furo"
+html_title = f"mementum {release}"
+html_static_path = ["style.css"]
+html_css_files = ["style.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_baseurl = URLS.get("Documentation", "")
+
+_MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, monospace'
+_SANS = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+
+def _colours(
+    *, ink: str, muted: str, rule: str, wash: str, paper: str, link: str
+) -> dict[str, str]:
+    """Return furo's variables for the colours of the lab's page, as `page.css` has."""
+    return {
+        "color-foreground-primary": ink,
+        "color-foreground-secondary": muted,
+        "color-foreground-muted": muted,
+        "color-foreground-border": muted,
+        "color-background-primary": paper,
+        "color-background-secondary": wash,
+        "color-background-hover": wash,
+        "color-background-border": rule,
+        "color-code-background": wash,
+        "color-brand-primary": link,
+        "color-brand-content": link,
+        "color-brand-visited": link,
+    }
+
+
+html_theme_options = {
+    "light_css_variables": {
+        "font-stack": _SANS,
+        "font-stack--monospace": _MONO,
+        **_colours(
+            ink="#1d1d1f",
+            muted="#5c5f66",
+            rule="#d9dbe0",
+            wash="#f4f5f7",
+            paper="#fff",
+            link="#005f96",
+        ),
+    },
+    "dark_css_variables": _colours(
+        ink="#e8e8ea",
+        muted="#a5a9b2",
+        rule="#3a3d44",
+        wash="#22252b",
+        paper="#16181c",
+        link="#7cc4f4",
+    ),
+    "top_of_page_buttons": [],
+}
+if "Source" in URLS:
+    html_theme_options |= {
+        "source_repository": URLS["Source"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+        "top_of_page_buttons": ["view"],
+    }
