@@ -13,11 +13,12 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-import mementum
 from docutils import nodes
-from mementum.cli import parser
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+import mementum
+from mementum.cli import parser
 
 # The lines below it are indented, and no block.
 _ARGUMENTS = "Args:"
