@@ -32,10 +32,17 @@ _LINKED = {name: f"mementum.{name}" for name in mementum.__all__}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Let Sphinx read docstrings through this."""
+    """Let Sphinx read docstrings and pages through this."""
     app.connect("autodoc-process-docstring", _process)
+    app.connect("source-read", _as_downloads)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _as_downloads(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to Markdown outside the site lead to copies, as those to code do."""
+    up = "../" * (page.count("/") + 1)
+    source[0] = source[0].replace(f"]({up}", f"](path:{up}")
 
 
 def _process(

@@ -44,7 +44,7 @@ def run(path: Path) -> list[Shown]:
     for before, kind, text in _blocks(path.read_text("utf-8")):
         file = _FILE.search(before)
         if kind == "text":
-            assert found and found[-1].says is None, f"{path.name} shows:\n{text}"
+            assert found[-1].says is None, f"{path.name} shows twice:\n{text}"
             found[-1].says = text.rstrip()
         elif kind == "python" and file:
             Path(file[1]).write_text(text, "utf-8")

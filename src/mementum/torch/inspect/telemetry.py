@@ -18,7 +18,7 @@ from mementum.torch.state.formats import MomentFormat
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What parameters that have taken a step say; see docs/training/telemetry.md.
+    """The numbers of some parameters that have taken a step.
 
     docs/training/telemetry.md shows them. `coordinates` are their elements, and `steps`
     is how many the oldest has taken.
