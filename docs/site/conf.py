@@ -13,7 +13,8 @@ sys.path.insert(0, str(HERE))  # for `reference`, beside this file
 
 PROJECT = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text("utf-8"))
 # Who owns the project fills these in there, and nowhere else.
-URLS = PROJECT["project"].get("urls", {})
+URLS = {label.lower(): url for label, url in PROJECT["project"].get("urls", {}).items()}
+SOURCE = URLS.get("source", URLS.get("repository"))
 
 project = "mementum"
 author = "the mementum authors"
@@ -30,9 +31,9 @@ myst_heading_anchors = 4
 
 default_role = "code"
 highlight_language = "text"
-python_maximum_signature_line_length = 72
 add_module_names = False
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 
@@ -42,16 +43,19 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(torch|jax|optax|numpy|np|pathlib|collections|contextlib|typing)\..*"),
     # Types that have no page: what an argument takes is said in words beside them.
     ("py:class", r"mementum\.lab\.(records|running|statistics|tasks)\..*"),
-    ("py:class", "Batch|Loss|Metric|Model|Named|Path|Real|Whole"),
 ]
+
+pygments_style = "a11y-light"
+pygments_dark_style = "github-dark"
 
 html_theme = "furo"
 html_title = f"mementum {release}"
 html_static_path = ["style.css"]
 html_css_files = ["style.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
-html_baseurl = URLS.get("Documentation", "")
+html_baseurl = URLS.get("documentation", "")
 
 _MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, monospace'
 _SANS = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -74,6 +78,8 @@ def _colours(
         "color-brand-primary": link,
         "color-brand-content": link,
         "color-brand-visited": link,
+        "color-api-name": link,
+        "color-api-pre-name": link,
     }
 
 
@@ -100,9 +106,9 @@ html_theme_options = {
     ),
     "top_of_page_buttons": [],
 }
-if "Source" in URLS:
+if SOURCE is not None:
     html_theme_options |= {
-        "source_repository": URLS["Source"],
+        "source_repository": SOURCE,
         "source_branch": "main",
         "source_directory": "docs/",
         "top_of_page_buttons": ["view"],

@@ -22,12 +22,12 @@ from mementum.cli import parser
 
 # The lines below it are indented, and no block.
 _ARGUMENTS = "Args:"
-_ARGUMENT = re.compile(r"    (\w+): ")
+_ARGUMENT = re.compile(r"^    (\w+): ")
 _LEAD = re.compile(r"^(Errors|Source|Differs from the authors' code):")
 _FLAGS = "Arguments by keyword:"
 _PAPER = re.compile(r"arXiv:(\d{4}\.\d{5}|\d{4}\.\d{4})")
 _PAGE = re.compile(r"docs/([\w/]+)\.md")
-_NAME = re.compile(r"(?<!`)`(\w+)(\(\))?`(?!`)")
+_NAME = re.compile(r"(?<!`)`(?:mementum\.)?(\w+)(\(\))?`(?!`)")
 _LINKED = {name: f"mementum.{name}" for name in mementum.__all__}
 
 
