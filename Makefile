@@ -87,8 +87,9 @@ figures: $(INSTALLED)  ## Draw the pictures of the documentation
 
 # A warning is an error: a link that leads nowhere, a name that is not there.
 docs: $(INSTALLED)  ## Build the documentation as a site, in build/docs
+	rm -rf build/docs build/doctrees
 	$(BIN)/python -m sphinx --builder html --conf-dir docs/site --doctree-dir build/doctrees \
-		--fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs build/docs
+		--nitpicky --fail-on-warning --keep-going --quiet docs build/docs
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv .venv-torch-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

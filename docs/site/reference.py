@@ -35,6 +35,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Let Sphinx read docstrings and pages through this."""
     app.connect("autodoc-process-docstring", _process)
     app.connect("source-read", _as_downloads)
+    app.connect("html-page-context", _with_levels, priority=900)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -43,6 +44,16 @@ def _as_downloads(app: Sphinx, page: str, source: list[str]) -> None:
     """Let links to Markdown outside the site lead to copies, as those to code do."""
     up = "../" * (page.count("/") + 1)
     source[0] = source[0].replace(f"]({up}", f"](path:{up}")
+
+
+def _with_levels(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], tree: object
+) -> None:
+    """Give the headings between the links of a page their level, for readers aloud."""
+    links = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = links.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
 
 
 def _process(
