@@ -32,6 +32,7 @@ myst_heading_anchors = 4
 default_role = "code"
 highlight_language = "text"
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "description"

@@ -19,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import mementum
 from mementum.cli import parser
+from mementum.family import explain
 
 # The lines below it are indented, and no block.
 _ARGUMENTS = "Args:"
@@ -62,16 +63,23 @@ def _process(
     """Turn the lines of a docstring into reStructuredText, in place."""
     own = name.rpartition(".")[2]
     lines[:] = [
-        line for part in _parts(_shortened(lines)) for line in _turned(part, own)
+        line for part in _parts(_whole(of, lines)) for line in _turned(part, own)
     ]
 
 
-def _shortened(lines: list[str]) -> list[str]:
-    """Return a docstring with a link in place of the flags that every class repeats."""
+def _whole(of: object, lines: list[str]) -> list[str]:
+    """Return a docstring, that of an optimizer with its equations.
+
+    The flags, which each of them repeats, are a link.
+    """
     if _FLAGS not in lines:
         return lines
+    own: Any = of
+    rule = own.recipe.rule(own.recipe.defaults)
+    drawn = ["", "At its defaults:", "", *explain.equations(rule).splitlines()]
     link = "All classes take the :ref:`flags <flags>` besides, by keyword."
-    return [*lines[: lines.index(_FLAGS)], link, ""]
+    end = lines.index("")
+    return [*lines[:end], *drawn, *lines[end : lines.index(_FLAGS)], link, ""]
 
 
 def _parts(lines: Iterable[str]) -> Iterator[list[str]]:
