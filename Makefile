@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test quick test-torch fuzz sanitize lint format demo dist smoke figures clean
+.PHONY: help install test quick test-torch fuzz sanitize lint format demo docs dist smoke figures clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -89,7 +89,13 @@ smoke: $(INSTALLED)  ## Try what `make dist` built in environments of its own
 	$(BIN)/python release/environments.py
 
 figures: $(INSTALLED)  ## Draw the pictures of the documentation
-	$(BIN)/mementum explain Adam AdamNC AdaX AdamNX --plot docs/memory.png > /dev/null
+	$(BIN)/mementum explain Adam AdamNC AdaX AdamNX --plot docs/site/memory.png > /dev/null
+
+# A warning is an error: a link that leads nowhere, a name that is not there.
+docs: $(INSTALLED)  ## Build the documentation as a site, in build/docs
+	rm -rf build/docs build/doctrees
+	$(BIN)/python -m sphinx --builder html --conf-dir docs/site --doctree-dir build/doctrees \
+		--nitpicky --fail-on-warning --keep-going --quiet docs build/docs
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv .venv-torch-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -84,6 +84,14 @@ def test_those_of_steps(names: dict[str, Any]) -> None:
     assert all(param.grad is None for param in space["model"].parameters())
 
 
+def test_that_of_which_optimizer(names: dict[str, Any]) -> None:
+    space = pages.run("which_optimizer.md", **names)
+    assert [group["weight_decay"] for group in space["optimizer"].param_groups] == [
+        0.05,
+        0.0,
+    ]
+
+
 def test_those_of_telemetry(names: dict[str, Any]) -> None:
     logged: list[dict[str, float]] = []
     optimizer = mementum.AdaX(names["model"].parameters())

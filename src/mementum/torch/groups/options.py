@@ -22,19 +22,26 @@ Group: TypeAlias = dict[str, Any]
 class Execution(TypedDict, total=False):
     """How steps are run; the same arguments for every optimizer, by keyword only.
 
-    `maximize` climbs instead of descending. `foreach` asks for torch's multi-tensor
-    operations, `fused` for the compiled kernel, False for both a plain loop; left None,
-    the fastest that can serve runs, and `explain()` says which. `capturable` computes
-    each step's numbers and noise on the device, so that a graph can be captured.
-    `differentiable` lets autograd run through the step. `nonfinite` says what an
-    infinite or NaN gradient does: "propagate" lets it through, "skip" leaves out the
-    whole step and counts it, "raise" raises before anything changes. `clip_norm` is the
-    largest norm that all gradients of a step together may have; longer ones are scaled
-    down to it as the step reads them. `state_dtype` is what the moments are stored in:
-    None for float32 (float64 for float64 parameters), `torch.bfloat16`, or "float8",
-    whose tensors of fewer than 4096 elements or two dimensions stay float32.
-    `stochastic_rounding` rounds bfloat16 and float16 parameters with noise, so that
-    small updates are not lost. `seed` is the noise's.
+    Args:
+        maximize: Climb instead of descending.
+        foreach: True asks for torch's multi-tensor operations. With `fused` False too
+            a plain loop runs; where both are None, the fastest path that can serve, and
+            `explain()` says which.
+        fused: True asks for the compiled kernel, or Triton's on a GPU.
+        capturable: Compute each step's numbers and noise on the device, so that a graph
+            can be captured.
+        differentiable: Let autograd run through the step.
+        nonfinite: What an infinite or NaN gradient does: "propagate" lets it through,
+            "skip" leaves out the whole step and counts it, "raise" raises before
+            anything changes.
+        clip_norm: The largest norm that all gradients of a step together may have;
+            longer ones are scaled down to it as the step reads them.
+        state_dtype: What the moments are stored in: None for float32 (float64 for
+            float64 parameters), `torch.bfloat16`, or "float8", whose tensors of fewer
+            than 4096 elements or two dimensions stay float32.
+        stochastic_rounding: Round bfloat16 and float16 parameters with noise, so that
+            small updates are not lost.
+        seed: The noise's.
     """
 
     maximize: bool

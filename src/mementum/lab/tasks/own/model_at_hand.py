@@ -38,7 +38,7 @@ _DIGESTED = 1000
 
 Model = torch.nn.Module
 Loss = Callable[[Model, Batch], torch.Tensor]
-Metric = Callable[[Model, Batch], "torch.Tensor | float"]
+Metric = Callable[[Model, Batch], torch.Tensor | float]
 
 
 @contextmanager
