@@ -508,6 +508,22 @@ def test_the_measurement_prints_a_table_and_draws_a_plot(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_has_a_panel_for_each_question() -> None:
+    several = table.panels([*ROWS, *ROWS_IN_LOOP])
+    titles = [f"{case}, {what}" for case in TRAININGS for what in ("step", "iteration")]
+    assert {panel.title for panel in several} == {*CASES, *titles}
+    assert {mark.name for panel in several for mark in panel.marks} == {*CLASSES}
+
+
+def test_the_loops_of_one_class_share_two_panels() -> None:
+    alone = [row for row in ROWS_IN_LOOP if row.name == "AdamW"]
+    step, iteration = table.panels(alone)
+    assert (step.title, iteration.title) == ("AdamW: step", "AdamW: iteration")
+    for panel in (step, iteration):
+        assert {mark.name for mark in panel.marks} == {*TRAININGS}
+        assert len(panel.marks) == len(alone)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("no/such/x.png", "no folder"), ("x.doc", "its ending must be")],

@@ -42,21 +42,6 @@ def moved(space: dict[str, Any], before: torch.Tensor) -> bool:
     return not torch.equal(space["model"][0].weight, before)
 
 
-def test_the_readmes(names: dict[str, Any]) -> None:
-    before = names["model"][0].weight.detach().clone()
-    program = pages.program("../README.md").replace(
-        "model = torch.nn.Linear(64, 10)\n", ""
-    )
-    space = pages.run_text("README.md", program, **names)
-    assert moved(space, before)
-    assert space["optimizer"].param_groups[0]["clip_norm"] == 1.0
-    torch.save(space["optimizer"].state_dict(), "optimizer.pt")
-    adamw = torch.optim.AdamW(space["model"].parameters())
-    lines = pages.indented("../README.md", "state = torch", "print(mementum")
-    assert len(lines) == 3
-    pages.run_text("README.md", "\n".join(lines), **space, adamw=adamw)
-
-
 def test_those_of_checkpoints(names: dict[str, Any]) -> None:
     model = names["model"]
     adamw = torch.optim.AdamW(model.named_parameters())

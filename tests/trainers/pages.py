@@ -17,18 +17,6 @@ def program(page: str) -> str:
     )
 
 
-def indented(page: str, *starts: str) -> list[str]:
-    """Return the lines of a page's indented blocks that begin with given words."""
-    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    blocks = "\n".join(line if line.startswith("    ") else "" for line in lines)
-    return [
-        line.strip()
-        for block in re.split(r"\n{2,}", blocks)
-        if block.strip().startswith(starts)
-        for line in block.strip().splitlines()
-    ]
-
-
 def run(page: str, **names: Any) -> dict[str, Any]:
     """Run a page's program with the names that it takes as the reader's own."""
     return run_text(page, program(page), **names)

@@ -17,6 +17,10 @@ from mementum.torch.backends import native
 
 _Rows = Sequence[Row]
 _Ratio = Callable[[Row], Spread | None]
+_RATIOS_IN_LOOP: dict[str, _Ratio] = {
+    "step": lambda row: row.ratio,
+    "iteration": lambda row: row.iteration_ratio,
+}
 
 _HEAD = (
     f"  {'':<15}{'state':<9}{'us/step':>10}{'spread':>8}{'GB/s':>7}"
@@ -73,9 +77,15 @@ def data(rows: _Rows, load: float | None) -> dict[str, Any]:
 def panels(rows: _Rows) -> list[Panel]:
     """Return a panel a case, with each class's ratio to its reference.
 
-    A case in a training loop has a panel for its step and one for its iteration.
+    A case in a training loop has a panel for its step and one for its iteration. Where
+    one class alone is measured in loops, its cases share two panels.
     """
     ours = [row for row in rows if row.name in CLASSES and row.ratio is not None]
+    if len({row.name for row in ours}) == 1 and all(row.iteration for row in ours):
+        return [
+            _panel(f"{ours[0].name}: {what}", ours, ratio, lambda row: row.case)
+            for what, ratio in _RATIOS_IN_LOOP.items()
+        ]
     return list(_panels(ours))
 
 
@@ -162,14 +172,20 @@ def _panels(rows: Sequence[Row]) -> Iterator[Panel]:
         if own[0].iteration is None:
             yield _panel(case, own, lambda row: row.ratio)
         else:
-            yield _panel(f"{case}, step", own, lambda row: row.ratio)
-            yield _panel(f"{case}, iteration", own, lambda row: row.iteration_ratio)
+            for what, ratio in _RATIOS_IN_LOOP.items():
+                yield _panel(f"{case}, {what}", own, ratio)
 
 
-def _panel(title: str, rows: Sequence[Row], ratio: _Ratio) -> Panel:
+def _panel(
+    title: str,
+    rows: Sequence[Row],
+    ratio: _Ratio,
+    name: Callable[[Row], str] = lambda row: row.name,
+) -> Panel:
+    """Return a panel of ratios, with a line for each `name`."""
     dense = any(row.beside != DENSE for row in rows)
     marks = [
-        Mark(row.name, f"{row.state} state", value)
+        Mark(name(row), f"{row.state} state", value)
         for row in rows
         if (value := ratio(row)) is not None
     ]
