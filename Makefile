@@ -90,6 +90,7 @@ smoke: $(INSTALLED)  ## Try what `make dist` built in environments of its own
 
 figures: $(INSTALLED)  ## Draw the pictures of the documentation
 	$(BIN)/mementum explain Adam AdamNC AdaX AdamNX --plot docs/site/memory.png > /dev/null
+	$(BIN)/python benchmarks/draw_speed.py docs/site/speed.png
 
 # A warning is an error: a link that leads nowhere, a name that is not there.
 docs: $(INSTALLED)  ## Build the documentation as a site, in build/docs

@@ -37,7 +37,8 @@ _MARKS = ("o", "s", "^", "D")
 _COLUMNS = 4
 # Ratios to name on an axis, and how many at most.
 _TICKS = tuple(digit * 10**power for power in range(-3, 4) for digit in (1, 2, 5))
-_MOST = 6
+_FINER_TICKS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 2.5)
+_FEWEST, _MOST = 3, 6
 
 
 def check(path: Path) -> None:
@@ -139,6 +140,8 @@ def _scale(axes: Axes, values: Sequence[Spread]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = [tick for tick in _TICKS if low <= tick <= high]
+    if len(ticks) < _FEWEST:
+        ticks = [tick for tick in _FINER_TICKS if low <= tick <= high]
     axes.xaxis.set_major_locator(FixedLocator(ticks[:: 1 + len(ticks) // _MOST]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
