@@ -11,10 +11,14 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def program(page: str) -> str:
     """Return the Python of a page, its blocks one after another."""
+    return "\n".join(blocks(page, "python"))
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return a page's blocks of one language."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    return "\n".join(
-        re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    )
+    fence = rf"^```{language}\n(.*?)^```$"
+    return re.findall(fence, text, re.DOTALL | re.MULTILINE)
 
 
 def run(page: str, **names: Any) -> dict[str, Any]:

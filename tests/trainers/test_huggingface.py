@@ -126,6 +126,13 @@ def test_the_trainer_makes_the_optimizer(member: Member, tmp_path: Path) -> None
     assert same_bits(ends(optimizer), recording.replayed())
 
 
+@pytest.mark.parametrize("name", ["adaxw", "AdaXW", "mementum.AdaXW"])
+def test_the_trainer_knows_no_other_names(name: str, tmp_path: Path) -> None:
+    # What the page says of `--optim`.
+    with pytest.raises(ValueError, match="is not a valid OptimizerNames"):
+        trainer(tmp_path, language_model(), {"optim": name})
+
+
 @kinds
 def test_groups_that_carry_names_resume(member: Member, tmp_path: Path) -> None:
     def groups(model: Any) -> Any:
