@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test quick test-torch fuzz sanitize lint format demo docs dist smoke figures clean
+.PHONY: help install test quick test-torch fuzz sanitize lint format types workflows demo docs dist smoke figures clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,12 +43,14 @@ quick: $(SCRIPTS)  ## Run the tests that start no processes: the inner loop
 TORCH_ENV = .venv-torch-$(VERSION)-$(shell $(PYTHON) -c \
 	'import sys; print("%d.%d" % sys.version_info[:2])')
 
+TORCH ?= torch==$(VERSION)
+
 test-torch:  ## Run the optimizers' tests on another torch: VERSION=2.x.y [PYTHON=python3.x]
 	$(if $(VERSION),,$(error VERSION says which torch, as in VERSION=2.14.1))
 	$(PYTHON) -m venv $(TORCH_ENV)
 	grep -v '^torch==' constraints.txt > $(TORCH_ENV)/constraints.txt
 	$(TORCH_ENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(TORCH_ENV)/constraints.txt --editable . torch==$(VERSION) \
+		--constraint $(TORCH_ENV)/constraints.txt --editable . $(TORCH) \
 		hypothesis mpmath pytest pytest-xdist scikit-learn
 	OMP_NUM_THREADS=1 $(TORCH_ENV)/bin/python -m pytest -n auto --dist loadgroup \
 		tests/torch tests/native tests/family --ignore tests/torch/gpu
@@ -74,6 +76,13 @@ lint: $(INSTALLED)  ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Node.js carries both checkers of npm; what cannot be had here is said and skipped.
+types: $(INSTALLED)  ## Check the types of the public names as pyright sees them
+	$(BIN)/python release/check.py types
+
+workflows: $(INSTALLED)  ## Check what a host of the repository would run
+	$(BIN)/python release/check.py workflows
 
 format: $(INSTALLED)  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
