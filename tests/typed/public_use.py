@@ -37,7 +37,7 @@ def loss() -> float:
     """Return a loss, with its gradients taken."""
     value = model(torch.ones(2, 4)).square().mean()
     value.backward()
-    return value.item()
+    return float(value.detach())
 
 
 adamw.step()
