@@ -43,7 +43,7 @@ quick: $(SCRIPTS)  ## Run the tests that start no processes: the inner loop
 TORCH_ENV = .venv-torch-$(VERSION)-$(shell $(PYTHON) -c \
 	'import sys; print("%d.%d" % sys.version_info[:2])')
 
-TORCH ?= torch==$(VERSION)
+TORCH = torch==$(VERSION)
 
 test-torch:  ## Run the optimizers' tests on another torch: VERSION=2.x.y [PYTHON=python3.x]
 	$(if $(VERSION),,$(error VERSION says which torch, as in VERSION=2.14.1))

@@ -52,6 +52,7 @@ def test_a_form_asks_for_something(path: Path) -> None:
     assert any(each.get("validations", {}).get("required") for each in form["body"])
 
 
+@pytest.mark.skipif(not FORMS, reason="a source distribution has no forms")
 def test_who_reports_a_fault_is_asked_for_the_doctors_words() -> None:
     asked = {
         each["id"]: each for each in read(".github/ISSUE_TEMPLATE/bug.yml")["body"]

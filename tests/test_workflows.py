@@ -31,6 +31,8 @@ STEPS = [
     for number, step in enumerate(param.values[0].get("steps", []))
 ]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+if not WORKFLOWS:
+    pytest.skip("a source distribution has no workflows", allow_module_level=True)
 VERSIONS = WORKFLOWS["tests"]["jobs"]["versions"]["strategy"]["matrix"]
 
 
@@ -73,6 +75,15 @@ def test_a_script_names_what_there_is(step: dict[str, Any]) -> None:
         for word in line:
             if word.startswith(("release/", "tests/", ".ci/")):
                 assert (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_no_script_changes_the_makefile_by_its_environment(job: dict[str, Any]) -> None:
+    left_to_it = re.findall(
+        r"^(\w+) \?=", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE
+    )
+    for part in [job, *job.get("steps", [])]:
+        assert not {*part.get("env", {})} & {*left_to_it}
 
 
 def test_the_pythons_are_those_that_the_package_names() -> None:
