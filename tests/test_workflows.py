@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -58,22 +59,25 @@ def test_an_action_is_pinned_by_its_commit(step: dict[str, Any]) -> None:
 
 def words(step: dict[str, Any]) -> Iterator[list[str]]:
     for line in step.get("run", "").splitlines():
-        yield line.split()
+        yield shlex.split(line)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_script_takes_values_from_its_environment(step: dict[str, Any]) -> None:
+    assert "${{" not in step.get("run", "")
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_script_names_what_there_is(step: dict[str, Any]) -> None:
-    targets = re.findall(
-        r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE
-    )
-    assert "${{" not in step.get("run", ""), (
-        "a script takes values from its environment"
-    )
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = re.findall(r"^([\w-]+):", makefile, re.MULTILINE)
     for line in words(step):
         if line[:1] == ["make"]:
-            assert line[1] in targets
+            made = [word for word in line[1:] if "=" not in word]
+            assert made
+            assert {*made} <= {*targets}
         for word in line:
-            if word.startswith(("release/", "tests/", ".ci/")):
+            if re.fullmatch(r"(\.?[\w-]+/)+[\w./-]+|[\w-]+\.(txt|py|toml)", word):
                 assert (ROOT / word).exists(), word
 
 
@@ -84,6 +88,18 @@ def test_no_script_changes_the_makefile_by_its_environment(job: dict[str, Any]) 
     )
     for part in [job, *job.get("steps", [])]:
         assert not {*part.get("env", {})} & {*left_to_it}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_script_names_a_torch_of_the_matrix(step: dict[str, Any]) -> None:
+    for line in words(step):
+        for word in line:
+            if word.startswith("VERSION="):
+                assert word.removeprefix("VERSION=") in {
+                    *VERSIONS["torch"],
+                    "$TORCH",
+                    "nightly",
+                }
 
 
 def test_the_pythons_are_those_that_the_package_names() -> None:
