@@ -59,7 +59,10 @@ def _empty_square(optimizer: FamilyOptimizer, param: Parameter) -> None:
 
 
 def _free_square(optimizer: FamilyOptimizer, param: Parameter) -> None:
-    optimizer.state[param]["square"].untyped_storage().resize_(0)
+    storage = optimizer.state[param]["square"].untyped_storage()
+    if not storage.resizable():
+        pytest.skip("this path keeps moments in memory that cannot be freed so")
+    storage.resize_(0)
 
 
 def _repeat_name(optimizer: FamilyOptimizer, param: Parameter) -> None:
