@@ -92,7 +92,16 @@ def check_contents(wheel: Path) -> None:
         sys.exit(f"{wheel.name}: {'; '.join(problems)}.")
 
 
+def refuse_what_is_not_committed() -> None:
+    """End where the tree is not the commit: its files would go into what is built."""
+    words = ["git", "-C", str(ROOT), "status", "--porcelain"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and done.stdout:
+        sys.exit(f"Commit these first, or take them away:\n{done.stdout}")
+
+
 def main() -> None:
+    refuse_what_is_not_committed()
     log = subprocess.run(
         ["git", "-C", ROOT, "log", "-1", "--format=%ct"],
         capture_output=True,

@@ -52,8 +52,16 @@ def test_a_wheel_has_the_digest_of_its_sources(package: Path) -> None:
     before = sources.step_digest([package])
     as_a_wheel_has_it(package)
     assert sources.step_digest([package]) == before
-    (package / sources.RECORD).write_text("another\n", "ascii")
+    (package / sources.RECORD).write_text(f"{'0' * 64}\n", "ascii")
     assert sources.step_digest([package]) != before
+
+
+@pytest.mark.parametrize("record", [b"", b"abc", b"\xff" * 64])
+def test_a_record_that_is_no_digest_is_none(package: Path, record: bytes) -> None:
+    as_a_wheel_has_it(package)
+    (package / sources.RECORD).write_bytes(record)
+    with pytest.raises(FileNotFoundError, match="no file of mementum"):
+        sources.step_digest([package])
 
 
 def test_sources_count_before_a_record_that_has_grown_old(package: Path) -> None:

@@ -7,6 +7,7 @@ the wheel is built, so that it is the same however mementum was installed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def native_digest(folders: Iterable[Path]) -> str:
     except FileNotFoundError:
         for folder in folders:
             if (folder / RECORD).exists():
-                return (folder / RECORD).read_text(encoding="ascii").strip()
+                record = (folder / RECORD).read_bytes().strip()
+                if re.fullmatch(rb"[0-9a-f]{64}", record):
+                    return record.decode()
         raise
 
 
