@@ -77,7 +77,6 @@ lint: $(INSTALLED)  ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Node.js carries both checkers of npm; what cannot be had here is said and skipped.
 types: $(INSTALLED)  ## Check the types of the public names as pyright sees them
 	$(BIN)/python release/check.py types
 

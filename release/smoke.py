@@ -1,12 +1,13 @@
 """Try an installed mementum with whatever is beside it, and say in JSON what was tried.
 
 Run by environments.py with the Python of each environment, away from the repository. It
-needs nothing that mementum does not need.
+needs nothing that mementum does not need. With --kernel, no kernel is an error.
 """
 
 from __future__ import annotations
 
 import copy
+import ctypes
 import importlib.util
 import io
 import json
@@ -137,9 +138,10 @@ def jax_side() -> int:
 
 
 def kernel() -> str | None:
-    """Return the file of the compiled kernel, if there is one."""
+    """Return the file of the compiled kernel, which loads, if there is one."""
     for folder in map(Path, mementum.__path__):
         for path in folder.glob("native/mementum_kernel.*"):
+            assert ctypes.CDLL(str(path)).mementum_job_size() > 0
             return path.name
     return None
 
@@ -161,6 +163,7 @@ def main() -> None:
         told["members of JAX"] = jax_side()
     else:
         refused("mementum.optax.adax", "jax")
+    assert told["kernel"] or "--kernel" not in sys.argv, "there is no kernel"
     print(json.dumps(told))
 
 

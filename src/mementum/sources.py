@@ -67,9 +67,9 @@ def _of(folders: Iterable[Path], patterns: Iterable[str]) -> str:
             found.setdefault(path.relative_to(folder).as_posix(), path)
     if not found:
         raise FileNotFoundError(f"no file of mementum matches {', '.join(patterns)}.")
-    digest = hashlib.sha256()
+    together = hashlib.sha256()
     for name, path in sorted(found.items()):
         content = path.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{name} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
+        together.update(f"{name} {len(content)}\n".encode())
+        together.update(content)
+    return together.hexdigest()

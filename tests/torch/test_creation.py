@@ -84,6 +84,26 @@ def test_what_names_nothing_is_refused(
     assert str(raised.value).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("net", "said"),
+    [
+        (nn.LazyLinear(3), "param_groups: 'weight' has no shape yet"),
+        (nn.Identity(), "create: the model has no parameter that wants a gradient"),
+        (model().requires_grad_(False), "create: the model has no parameter that"),
+    ],
+    ids=["lazy", "empty", "frozen"],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_model_that_cannot_be_stepped_is_refused(net: nn.Module, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        mementum.create("adamw", net)
+
+
+def test_swapped_arguments_are_named() -> None:
+    with pytest.raises(TypeError, match="the name comes first"):
+        mementum.create(model(), "adamw")  # type: ignore[arg-type]
+
+
 def test_arguments_are_the_class_s() -> None:
     with pytest.raises(TypeError, match="AdaX has no argument 'betaz'"):
         mementum.create("adax", model(), betaz=(0.9, 0.1))

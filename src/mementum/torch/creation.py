@@ -22,7 +22,8 @@ def create(
 
     `name` is one that `mementum.list_optimizers` lists, in any case. Of a model the
     parameters are split by `mementum.param_groups`: biases, norms and vectors do not
-    decay, and the rest by `weight_decay`, the class's own where none is given.
+    decay, and the rest by `weight_decay`, the class's own where none is given. Frozen
+    ones are left out: `add_param_group` takes them once they are not.
     Parameters, named parameters and groups are taken as the class takes them.
 
     Errors: `ValueError` for a name that there is not, with the nearest, and what the
@@ -35,6 +36,8 @@ def create(
     >>> [group["weight_decay"] for group in optimizer.param_groups]
     [0.1, 0.0]
     """
+    if isinstance(name, Module):
+        raise TypeError("create: the name comes first, as in create('adamw', model).")
     if not isinstance(name, str):
         raise TypeError(f"create: name is {name!r}; it is a string such as 'adamw'.")
     member = _BY_NAME[limits.resolve("optimizer", name, _BY_NAME)]
@@ -42,4 +45,8 @@ def create(
     if isinstance(params, Module):
         standing = member.recipe.defaults["weight_decay"]
         params = param_groups(params, arguments.get("weight_decay", standing))
+        if not params:
+            raise ValueError(
+                "create: the model has no parameter that wants a gradient."
+            )
     return member(params, **arguments)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 from torch.nn import Module, Parameter
+from torch.nn.parameter import is_lazy
 
 from mementum.family import limits, markup
 
@@ -120,6 +121,11 @@ def _entries(model: Module) -> list[_Entry]:
     entries: dict[int, _Entry] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for name, param in module.named_parameters(prefix, recurse=False):
+            if is_lazy(param):
+                raise ValueError(
+                    f"param_groups: {name!r} has no shape yet; call the model on a "
+                    "batch first."
+                )
             if param.requires_grad:
                 entry = entries.setdefault(id(param), _Entry(name, param, [], []))
                 entry.names.append(name)
