@@ -89,3 +89,15 @@ def test_a_release_would_say_every_fragment() -> None:
     said = " ".join(done.stdout.split())
     for path in FRAGMENTS:
         assert " ".join(path.read_text("utf-8").split()) in said
+
+
+READ = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")}
+)
+
+
+@pytest.mark.parametrize("path", READ, ids=lambda path: path.name)
+def test_nobody_is_told_to_install_a_name_that_is_not_claimed(path: Path) -> None:
+    # Whoever claims it decides what it installs: see Releasing in CONTRIBUTING.
+    told = re.compile(r"pip3? install(?: -\S+)* [\"']?mementum\b")
+    assert not told.search(path.read_text("utf-8"))
